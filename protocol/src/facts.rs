@@ -1,0 +1,112 @@
+//! What a machine tells an observer: the judge, a log, a test. Free when nobody listens: a machine without `Config::facts` records none.
+
+use crate::contract::{Position, StateHash};
+use crate::ids::*;
+use crate::replica::Identity;
+use alloc::vec::Vec;
+
+/// Something that happened inside one node, in the order in which it happened there.
+#[derive(Clone, PartialEq, Eq, Debug, Hash)]
+pub enum Fact {
+    /// The node starts, after a crash or for the first time. `durable` is the end of the log found on disk.
+    Started {
+        boot: Boot,
+        term: Term,
+        voted_for: Option<NodeId>,
+        durable: Position,
+        applied: Index,
+    },
+    /// The term in memory went up.
+    TermBegan {
+        term: Term,
+    },
+    /// A real vote (not a pre-vote) was sent to `candidate`: it must be durable by now.
+    Voted {
+        term: Term,
+        candidate: NodeId,
+    },
+    BecamePreCandidate {
+        term: Term,
+    },
+    BecameCandidate {
+        term: Term,
+    },
+    /// `last` is the end of its log when it was elected, before its no-op.
+    BecameLeader {
+        term: Term,
+        last: Position,
+    },
+    SteppedDown {
+        term: Term,
+    },
+    /// An entry now stands in the log in memory; everything that stood at or above its index is gone.
+    Appended {
+        at: Position,
+    },
+    /// Term and vote are durable on this node's disk.
+    VoteDurable {
+        term: Term,
+        voted_for: Option<NodeId>,
+    },
+    /// This log up to here is durable on this node's disk.
+    Durable {
+        through: Position,
+    },
+    /// A follower told the leader of `term` that all up to here is durable.
+    Acknowledged {
+        term: Term,
+        through: Position,
+    },
+    /// The node knows all up to here to be committed. `as_leader`: by its own counting.
+    Committed {
+        through: Position,
+        as_leader: bool,
+    },
+    /// The entry at `at` was applied; `hash` is the state after it.
+    Applied {
+        at: Position,
+        hash: StateHash,
+    },
+    /// Applying the entry at `index` executed this request (it was not a repetition and not refused as a gap).
+    Executed {
+        index: Index,
+        session: SessionId,
+        identity: Identity,
+    },
+    /// Applying the entry at `index` put a message at this place.
+    Posted {
+        index: Index,
+        room: RoomId,
+        seq: Seq,
+        id: MessageId,
+    },
+    /// A named point of the protocol was reached.
+    Reached {
+        point: &'static str,
+    },
+}
+
+/// Collects facts for whoever drives the machine.
+#[derive(Clone, Debug, Default)]
+pub struct Facts {
+    listening: bool,
+    facts: Vec<Fact>,
+}
+
+impl Facts {
+    pub fn new(listening: bool) -> Facts {
+        Facts { listening, facts: Vec::new() }
+    }
+
+    /// Records what `fact` returns, if somebody listens.
+    pub fn tell(&mut self, fact: impl FnOnce() -> Fact) {
+        if self.listening {
+            self.facts.push(fact());
+        }
+    }
+
+    /// All facts since the last call, oldest first.
+    pub fn take(&mut self) -> Vec<Fact> {
+        core::mem::take(&mut self.facts)
+    }
+}

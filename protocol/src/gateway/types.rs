@@ -1,0 +1,218 @@
+//! What clients and their node say to each other. HTTP, WebSocket and the framed protocol are three spellings of this.
+
+use crate::chat::{Command, Done, Post, Refusal, RoomRef, RoomView};
+use crate::ids::*;
+use crate::replica::Identity;
+use alloc::string::String;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::fmt;
+use serde::{Deserialize, Serialize};
+
+/// A session's secret: 256 random bits, drawn outside the protocol. Whoever shows it acts for the session on any node.
+#[derive(Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Token(pub [u8; 32]);
+
+/// Secrets stay out of logs.
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Token(…)")
+    }
+}
+
+/// In traces a token counts by its credential's first bytes, as any other value does.
+impl core::hash::Hash for Token {
+    fn hash<H: core::hash::Hasher>(&self, state: &mut H) {
+        self.credential().hash(state);
+    }
+}
+
+/// What the replicated state keeps of a token: its SHA-256.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Hash, Serialize, Deserialize)]
+pub struct Credential(pub [u8; 32]);
+
+impl Token {
+    pub fn credential(&self) -> Credential {
+        use sha2::{Digest, Sha256};
+        Credential(Sha256::digest(self.0).into())
+    }
+}
+
+/// How a client's connection begins.
+#[derive(Clone, PartialEq, Eq, Debug, Hash, Serialize, Deserialize)]
+pub struct ClientHello {
+    /// A session that the client has already. Without one, only [`Ask::SignIn`] and [`Ask::Cluster`] are answered.
+    pub token: Option<Token>,
+}
+
+/// One request; its answer carries the same `id`.
+#[derive(Clone, PartialEq, Eq, Debug, Hash, Serialize, Deserialize)]
+pub struct Request {
+    /// Chosen by the client, unique on its connection.
+    pub id: u64,
+    pub ask: Ask,
+}
+
+#[derive(Clone, PartialEq, Eq, Debug, Hash, Serialize, Deserialize)]
+pub enum Ask {
+    /// Opens a session under a token that the asker drew, and binds the connection to it. Repeating it with the same token finds the same session.
+    SignIn {
+        name: String,
+        token: Token,
+    },
+    /// A command of this connection's session. `first_unacked`: outcomes of lower numbers need not be kept any more.
+    Submit {
+        identity: Identity,
+        first_unacked: u64,
+        command: Command,
+    },
+    /// All rooms there are.
+    Rooms,
+    /// A page of a room's posts: `after < seq < before`, ascending, at most `limit`. With `after` (or neither) from its low end, with only `before` from its high end.
+    History {
+        room: RoomRef,
+        after: Option<Seq>,
+        before: Option<Seq>,
+        limit: u32,
+    },
+    /// Events of one room from a place on, until [`Ask::Unfollow`]. Only members may follow.
+    Follow {
+        room: RoomRef,
+        from: From,
+    },
+    Unfollow {
+        room: RoomId,
+    },
+    /// Events of every room the user is in, also of those joined later; rooms that are not named begin now.
+    FollowAll {
+        after: Vec<(RoomId, Cursor)>,
+    },
+    /// The cluster as this node sees it. Needs no session.
+    Cluster,
+    /// Keeps the connection alive.
+    Ping,
+}
+
+/// Where to begin following a room.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash, Serialize, Deserialize)]
+pub enum From {
+    /// With the event after this one.
+    After(Cursor),
+    /// With the last so many.
+    Last(u32),
+}
+
+#[derive(Clone, PartialEq, Eq, Debug, Hash, Serialize, Deserialize)]
+pub struct Reply {
+    /// The request's.
+    pub id: u64,
+    pub result: Result<Answer, Refusal>,
+}
+
+#[derive(Clone, PartialEq, Eq, Debug, Hash, Serialize, Deserialize)]
+pub enum Answer {
+    /// `next_number` is the number that the session's next request must carry.
+    SignedIn {
+        user: UserId,
+        session: SessionId,
+        name: String,
+        next_number: u64,
+    },
+    Done(Done),
+    Rooms(Vec<RoomView>),
+    /// `current` is false when no leader could confirm that nothing newer exists.
+    History {
+        room: RoomId,
+        posts: Vec<Post>,
+        current: bool,
+    },
+    /// Events after `cursor` follow.
+    Following {
+        room: RoomId,
+        cursor: Cursor,
+    },
+    FollowingAll {
+        cursors: Vec<(RoomId, Cursor)>,
+    },
+    Unfollowed,
+    Cluster(Status),
+    Pong,
+}
+
+/// Something that happened in a room, sent to those who follow it, in order, without gaps.
+#[derive(Clone, PartialEq, Eq, Debug, Hash, Serialize, Deserialize)]
+pub struct Event {
+    pub room: RoomId,
+    /// Its place among the room's events.
+    pub cursor: Cursor,
+    pub kind: EventKind,
+}
+
+#[derive(Clone, PartialEq, Eq, Debug, Hash, Serialize, Deserialize)]
+pub enum EventKind {
+    Posted(Post),
+}
+
+impl Event {
+    /// Bytes that this event counts for against [`crate::contract::Limits::reader_bytes`]. The driver gives the same number back by `handle_drained` once it is written.
+    pub fn cost(&self) -> u32 {
+        match &self.kind {
+            EventKind::Posted(post) => 64 + post.text.len() as u32 + post.author_name.len() as u32,
+        }
+    }
+}
+
+/// The readers of one event: a shared list, however many there are.
+pub type Audience = Arc<[ConnectionId]>;
+
+/// Why a node closes a client's connection.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash, Serialize, Deserialize)]
+pub enum CloseReason {
+    TooManyConnections,
+    Stopping,
+}
+
+impl fmt::Display for CloseReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            CloseReason::TooManyConnections => "this node holds its limit of connections: try another node",
+            CloseReason::Stopping => "this node is stopping: go on at another node",
+        })
+    }
+}
+
+/// The cluster as one node sees it.
+#[derive(Clone, PartialEq, Eq, Debug, Hash, Serialize, Deserialize)]
+pub struct Status {
+    pub node: NodeId,
+    pub leader: Option<NodeId>,
+    pub term: Term,
+    pub commit: Index,
+    pub applied: Index,
+    /// Who leads next, in order, the leader first.
+    pub succession: Vec<NodeId>,
+    pub members: Vec<MemberStatus>,
+    /// Voters that the first election of this cluster still waits for.
+    pub waiting_for: Vec<NodeId>,
+    pub state_hash: u64,
+}
+
+#[derive(Clone, PartialEq, Eq, Debug, Hash, Serialize, Deserialize)]
+pub struct MemberStatus {
+    pub id: NodeId,
+    /// Where clients reach it (`http://…`), as it was configured.
+    pub client_address: String,
+    pub peer_address: String,
+    pub role: Role,
+    /// Whether this node has a link to it (a hint).
+    pub reachable: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash, Serialize, Deserialize)]
+pub enum Role {
+    Leader,
+    Follower,
+    Candidate,
+    /// Nothing is known of it.
+    Unknown,
+}

@@ -1,0 +1,181 @@
+//! What a node is started with, and what it asks of its driver.
+
+use crate::chat::Refusal;
+use crate::contract::*;
+use crate::dice::Seed;
+use crate::gateway::Credential;
+use crate::gateway::{Audience, CloseReason, Event, Reply};
+use crate::ids::*;
+use crate::raft::RaftMessage;
+use crate::replica::{Slot, Submission, Voter};
+use alloc::string::String;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::fmt;
+use serde::{Deserialize, Serialize};
+
+/// What a node is started with.
+#[derive(Clone, Debug)]
+pub struct Config {
+    pub node: NodeId,
+    pub cluster: ClusterId,
+    /// The voters of an empty cluster, this node among them. Once the log holds a configuration, that one counts.
+    pub voters: Vec<Voter>,
+    pub timing: Timing,
+    pub limits: Limits,
+    /// Whether [`crate::node::Node::take_facts`] is listened to.
+    pub facts: bool,
+    pub seed: Seed,
+    #[cfg(feature = "zoo")]
+    pub bug: Option<crate::zoo::Bug>,
+}
+
+impl Config {
+    /// A configuration with the default timing and limits.
+    pub fn new(node: NodeId, cluster: ClusterId, voters: Vec<Voter>, seed: Seed) -> Config {
+        Config {
+            node,
+            cluster,
+            voters,
+            timing: Timing::default(),
+            limits: Limits::default(),
+            facts: false,
+            seed,
+            #[cfg(feature = "zoo")]
+            bug: None,
+        }
+    }
+}
+
+/// What nodes say to each other. Every frame between peers carries one, with its group.
+#[derive(Clone, PartialEq, Eq, Debug, Hash, Serialize, Deserialize)]
+pub struct Message {
+    pub group: GroupId,
+    pub body: Body,
+}
+
+#[derive(Clone, PartialEq, Eq, Debug, Hash, Serialize, Deserialize)]
+pub enum Body {
+    Raft(RaftMessage),
+    /// A client's request, for the leader to propose. The sender learns the outcome by applying it.
+    Forward(Submission),
+    /// What became of a forwarded request, where applying will not tell.
+    Forwarded {
+        request: RequestKey,
+        answer: ForwardAnswer,
+    },
+}
+
+/// What makes a request the same one, wherever it waits.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Hash, Serialize, Deserialize)]
+pub enum RequestKey {
+    Open(Credential),
+    Execute(SessionId, Slot),
+}
+
+#[derive(Clone, PartialEq, Eq, Debug, Hash, Serialize, Deserialize)]
+pub enum ForwardAnswer {
+    /// It was executed at this index or before: the state there tells the outcome.
+    Executed {
+        by: Index,
+    },
+    Refused(Refusal),
+}
+
+/// What a node asks of its driver.
+#[derive(Clone, PartialEq, Eq, Debug, Hash)]
+#[non_exhaustive]
+pub enum Output {
+    Send {
+        to: NodeId,
+        class: Class,
+        message: Message,
+    },
+    /// Write to the log lane; report by `handle_stored`. Batches complete in order.
+    Store {
+        id: BatchId,
+        batch: Batch,
+    },
+    /// Write to the row lane. Nothing waits for it; every later load sees it. It must not become durable before the log is durable through `through`.
+    Apply {
+        through: Index,
+        rows: RowBatch,
+    },
+    /// Read; report by `handle_loaded`.
+    Load {
+        id: LoadId,
+        query: Query,
+    },
+    Reply {
+        to: ConnectionId,
+        reply: Reply,
+    },
+    /// One event for many readers.
+    Publish {
+        to: Audience,
+        event: Arc<Event>,
+    },
+    /// Dial this peer and keep dialling, or (`None`) forget it.
+    Peer {
+        node: NodeId,
+        address: Option<String>,
+    },
+    Close {
+        connection: ConnectionId,
+        reason: CloseReason,
+    },
+    /// Stop the process; nothing that follows would be right.
+    Halt {
+        reason: HaltReason,
+    },
+}
+
+/// Why a node stops by itself. Each text says what to do.
+#[derive(Clone, PartialEq, Eq, Debug, Hash)]
+pub enum HaltReason {
+    /// A peer knows this member with another data folder.
+    NewFolder { told_by: NodeId, node: NodeId },
+    /// A write or a read failed.
+    Store { message: String },
+    /// The log holds something that this version does not know.
+    UnknownEntry { index: Index, why: String },
+    /// Two logs that must agree do not: a bug or a damaged disk, and going on would spread it.
+    Diverged { index: Index },
+}
+
+impl fmt::Display for HaltReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            HaltReason::NewFolder { told_by, node } => {
+                write!(
+                    f,
+                    "node {} refuses this node: {}",
+                    told_by.0,
+                    crate::wire::handshake::HelloRefusal::NewFolder { node: *node }
+                )
+            }
+            HaltReason::Store { message } => write!(f, "the store failed: {message}"),
+            HaltReason::UnknownEntry { index, why } => {
+                write!(f, "log entry {index} cannot be applied: {why}; run the release that wrote it, or a newer one")
+            }
+            HaltReason::Diverged { index } => write!(
+                f,
+                "at log entry {index} this node and its leader hold different committed data: keep this data folder for study and do not start it again"
+            ),
+        }
+    }
+}
+
+/// Why a node cannot start from what the store holds.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct RestoreError {
+    pub message: String,
+}
+
+impl fmt::Display for RestoreError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl core::error::Error for RestoreError {}

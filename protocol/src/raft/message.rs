@@ -1,0 +1,91 @@
+//! What replicas of one group say to each other, and the entries that they agree on.
+
+use crate::contract::Position;
+use crate::ids::*;
+use crate::time::Timestamp;
+use alloc::vec::Vec;
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use xxhash_rust::xxh3::xxh3_64_with_seed;
+
+/// One entry of the log: opaque bytes with a place, encoded once for disk, wire and apply.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Entry {
+    pub index: Index,
+    pub term: Term,
+    /// Stamped by the leader, never decreasing along the log: the only clock that a state machine sees.
+    pub at: Timestamp,
+    /// Hash over this entry and the one before it, hence over the whole log up to here. A follower checks it before it takes the entry,
+    /// so that two logs with the same chain at a place are equal below it (Log Matching, thesis 3.5, made visible).
+    pub chain: u64,
+    pub payload: Bytes,
+}
+
+impl Entry {
+    /// The entry that follows `previous`.
+    pub fn after(previous: Position, term: Term, at: Timestamp, payload: Bytes) -> Entry {
+        let index = previous.index + 1;
+        let chain = Entry::link(previous.chain, index, term, at, &payload);
+        Entry { index, term, at, chain, payload }
+    }
+
+    /// Whether this entry may stand right after `previous`: dense, not of an older term, and the chain agrees.
+    pub fn follows(&self, previous: Position) -> bool {
+        self.index == previous.index + 1
+            && self.term >= previous.term
+            && self.chain == Entry::link(previous.chain, self.index, self.term, self.at, &self.payload)
+    }
+
+    pub fn position(&self) -> Position {
+        Position { index: self.index, term: self.term, chain: self.chain }
+    }
+
+    fn link(previous: u64, index: Index, term: Term, at: Timestamp, payload: &[u8]) -> u64 {
+        let mut head = [0u8; 32];
+        head[..8].copy_from_slice(&previous.to_le_bytes());
+        head[8..16].copy_from_slice(&index.to_le_bytes());
+        head[16..24].copy_from_slice(&term.to_le_bytes());
+        head[24..].copy_from_slice(&at.0.to_le_bytes());
+        xxh3_64_with_seed(payload, xxh3_64_with_seed(&head, 0))
+    }
+}
+
+/// The chain stands for the payload: hashing an entry (for traces) is O(1).
+impl core::hash::Hash for Entry {
+    fn hash<H: core::hash::Hasher>(&self, state: &mut H) {
+        (self.index, self.term, self.at, self.chain).hash(state);
+    }
+}
+
+/// A message between two replicas. Each carries its sender's term; the section is the thesis's.
+#[derive(Clone, PartialEq, Eq, Debug, Hash, Serialize, Deserialize)]
+pub enum RaftMessage {
+    /// Asks for a vote (3.4), or whether one would be given (pre-vote, 9.6) in `term`.
+    AskVote { term: Term, pre: bool, last: Position },
+    /// The answer. For a refusal `term` is the voter's own. `boot` lets a candidate drop what an earlier run of the voter said.
+    Voted { term: Term, pre: bool, granted: bool, boot: Boot, incarnation: Incarnation },
+    /// Entries after `previous`, or none: a heartbeat (3.5). `round` counts the leader's broadcasts, for ReadIndex (6.4) and CheckQuorum (6.2).
+    Append { term: Term, previous: Position, entries: Vec<Entry>, commit: Index, round: u64 },
+    /// All up to `matched` is the leader's log and durable here. `round` repeats the greatest round heard.
+    Appended { term: Term, matched: Index, round: u64, boot: Boot },
+    /// `previous` of an append with that index is not here. `hint` is where the leader should look next: nothing above it can match.
+    Refused { term: Term, previous: Index, hint: Position, round: u64, boot: Boot },
+    /// Asks the leader for a read index (6.4).
+    AskRead { term: Term, id: u64 },
+    /// Reads of the state at `index` or later see all that was committed when `id` was asked.
+    Read { term: Term, id: u64, index: Index },
+}
+
+impl RaftMessage {
+    pub fn term(&self) -> Term {
+        match self {
+            RaftMessage::AskVote { term, .. }
+            | RaftMessage::Voted { term, .. }
+            | RaftMessage::Append { term, .. }
+            | RaftMessage::Appended { term, .. }
+            | RaftMessage::Refused { term, .. }
+            | RaftMessage::AskRead { term, .. }
+            | RaftMessage::Read { term, .. } => *term,
+        }
+    }
+}

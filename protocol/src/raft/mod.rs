@@ -1,0 +1,2 @@
+mod message;
+pub use message::{Entry, RaftMessage};

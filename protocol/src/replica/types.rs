@@ -1,0 +1,55 @@
+//! Requests that are executed once, however often and wherever they arrive.
+
+use crate::gateway::Credential;
+use crate::ids::*;
+use crate::time::Timestamp;
+use alloc::string::String;
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+/// What makes a request of a session the same request, wherever it arrives (thesis 6.3).
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Hash, Serialize, Deserialize)]
+pub enum Identity {
+    /// The session's requests in order, from 1.
+    Number(u64),
+    /// A request without a place in an order: the caller's Idempotency-Key, hashed, or one drawn by the gateway; stamped by the gateway that took it first.
+    Key { key: u128, stamp: Timestamp },
+}
+
+impl Identity {
+    /// The identity without its stamp: equal for all attempts of one request.
+    pub fn slot(&self) -> Slot {
+        match self {
+            Identity::Number(number) => Slot::Number(*number),
+            Identity::Key { key, .. } => Slot::Key(*key),
+        }
+    }
+}
+
+/// What all attempts of one request share.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Hash, Serialize, Deserialize)]
+pub enum Slot {
+    Number(u64),
+    Key(u128),
+}
+
+/// What stands in a log entry, for the session table.
+#[derive(Clone, PartialEq, Eq, Debug, Hash, Serialize, Deserialize)]
+pub enum Submission {
+    /// Opens a session for whoever holds the credential; `command` lets the state machine accept or refuse it.
+    Open { credential: Credential, command: Bytes },
+    /// A command of a session.
+    Execute { session: SessionId, identity: Identity, first_unacked: u64, command: Bytes },
+}
+
+/// Where and how a voter is reached, and which data folder is its own.
+#[derive(Clone, PartialEq, Eq, Debug, Hash, Serialize, Deserialize)]
+pub struct Voter {
+    pub id: NodeId,
+    /// `host:port` for peers.
+    pub peer_address: String,
+    /// `http://host:port` for clients.
+    pub client_address: String,
+    /// `None` only in the configuration that a node is started with: the log's says it for each.
+    pub incarnation: Option<Incarnation>,
+}

@@ -1,0 +1,179 @@
+//! `{kind, version, bytes}` around every command, row and frame body.
+//!
+//! Postcard cannot skip a field that it does not know, so what a body means is said outside of it. Bytes: kind (u16, little endian), version (u8), body.
+
+use alloc::vec::Vec;
+use bytes::Bytes;
+use core::fmt;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+/// What a body is. The numbers never change and are never used again.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Hash)]
+#[repr(u16)]
+pub enum Kind {
+    // frames between peers
+    Hello = 0x0001,
+    Welcome = 0x0002,
+    Proof = 0x0003,
+    HelloRefused = 0x0004,
+    Peer = 0x0005,
+    Ping = 0x0006,
+    Pong = 0x0007,
+    // frames between a client and its node
+    ClientHello = 0x0020,
+    Request = 0x0021,
+    Reply = 0x0022,
+    Event = 0x0023,
+    Close = 0x0024,
+    // log entries
+    Noop = 0x0100,
+    Configuration = 0x0101,
+    Submission = 0x0102,
+    // commands of the chat
+    SignIn = 0x0200,
+    CreateRoom = 0x0201,
+    Join = 0x0202,
+    Leave = 0x0203,
+    Post = 0x0204,
+    // rows
+    Applied = 0x0300,
+    ConfigurationRow = 0x0301,
+    Session = 0x0302,
+    Outcome = 0x0303,
+    KeyOutcome = 0x0304,
+    User = 0x0310,
+    Device = 0x0311,
+    Room = 0x0312,
+    Member = 0x0313,
+    Message = 0x0380,
+    // left to other state machines than the chat
+    Other = 0x7000,
+}
+
+impl Kind {
+    const ALL: &[Kind] = &[
+        Kind::Hello,
+        Kind::Welcome,
+        Kind::Proof,
+        Kind::HelloRefused,
+        Kind::Peer,
+        Kind::Ping,
+        Kind::Pong,
+        Kind::ClientHello,
+        Kind::Request,
+        Kind::Reply,
+        Kind::Event,
+        Kind::Close,
+        Kind::Noop,
+        Kind::Configuration,
+        Kind::Submission,
+        Kind::SignIn,
+        Kind::CreateRoom,
+        Kind::Join,
+        Kind::Leave,
+        Kind::Post,
+        Kind::Applied,
+        Kind::ConfigurationRow,
+        Kind::Session,
+        Kind::Outcome,
+        Kind::KeyOutcome,
+        Kind::User,
+        Kind::Device,
+        Kind::Room,
+        Kind::Member,
+        Kind::Message,
+        Kind::Other,
+    ];
+
+    pub(super) fn from_number(number: u16) -> Option<Kind> {
+        Kind::ALL.iter().copied().find(|kind| *kind as u16 == number)
+    }
+}
+
+/// An opened envelope.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Envelope {
+    pub kind: Kind,
+    pub version: u8,
+    pub body: Bytes,
+}
+
+/// Why bytes are no envelope, or not of the expected content.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum EnvelopeError {
+    TooShort,
+    /// Written by a newer version, or damaged.
+    UnknownKind {
+        kind: u16,
+    },
+    /// The kind is known, in an older form.
+    UnknownVersion {
+        kind: Kind,
+        version: u8,
+    },
+    WrongKind {
+        expected: Kind,
+        found: Kind,
+    },
+    /// The body does not decode, or something is left over.
+    BadBody {
+        kind: Kind,
+    },
+}
+
+impl fmt::Display for EnvelopeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            EnvelopeError::TooShort => write!(f, "fewer bytes than an envelope's head"),
+            EnvelopeError::UnknownKind { kind } => write!(f, "kind {kind:#06x} is unknown to this version"),
+            EnvelopeError::UnknownVersion { kind, version } => {
+                write!(f, "{kind:?} in version {version} is unknown to this version")
+            }
+            EnvelopeError::WrongKind { expected, found } => write!(f, "expected {expected:?}, found {found:?}"),
+            EnvelopeError::BadBody { kind } => write!(f, "the body of {kind:?} does not decode"),
+        }
+    }
+}
+
+impl core::error::Error for EnvelopeError {}
+
+/// Puts a body of version 1 in an envelope.
+pub fn seal<T: Serialize>(kind: Kind, body: &T) -> Bytes {
+    let mut bytes = Vec::with_capacity(64);
+    bytes.extend_from_slice(&(kind as u16).to_le_bytes());
+    bytes.push(1);
+    // Encoding to memory fails only for types that postcard cannot express (unsized sequences); ours are all plain.
+    let bytes = postcard::to_extend(body, bytes).expect("postcard encodes every type of this crate");
+    Bytes::from(bytes)
+}
+
+impl Envelope {
+    /// Opens an envelope without decoding its body.
+    pub fn parse(bytes: &Bytes) -> Result<Envelope, EnvelopeError> {
+        let [low, high, version, ..] = **bytes else { return Err(EnvelopeError::TooShort) };
+        let number = u16::from_le_bytes([low, high]);
+        let kind = Kind::from_number(number).ok_or(EnvelopeError::UnknownKind { kind: number })?;
+        Ok(Envelope { kind, version, body: bytes.slice(3..) })
+    }
+
+    /// Decodes a body of version 1, all of it.
+    pub fn decode<T: DeserializeOwned>(&self) -> Result<T, EnvelopeError> {
+        if self.version != 1 {
+            return Err(EnvelopeError::UnknownVersion { kind: self.kind, version: self.version });
+        }
+        match postcard::take_from_bytes(&self.body) {
+            Ok((value, [])) => Ok(value),
+            _ => Err(EnvelopeError::BadBody { kind: self.kind }),
+        }
+    }
+}
+
+/// Opens an envelope of one expected kind.
+pub fn open<T: DeserializeOwned>(kind: Kind, bytes: &Bytes) -> Result<T, EnvelopeError> {
+    let envelope = Envelope::parse(bytes)?;
+    if envelope.kind != kind {
+        return Err(EnvelopeError::WrongKind { expected: kind, found: envelope.kind });
+    }
+    envelope.decode()
+}

@@ -1,0 +1,180 @@
+//! How two peers make sure of each other: same version, same cluster, the right node, the right data folder, and both know the cluster's secret.
+//!
+//! The dialler sends [`Hello`], the acceptor answers [`Welcome`] with its proof, the dialler sends its own [`Proof`]; then the dialler sends
+//! messages. A proof is HMAC-SHA-256 (RFC 2104) under the secret over both nonces and both identities, so the secret never crosses the wire and
+//! an old proof is worth nothing. What is said afterwards is not encrypted: run peers on a network of their own.
+
+use crate::ids::*;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::fmt;
+use hmac::{Hmac, KeyInit, Mac};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+/// The version of the peers' protocol.
+pub const PEER_VERSION: u16 = 1;
+
+/// What the operators of one cluster share.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(Vec<u8>);
+
+impl Secret {
+    /// At least 16 bytes, or `None`.
+    pub fn new(bytes: &[u8]) -> Option<Secret> {
+        (bytes.len() >= 16).then(|| Secret(bytes.to_vec()))
+    }
+
+    /// The cluster's public name: a hash of its secret.
+    pub fn cluster_id(&self) -> ClusterId {
+        let digest = Sha256::new().chain_update(b"tertulia cluster id").chain_update(&self.0).finalize();
+        let mut id = [0; 16];
+        id.copy_from_slice(&digest[..16]);
+        ClusterId(u128::from_be_bytes(id))
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(…)")
+    }
+}
+
+/// Who somebody says to be.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash, Serialize, Deserialize)]
+pub struct PeerIdentity {
+    pub cluster: ClusterId,
+    pub node: NodeId,
+    pub incarnation: Incarnation,
+    pub boot: Boot,
+}
+
+/// The dialler's first frame.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Hello {
+    pub version: u16,
+    pub from: PeerIdentity,
+    /// Whom the dialler means to reach.
+    pub to: NodeId,
+    /// Random, fresh for each connection.
+    pub nonce: [u8; 16],
+}
+
+/// The acceptor's answer.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Welcome {
+    pub from: PeerIdentity,
+    pub nonce: [u8; 16],
+    pub proof: [u8; 32],
+}
+
+/// The dialler's second frame.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Proof {
+    pub proof: [u8; 32],
+}
+
+/// Why a handshake ends. Sent to the other side as [`crate::wire::Kind::HelloRefused`].
+#[derive(Clone, PartialEq, Eq, Debug, Hash, Serialize, Deserialize)]
+pub enum HelloRefusal {
+    Version {
+        ours: u16,
+    },
+    Cluster,
+    /// The dialler meant another node than the one at this address.
+    Node {
+        this_is: NodeId,
+    },
+    /// Not a member of this cluster.
+    Stranger {
+        node: NodeId,
+    },
+    /// The member has another data folder: this one is new, or another one's.
+    NewFolder {
+        node: NodeId,
+    },
+    /// The other side does not know the secret.
+    Proof,
+    Malformed {
+        why: String,
+    },
+}
+
+impl fmt::Display for HelloRefusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            HelloRefusal::Version { ours } => write!(
+                f,
+                "the peer speaks version {ours} of the protocol, not version {PEER_VERSION}: run the same release on all nodes"
+            ),
+            HelloRefusal::Cluster => write!(f, "the peer belongs to another cluster: check --secret-file and --peers"),
+            HelloRefusal::Node { this_is } => write!(f, "the peer at this address is node {}: check --peers", this_is.0),
+            HelloRefusal::Stranger { node } => {
+                write!(f, "node {} is not a member of this cluster: check --id and --peers", node.0)
+            }
+            HelloRefusal::NewFolder { node } => write!(
+                f,
+                "this data folder is new, but the cluster knows node {} with another one, whose votes and messages this folder does not have: \
+                 start the node on its own folder, or give it back from a backup; a new folder may not take an old member's place",
+                node.0
+            ),
+            HelloRefusal::Proof => write!(f, "the peer does not know this cluster's secret: check --secret-file"),
+            HelloRefusal::Malformed { why } => write!(f, "what the peer sent is not a handshake: {why}"),
+        }
+    }
+}
+
+/// Checks what a hello says by itself; whether its data folder is the member's is [`crate::node::Node::admit`]'s to say.
+pub fn check_hello(hello: &Hello, us: &PeerIdentity) -> Result<(), HelloRefusal> {
+    if hello.version != PEER_VERSION {
+        return Err(HelloRefusal::Version { ours: PEER_VERSION });
+    }
+    if hello.from.cluster != us.cluster {
+        return Err(HelloRefusal::Cluster);
+    }
+    if hello.to != us.node {
+        return Err(HelloRefusal::Node { this_is: us.node });
+    }
+    Ok(())
+}
+
+/// Which side of the handshake a proof is made by: the two differ, so that neither can be sent back as the other.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Side {
+    Acceptor,
+    Dialler,
+}
+
+/// The proof of one side.
+pub fn prove(secret: &Secret, side: Side, hello: &Hello, acceptor: &PeerIdentity, acceptor_nonce: &[u8; 16]) -> [u8; 32] {
+    mac(secret, side, hello, acceptor, acceptor_nonce).finalize().into_bytes().into()
+}
+
+/// Checks the other side's proof, in constant time.
+pub fn verify(
+    secret: &Secret,
+    side: Side,
+    hello: &Hello,
+    acceptor: &PeerIdentity,
+    acceptor_nonce: &[u8; 16],
+    proof: &[u8; 32],
+) -> Result<(), HelloRefusal> {
+    mac(secret, side, hello, acceptor, acceptor_nonce).verify_slice(proof).map_err(|_| HelloRefusal::Proof)
+}
+
+fn mac(secret: &Secret, side: Side, hello: &Hello, acceptor: &PeerIdentity, acceptor_nonce: &[u8; 16]) -> Hmac<Sha256> {
+    let mut mac = Hmac::<Sha256>::new_from_slice(&secret.0).expect("HMAC takes keys of any length");
+    mac.update(match side {
+        Side::Acceptor => b"tertulia acceptor",
+        Side::Dialler => b"tertulia dialler ",
+    });
+    for identity in [&hello.from, acceptor] {
+        mac.update(&identity.cluster.0.to_le_bytes());
+        mac.update(&identity.node.0.to_le_bytes());
+        mac.update(&identity.incarnation.0.to_le_bytes());
+        mac.update(&identity.boot.0.to_le_bytes());
+    }
+    mac.update(&hello.nonce);
+    mac.update(acceptor_nonce);
+    mac
+}
