@@ -1,6 +1,8 @@
 //! A cluster in one process without faults: messages in order, disks that never fail, time that jumps to the next timeout. The simulator is elsewhere; this is enough to
 //! see what the machines do together.
-#![allow(dead_code)]
+#![allow(dead_code, reason = "each test file uses a part")]
+
+pub mod stage;
 
 use bytes::Bytes;
 use std::collections::{BTreeMap, VecDeque};
