@@ -1,5 +1,7 @@
 //! Three nodes and their clients together, without faults but for a killed leader.
 
+#![allow(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
+
 mod common;
 
 use common::World;

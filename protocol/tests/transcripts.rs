@@ -1,5 +1,7 @@
 //! The rules of replication as transcripts: each shows one rule at work, from commands to what every node says, writes and knows.
 
+#![allow(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
+
 mod common;
 
 use common::stage::play;
