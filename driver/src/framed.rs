@@ -83,12 +83,11 @@ async fn write_replies<W: AsyncWrite + Unpin>(output: &mut W, mut replies: Repli
             let frame = encode(&queued);
             length += frame.len();
             frames.push(frame);
+            if ends || length >= WRITE_PIECE {
+                break;
+            }
             match replies.try_next() {
-                Some(next) if !ends && length < WRITE_PIECE => queued = next,
-                Some(next) => {
-                    replies.put_back(next);
-                    break;
-                }
+                Some(next) => queued = next,
                 None => break,
             }
         }

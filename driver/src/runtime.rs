@@ -77,8 +77,7 @@ pub async fn start<N: Net, S: Store, C: Clock>(
     let listener = net.bind(&peer_listen).await.map_err(cannot)?;
     let peer_address = net.local_address(&listener).map_err(cannot)?;
 
-    let us =
-        PeerIdentity { cluster: config.cluster, node: config.node, incarnation: restored.incarnation, boot: restored.boot };
+    let us = PeerIdentity { cluster: config.cluster, node: config.node, incarnation: restored.incarnation, boot: restored.boot };
     config.facts = facts.is_some();
     let node = Node::restore(config, restored, clock.now()).map_err(io::Error::other)?;
 
@@ -181,8 +180,8 @@ impl<N: Net, S: Store, C: Clock> Driver<N, S, C> {
         let now = self.clock.now();
         match wake {
             Wake::Store(done) => self.stored(now, done)?,
-            Wake::Peer(message) => self.from_peer(now, message),
-            Wake::Client(message) => self.from_client(now, message),
+            Wake::Peer(message) => self.hear_peer(now, message),
+            Wake::Client(message) => self.hear_client(now, message),
             Wake::Timer | Wake::Stop => {}
         }
         for _ in 0..BATCH {
@@ -191,11 +190,11 @@ impl<N: Net, S: Store, C: Clock> Driver<N, S, C> {
         }
         for _ in 0..BATCH {
             let Ok(message) = self.from_peers.try_recv() else { break };
-            self.from_peer(now, message);
+            self.hear_peer(now, message);
         }
         for _ in 0..BATCH {
             let Ok(message) = self.from_clients.try_recv() else { break };
-            self.from_client(now, message);
+            self.hear_client(now, message);
         }
         if self.node.poll_timeout().is_some_and(|at| at <= now.instant) {
             self.feed(now, Input::Timeout);
@@ -229,14 +228,14 @@ impl<N: Net, S: Store, C: Clock> Driver<N, S, C> {
         Ok(())
     }
 
-    fn from_peer(&mut self, now: Now, message: FromPeer) {
+    fn hear_peer(&mut self, now: Now, message: FromPeer) {
         match message {
             FromPeer::Input(input) => self.feed(now, input),
             FromPeer::Admit(peer, answer) => drop(answer.send(self.node.admit(&peer))),
         }
     }
 
-    fn from_client(&mut self, now: Now, message: FromClient) {
+    fn hear_client(&mut self, now: Now, message: FromClient) {
         self.slots_owed += usize::from(message.has_slot());
         let input = match message {
             FromClient::Connect { connection, hello, queue } => {

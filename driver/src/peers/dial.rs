@@ -141,7 +141,12 @@ impl<N: Net> Attempt<'_, N> {
     }
 
     /// Sends what is queued, and makes sure that somebody hears it.
-    async fn converse(&mut self, mut stream: N::Stream, mut reading: Reading, boot: Boot) -> Result<std::convert::Infallible, Ended> {
+    async fn converse(
+        &mut self,
+        mut stream: N::Stream,
+        mut reading: Reading,
+        boot: Boot,
+    ) -> Result<std::convert::Infallible, Ended> {
         let mut heard = Instant::now();
         let mut asked: Option<Instant> = None;
         loop {

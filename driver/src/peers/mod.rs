@@ -106,12 +106,7 @@ impl<N: Net> Peers<N> {
         }
         if let Some(address) = address {
             let queue = Arc::new(PeerQueue::default());
-            let task = tokio::spawn(dial::keep_dialling(
-                Arc::clone(&self.context),
-                peer,
-                address.clone(),
-                Arc::clone(&queue),
-            ));
+            let task = tokio::spawn(dial::keep_dialling(Arc::clone(&self.context), peer, address.clone(), Arc::clone(&queue)));
             self.dialled.insert(peer, Dialled { address, queue, task });
         }
         was_up.then_some(Input::Link { peer, link: Link::Down })
