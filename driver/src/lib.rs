@@ -2,15 +2,20 @@
 
 mod client;
 mod clock;
+pub mod disk;
 mod entropy;
+mod folder;
 mod framed;
 mod framing;
 mod handle;
 mod input;
+pub mod log;
 mod metrics;
 mod net;
 mod peers;
+pub mod rows;
 mod runtime;
+pub mod sim_disk;
 pub mod store;
 
 pub use client::{ClientEvent, ClientHandle, ClientRunner, SubmitError};

@@ -59,7 +59,7 @@ pub struct Setup<N: Net, S: Store, C: Clock> {
 /// Why a node ended.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Ended {
-    /// It stopped by itself. Nothing that the store still holds in memory may be written: exit without running destructors.
+    /// It stopped by itself. The store is left as it is: what it still holds in memory must not be written. End the process.
     Halted(HaltReason),
     /// It was asked to.
     Stopped,
@@ -165,6 +165,10 @@ impl<N: Net, S: Store, C: Clock> Driver<N, S, C> {
         self.shared.slots.close();
         for queue in self.connections.values() {
             let _ = queue.send(Queued::Closed(CloseReason::Stopping));
+        }
+        if matches!(ended, Ended::Halted(_)) {
+            // Its destructor would write what it holds in memory, and nothing that it holds can be trusted now.
+            std::mem::forget(self.store);
         }
         ended
     }
