@@ -1,5 +1,7 @@
 //! Three real nodes and real clients in one process: what the parts are for, together.
 
+#![allow(clippy::unwrap_used)]
+
 mod live;
 
 use live::{Raw, Running, eventually, folder, run, voters};

@@ -1,5 +1,7 @@
 //! What a node's port for peers lets in, what it refuses, and that each refusal is counted.
 
+#![allow(clippy::unwrap_used)]
+
 mod live;
 
 use live::{Raw, Running, eventually, folder, run, secret, voters};

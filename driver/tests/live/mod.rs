@@ -1,4 +1,5 @@
 //! Real nodes in this process: loopback sockets, real folders, real time.
+#![allow(clippy::unwrap_used)]
 #![allow(dead_code)]
 
 use bytes::Bytes;
