@@ -1,5 +1,8 @@
 //! The simulated disk forgets as promised, and the real one keeps others out.
 
+// Clippy knows helpers of integration tests not as tests.
+#![allow(clippy::unwrap_used)]
+
 mod common;
 
 use common::{contents, dice};

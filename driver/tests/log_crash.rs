@@ -1,6 +1,9 @@
 //! Random batches, overwriting ones among them, and random crashes: what was reported as stored is there, and the log is one of the states
 //! that it went through since.
 
+// Clippy knows helpers of integration tests not as tests.
+#![allow(clippy::unwrap_used)]
+
 mod common;
 
 use common::{batch, entries, vote};
@@ -12,25 +15,34 @@ use tertulia_protocol::raft::Entry;
 
 #[derive(Clone, Debug)]
 enum Step {
-    Append { back: usize, count: usize, size: usize, vote: bool },
+    Append {
+        back: usize,
+        count: usize,
+        size: usize,
+        vote: bool,
+    },
     Sync,
     Mark,
-    Crash { outcome: CrashOutcome, draws: Vec<u64> },
+    /// A crash, and crashes while the log is opened again, each after so many changes.
+    Crash {
+        outcome: CrashOutcome,
+        draws: Vec<u64>,
+        opening: Vec<(u64, CrashOutcome)>,
+    },
+}
+
+fn outcome() -> impl Strategy<Value = CrashOutcome> {
+    prop_oneof![1 => Just(CrashOutcome::Keep), 1 => Just(CrashOutcome::LoseUnsynced), 2 => Just(CrashOutcome::Torn)]
 }
 
 fn step() -> impl Strategy<Value = Step> {
-    let outcome = prop_oneof![
-        Just(CrashOutcome::Keep),
-        Just(CrashOutcome::LoseUnsynced),
-        Just(CrashOutcome::Torn),
-        Just(CrashOutcome::Torn)
-    ];
     prop_oneof![
         6 => (prop_oneof![3 => Just(0usize), 1 => 0usize..6], 0usize..6, 0usize..1500, any::<bool>())
             .prop_map(|(back, count, size, vote)| Step::Append { back, count, size, vote }),
         3 => Just(Step::Sync),
         1 => Just(Step::Mark),
-        2 => (outcome, prop::collection::vec(any::<u64>(), 1..40)).prop_map(|(outcome, draws)| Step::Crash { outcome, draws }),
+        2 => (outcome(), prop::collection::vec(any::<u64>(), 1..40), prop::collection::vec((0u64..9, outcome()), 0..3))
+            .prop_map(|(outcome, draws, opening)| Step::Crash { outcome, draws, opening }),
     ]
 }
 
@@ -60,14 +72,14 @@ impl Model {
     }
 }
 
-fn check(log: &Log<SimDisk>, model: &mut Model, outcome: CrashOutcome) {
+fn check(log: &Log<SimDisk>, model: &mut Model, lossless: bool) {
     let found = if log.last() == 0 { Vec::new() } else { log.read(1, log.last(), u64::MAX).unwrap() };
     let mut previous = Position::default();
     for entry in &found {
         assert!(entry.follows(previous));
         previous = entry.position();
     }
-    if outcome == CrashOutcome::Keep {
+    if lossless {
         assert_eq!((&found, log.vote()), (&model.now().0, model.now().1), "nothing is lost when only the process dies");
     }
     assert!(model.states.iter().any(|(entries, _)| *entries == found), "the log is none of the states that it went through");
@@ -104,16 +116,28 @@ fn run(steps: &[Step], segment: u64) {
                     model.sync();
                 }
             }
-            Step::Crash { outcome, draws } => {
+            Step::Crash { outcome, draws, opening } => {
                 let mut draws = draws.iter().cycle();
                 let mut spin = 0u64;
-                disk.crash(*outcome, &mut |bound| {
+                let mut draw = |bound| {
                     spin += 1;
                     draws.next().unwrap().rotate_left((spin / 7) as u32 % 64) % bound
-                });
+                };
+                disk.crash(*outcome, &mut draw);
+                let mut lossless = *outcome == CrashOutcome::Keep;
+                for (changes, outcome) in opening {
+                    disk = disk.thaw();
+                    disk.freeze_after(*changes);
+                    match Log::open(disk.clone(), 1, segment) {
+                        Ok(log) => check(&log, &mut model, lossless),
+                        Err(error) => assert!(error.to_string().contains("frozen"), "{error}"),
+                    }
+                    disk.crash(*outcome, &mut draw);
+                    lossless &= *outcome == CrashOutcome::Keep;
+                }
                 disk = disk.thaw();
                 log = Log::open(disk.clone(), 1, segment).unwrap();
-                check(&log, &mut model, *outcome);
+                check(&log, &mut model, lossless);
             }
         }
     }

@@ -1,5 +1,8 @@
 //! Rows: durable late, never early, and readable both ways.
 
+// Clippy knows helpers of integration tests not as tests.
+#![allow(clippy::unwrap_used)]
+
 mod common;
 
 use bytes::Bytes;

@@ -1,5 +1,8 @@
 //! Folders and the two stores, as the runtime sees them.
 
+// Clippy knows helpers of integration tests not as tests.
+#![allow(clippy::unwrap_used)]
+
 mod common;
 
 use bytes::Bytes;
