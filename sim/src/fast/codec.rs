@@ -39,7 +39,7 @@ pub(super) fn round_trip<T: Serialize + DeserializeOwned + PartialEq + Debug>(ki
 
 /// The message with one bit of its encoding changed: the first bit whose change still decodes. For the trace's own test.
 pub(super) fn flip_one_bit<T: Serialize + DeserializeOwned + PartialEq>(value: &T) -> Option<T> {
-    let bytes = postcard::to_stdvec(value).ok()?;
+    let bytes = postcard::to_allocvec(value).ok()?;
     (0..bytes.len() * 8).rev().find_map(|bit| {
         let mut flipped = bytes.clone();
         flipped[bit / 8] ^= 1 << (bit % 8);
