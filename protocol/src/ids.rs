@@ -39,7 +39,7 @@ id!(/// A connection of a client to one node, given by the driver, unique in one
     ConnectionId, u64, "c");
 id!(/// One write to the log lane, ascending in one run of a node.
     BatchId, u64, "b");
-id!(/// One read of the store, ascending in one run of a node.
+id!(/// One read of the store, unique in one run of a node. Its remainder by four says who asked: 0 raft, 1 replica, 2 gateway.
     LoadId, u64, "l");
 id!(/// A device of a user: the index of the log entry that opened it, so unique for ever.
     SessionId, u64, "s");

@@ -1,121 +1,430 @@
 //! The whole client: sends, retries, changes server, delivers in order, once.
-use crate::chat::{Command, Done, Refusal, RoomRef};
-use crate::contract::Now;
-use crate::dice::Seed;
-use crate::gateway::{Answer, Ask, ClientHello, Event, From, Reply, Request, Token};
+//!
+//! - A command gets the session's next number and is kept until it is settled. On every new connection all unsettled ones are sent again, in order, with the same numbers.
+//! - A refusal that may pass (no leader, busy, unknown) is tried again; one that will not settles the number.
+//! - A server that does not answer for [`Timing::patience`] is given up for the next one; pauses between attempts double, with jitter.
+//! - A followed room is followed again from the last delivered event; an event that was delivered before is dropped, and a gap is fetched.
+//!
+//! ```
+//! use tertulia_protocol::{chat::*, client::{self, Client, Output}, contract::Now, dice::Seed, gateway::*};
+//! let config = client::Config { name: "ada".into(), token: Token([7; 32]), servers: 3, first: 0, seed: Seed(1), timing: Default::default(), window: 32 };
+//! let mut client = Client::new(config, Now::default());
+//! let number = client.submit(Now::default(), Command::CreateRoom { name: "lobby".into() }).unwrap();
+//! assert!(matches!(client.poll_output(), Some(Output::Connect { server: 0, .. })));
+//! // Whoever runs the client opens the connection, then:
+//! client.handle_connected(Now::default());
+//! assert!(matches!(client.poll_output(), Some(Output::Send(Request { ask: Ask::SignIn { .. }, .. }))));
+//! # let _ = number;
+//! ```
+
+mod types;
+
+pub use types::*;
+
+use crate::chat::{Command, Refusal, RoomRef};
+use crate::contract::Machine;
+pub use crate::contract::Now;
+use crate::dice::{Purpose, draw, within};
+use crate::gateway::{Answer, Ask, ClientHello, Event, From, Reply, Request};
 use crate::ids::*;
+use crate::replica::Identity;
 use crate::time::{Duration, Instant};
-use alloc::string::String;
+use alloc::collections::{BTreeMap, VecDeque};
 use alloc::sync::Arc;
-
-/// What a client is started with.
-#[derive(Clone, Debug)]
-pub struct Config {
-    pub name: String,
-    /// Drawn by whoever runs the client, 256 random bits, fresh for each session.
-    pub token: Token,
-    /// How many servers there are to choose from: 0..servers.
-    pub servers: u32,
-    /// The one to begin with.
-    pub first: u32,
-    pub seed: Seed,
-    pub timing: Timing,
-    /// Requests that may be unsettled at once.
-    pub window: u32,
-}
+use alloc::vec::Vec;
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Timing {
-    /// A request without an answer for so long: the server is given up for the next one.
-    pub patience: Duration,
-    /// An idle connection is asked for a sign of life this often.
-    pub keep_alive: Duration,
-    /// First pause after a failed connection; doubles up to `backoff_max`, with jitter.
-    pub backoff_min: Duration,
-    pub backoff_max: Duration,
+enum Line {
+    /// Not connected; the next attempt is due.
+    Pausing {
+        until: Instant,
+    },
+    Connecting {
+        since: Instant,
+    },
+    Connected {
+        signed_in: bool,
+    },
+    /// Refused for good.
+    Rejected,
 }
 
-impl Default for Timing {
-    fn default() -> Self {
-        let ms = Duration::from_millis;
-        Timing { patience: ms(2_000), keep_alive: ms(1_000), backoff_min: ms(50), backoff_max: ms(2_000) }
-    }
+/// Something that wants an answer, on whatever connection there is.
+#[derive(Clone, Debug)]
+enum Stage {
+    /// To be sent at this time, or as soon as there is a signed-in connection after it.
+    Due {
+        at: Instant,
+    },
+    Sent,
 }
 
-/// What a client asks of whoever runs it.
-#[derive(Clone, PartialEq, Eq, Debug, Hash)]
-pub enum Output {
-    /// Drop any connection and open one to this server; then `handle_connected` or `handle_disconnected`.
-    Connect {
-        server: u32,
-        hello: ClientHello,
-    },
-    /// Drop the connection; no `handle_disconnected` is expected.
-    Disconnect,
-    Send(Request),
-    /// The session is there (again).
-    SignedIn {
-        server: u32,
-        user: UserId,
-        name: String,
-    },
-    /// The cluster refuses the sign-in for good; nothing more will happen.
-    Rejected(Refusal),
-    /// A submitted command is done or finally refused. Each number settles once.
-    Settled {
-        number: u64,
-        result: Result<Done, Refusal>,
-    },
-    /// The answer to `ask`.
-    Answered {
-        ask: u64,
-        result: Result<Answer, Refusal>,
-    },
-    /// The next event of a followed room: in order, without gaps, once.
-    Deliver(Arc<Event>),
-    /// Following a room is refused for good.
-    Unfollowed {
-        room: RoomRef,
-        refusal: Refusal,
-    },
+/// What a request on the present connection is about.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+enum About {
+    SignIn,
+    Number(u64),
+    Ask(u64),
+    Follow(u64),
+    Ping,
 }
-
-/// Why a command was not taken: too many are unsettled. Wait for one to settle.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct WindowFull;
 
 #[derive(Clone, Debug)]
-pub struct Client {}
-#[allow(unused_variables, clippy::todo)]
+struct Followed {
+    room: RoomRef,
+    from: From,
+    /// Known once the server has said so.
+    id: Option<RoomId>,
+    /// The last event delivered.
+    cursor: Option<Cursor>,
+    stage: Stage,
+    /// The answer has come: events flow.
+    flowing: bool,
+}
+
+/// One client: one session, on one connection at a time.
+#[derive(Clone, Debug)]
+pub struct Client {
+    config: Config,
+    line: Line,
+    server: u32,
+    /// Attempts since something last went well.
+    failures: u32,
+    draws: u64,
+    commands: BTreeMap<u64, (Command, Stage)>,
+    next_number: u64,
+    asks: BTreeMap<u64, (Ask, Stage)>,
+    next_ask: u64,
+    follows: BTreeMap<u64, Followed>,
+    next_follow: u64,
+    /// Requests under way on this connection.
+    sent: BTreeMap<u64, (About, Instant)>,
+    next_request: u64,
+    /// When the sign-in is sent (again).
+    sign_in_at: Option<Instant>,
+    heard: Instant,
+    outputs: VecDeque<Output>,
+    now: Instant,
+}
+
 impl Client {
+    /// A client that connects at once.
     pub fn new(config: Config, now: Now) -> Client {
-        todo!()
+        let server = config.first % config.servers.max(1);
+        Client {
+            server,
+            line: Line::Pausing { until: now.instant },
+            failures: 0,
+            draws: 0,
+            commands: BTreeMap::new(),
+            next_number: 1,
+            asks: BTreeMap::new(),
+            next_ask: 1,
+            follows: BTreeMap::new(),
+            next_follow: 1,
+            sent: BTreeMap::new(),
+            next_request: 1,
+            sign_in_at: None,
+            heard: now.instant,
+            outputs: VecDeque::new(),
+            now: now.instant,
+            config,
+        }
     }
+
     /// Takes a command, numbers it, and keeps it until it is settled.
     pub fn submit(&mut self, now: Now, command: Command) -> Result<u64, WindowFull> {
-        todo!()
+        self.now = now.instant;
+        if self.commands.len() >= self.config.window as usize {
+            return Err(WindowFull);
+        }
+        let number = self.next_number;
+        self.next_number += 1;
+        self.commands.insert(number, (command, Stage::Due { at: now.instant }));
+        Ok(number)
     }
-    /// Asks something that changes nothing; repeated on another server until answered.
+
+    /// Asks something that changes nothing; repeated on another server until it is answered.
     pub fn ask(&mut self, now: Now, ask: Ask) -> u64 {
-        todo!()
+        self.now = now.instant;
+        let id = self.next_ask;
+        self.next_ask += 1;
+        self.asks.insert(id, (ask, Stage::Due { at: now.instant }));
+        id
     }
-    /// Follows a room from a place on, over all servers. A room not joined yet is joined by `submit` first.
+
+    /// Follows a room from a place on, over all servers. Only members may: join first.
     pub fn follow(&mut self, now: Now, room: RoomRef, from: From) {
-        todo!()
+        self.now = now.instant;
+        let id = self.next_follow;
+        self.next_follow += 1;
+        let stage = Stage::Due { at: now.instant };
+        self.follows.insert(id, Followed { room, from, id: None, cursor: None, stage, flowing: false });
     }
-    pub fn handle_connected(&mut self, now: Now) {}
-    pub fn handle_disconnected(&mut self, now: Now) {}
-    pub fn handle_reply(&mut self, now: Now, reply: Reply) {}
-    pub fn handle_event(&mut self, now: Now, event: Arc<Event>) {}
-    pub fn handle_timeout(&mut self, now: Now) {}
-    pub fn poll_output(&mut self) -> Option<Output> {
-        None
-    }
-    pub fn poll_timeout(&self) -> Option<Instant> {
-        None
-    }
+
     /// Commands that are not settled.
     pub fn unsettled(&self) -> u32 {
-        0
+        self.commands.len() as u32
+    }
+
+    /// The server of the present connection or attempt.
+    pub fn server(&self) -> u32 {
+        self.server
+    }
+
+    pub fn handle_connected(&mut self, now: Now) {
+        self.now = now.instant;
+        if matches!(self.line, Line::Connecting { .. }) {
+            self.line = Line::Connected { signed_in: false };
+            self.heard = now.instant;
+            self.sign_in_at = Some(now.instant);
+        }
+    }
+
+    /// The connection is gone, or could not be opened.
+    pub fn handle_disconnected(&mut self, now: Now) {
+        self.now = now.instant;
+        if matches!(self.line, Line::Connecting { .. } | Line::Connected { .. }) {
+            self.move_on();
+        }
+    }
+
+    pub fn handle_reply(&mut self, now: Now, reply: Reply) {
+        self.now = now.instant;
+        self.heard = now.instant;
+        let Some((about, _)) = self.sent.remove(&reply.id) else { return };
+        match about {
+            About::SignIn => self.signed_in(reply.result),
+            About::Number(number) => self.answered_number(number, reply.result),
+            About::Ask(ask) => self.answered_ask(ask, reply.result),
+            About::Follow(follow) => self.answered_follow(follow, reply.result),
+            About::Ping => {}
+        }
+    }
+
+    pub fn handle_event(&mut self, now: Now, event: Arc<Event>) {
+        self.now = now.instant;
+        self.heard = now.instant;
+        let Some(followed) = self.follows.values_mut().find(|followed| followed.id == Some(event.room) && followed.flowing)
+        else {
+            return;
+        };
+        let Some(cursor) = followed.cursor else { return };
+        if event.cursor == cursor + 1 {
+            followed.cursor = Some(event.cursor);
+            self.outputs.push_back(Output::Deliver(event));
+        } else if event.cursor > cursor {
+            // Something is missing: begin again after the last one that was delivered.
+            followed.flowing = false;
+            followed.stage = Stage::Due { at: now.instant };
+        }
+    }
+
+    pub fn handle_timeout(&mut self, now: Now) {
+        self.now = now.instant;
+        let patience = self.config.timing.patience;
+        let overdue = |at: Instant| now.instant >= at + patience;
+        let give_up = match self.line {
+            Line::Connecting { since } => overdue(since),
+            Line::Connected { .. } => self.sent.values().any(|(_, at)| overdue(*at)),
+            Line::Pausing { .. } | Line::Rejected => false,
+        };
+        if give_up {
+            self.outputs.push_back(Output::Disconnect);
+            self.move_on();
+        }
+        let idle = now.instant >= self.heard + self.config.timing.keep_alive;
+        if idle && matches!(self.line, Line::Connected { signed_in: true }) && self.sent.is_empty() {
+            self.send(About::Ping, Ask::Ping);
+        }
+    }
+
+    pub fn poll_output(&mut self) -> Option<Output> {
+        match self.line {
+            Line::Pausing { until } if self.now >= until => {
+                self.line = Line::Connecting { since: self.now };
+                let hello = ClientHello { token: None };
+                self.outputs.push_back(Output::Connect { server: self.server, hello });
+            }
+            Line::Connected { signed_in: false } if self.sign_in_at.is_some_and(|at| self.now >= at) => {
+                self.sign_in_at = None;
+                let ask = Ask::SignIn { name: self.config.name.clone(), token: self.config.token };
+                self.send(About::SignIn, ask);
+            }
+            Line::Connected { signed_in: true } => self.send_due(),
+            _ => {}
+        }
+        self.outputs.pop_front()
+    }
+
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        let patience = self.config.timing.patience;
+        match self.line {
+            Line::Rejected => None,
+            Line::Pausing { until } => Some(until),
+            Line::Connecting { since } => Some(since + patience),
+            Line::Connected { signed_in } => {
+                let overdue = self.sent.values().map(|(_, at)| *at + patience);
+                let due = self.stages().filter_map(|stage| if let Stage::Due { at } = stage { Some(*at) } else { None });
+                let idle = (signed_in && self.sent.is_empty()).then(|| self.heard + self.config.timing.keep_alive);
+                overdue.chain(due.filter(|_| signed_in)).chain(idle).chain(self.sign_in_at).min()
+            }
+        }
+    }
+
+    // ---- inside -------------------------------------------------------------------------------------------------------------------------
+
+    fn stages(&self) -> impl Iterator<Item = &Stage> {
+        let commands = self.commands.values().map(|(_, stage)| stage);
+        let asks = self.asks.values().map(|(_, stage)| stage);
+        commands.chain(asks).chain(self.follows.values().map(|followed| &followed.stage))
+    }
+
+    fn send(&mut self, about: About, ask: Ask) {
+        let id = self.next_request;
+        self.next_request += 1;
+        self.sent.insert(id, (about, self.now));
+        self.outputs.push_back(Output::Send(Request { id, ask }));
+    }
+
+    /// Sends everything that is due, commands in the order of their numbers.
+    fn send_due(&mut self) {
+        let now = self.now;
+        let is_due = |stage: &Stage| matches!(stage, Stage::Due { at } if now >= *at);
+        let first_unacked = self.commands.first_key_value().map_or(self.next_number, |(number, _)| *number);
+        let mut due = Vec::new();
+        for (number, (command, stage)) in &mut self.commands {
+            if is_due(stage) {
+                *stage = Stage::Sent;
+                let identity = Identity::Number(*number);
+                due.push((About::Number(*number), Ask::Submit { identity, first_unacked, command: command.clone() }));
+            }
+        }
+        for (id, (ask, stage)) in &mut self.asks {
+            if is_due(stage) {
+                *stage = Stage::Sent;
+                due.push((About::Ask(*id), ask.clone()));
+            }
+        }
+        for (id, followed) in &mut self.follows {
+            if is_due(&followed.stage) {
+                followed.stage = Stage::Sent;
+                let from = followed.cursor.map_or(followed.from, From::After);
+                due.push((About::Follow(*id), Ask::Follow { room: followed.room.clone(), from }));
+            }
+        }
+        for (about, ask) in due {
+            self.send(about, ask);
+        }
+    }
+
+    fn signed_in(&mut self, result: Result<Answer, Refusal>) {
+        match result {
+            Ok(Answer::SignedIn { user, name, .. }) => {
+                self.failures = 0;
+                self.line = Line::Connected { signed_in: true };
+                self.outputs.push_back(Output::SignedIn { server: self.server, user, name });
+            }
+            Err(refusal) if !refusal.is_temporary() => {
+                self.line = Line::Rejected;
+                self.outputs.push_back(Output::Disconnect);
+                self.outputs.push_back(Output::Rejected(refusal));
+            }
+            _ => self.sign_in_at = Some(self.retry_at()),
+        }
+    }
+
+    fn answered_number(&mut self, number: u64, result: Result<Answer, Refusal>) {
+        let again_at = self.retry_at();
+        let Some((_, stage)) = self.commands.get_mut(&number) else { return };
+        let result = match result {
+            Ok(Answer::Done(done)) => Ok(done),
+            Err(refusal) if !refusal.is_temporary() => Err(refusal),
+            _ => {
+                *stage = Stage::Due { at: again_at };
+                return;
+            }
+        };
+        self.commands.remove(&number);
+        self.outputs.push_back(Output::Settled { number, result });
+    }
+
+    fn answered_ask(&mut self, ask: u64, result: Result<Answer, Refusal>) {
+        let again_at = self.retry_at();
+        let Some((_, stage)) = self.asks.get_mut(&ask) else { return };
+        if result.as_ref().is_err_and(Refusal::is_temporary) {
+            *stage = Stage::Due { at: again_at };
+            return;
+        }
+        self.asks.remove(&ask);
+        self.outputs.push_back(Output::Answered { ask, result });
+    }
+
+    fn answered_follow(&mut self, follow: u64, result: Result<Answer, Refusal>) {
+        let again_at = self.retry_at();
+        let Some(followed) = self.follows.get_mut(&follow) else { return };
+        match result {
+            Ok(Answer::Following { room, cursor }) => {
+                followed.id = Some(room);
+                followed.flowing = true;
+                followed.cursor = followed.cursor.or(Some(cursor));
+            }
+            Err(refusal) if !refusal.is_temporary() => {
+                if let Some(gone) = self.follows.remove(&follow) {
+                    self.outputs.push_back(Output::Unfollowed { room: gone.room, refusal });
+                }
+            }
+            _ => followed.stage = Stage::Due { at: again_at },
+        }
+    }
+
+    /// When to repeat what was refused for the moment.
+    fn retry_at(&mut self) -> Instant {
+        let pause = self.config.timing.backoff_min;
+        self.now + self.jittered(pause)
+    }
+
+    /// Gives up the present server; everything unsettled is sent again to the next one.
+    fn move_on(&mut self) {
+        let timing = self.config.timing;
+        self.server = (self.server + 1) % self.config.servers.max(1);
+        let rounds = self.failures / self.config.servers.max(1);
+        let pause = (timing.backoff_min * 2u32.saturating_pow(rounds.min(16))).min(timing.backoff_max);
+        self.failures += 1;
+        self.line = Line::Pausing { until: self.now + self.jittered(pause) };
+        self.sent.clear();
+        self.sign_in_at = None;
+        let due = Stage::Due { at: self.now };
+        for (_, stage) in self.commands.values_mut() {
+            *stage = due.clone();
+        }
+        for (_, stage) in self.asks.values_mut() {
+            *stage = due.clone();
+        }
+        for followed in self.follows.values_mut() {
+            followed.stage = due.clone();
+            followed.flowing = false;
+        }
+    }
+
+    /// Between half of `pause` and all of it, so that many clients of one lost server do not come back at one moment.
+    fn jittered(&mut self, pause: Duration) -> Duration {
+        self.draws += 1;
+        let most = pause.as_micros() as u64;
+        let who = self.config.token.0.first_chunk().map_or(0, |first| u64::from_le_bytes(*first));
+        Duration::from_micros(within(draw(self.config.seed, Purpose::ClientBackoff, who, 0, self.draws), most / 2, most))
+    }
+}
+
+impl Machine for Client {
+    type Output = Output;
+    fn poll_output(&mut self) -> Option<Output> {
+        Client::poll_output(self)
+    }
+    fn poll_timeout(&self) -> Option<Instant> {
+        Client::poll_timeout(self)
+    }
+    fn handle_timeout(&mut self, now: Now) {
+        Client::handle_timeout(self, now);
     }
 }

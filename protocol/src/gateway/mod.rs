@@ -1,2 +1,216 @@
+//! The clients of one node: who is connected, what they wait for, what they follow.
+//!
+//! - A request that changes something is offered to the leader, here or by forwarding, again and again under the same identity, until applying tells its outcome or
+//!   its time is up (`requests.rs`).
+//! - A read waits for a read index; what it finds missing is said only after that, because this node may be behind (`reads.rs`).
+//! - A follower of a room is either catching up from the store or live; a slow one falls back to catching up (`follow.rs`).
+
+mod follow;
+mod reads;
+mod requests;
 mod types;
+
 pub use types::*;
+
+use crate::chat::{Chat, Refusal};
+use crate::contract::{Limits, Now, Timing};
+use crate::ids::*;
+use crate::node::{self, RequestKey};
+use crate::replica::Replica;
+use crate::time::Instant;
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
+use alloc::sync::Arc;
+use follow::Follow;
+use reads::Wait;
+use requests::Pending;
+
+#[derive(Clone, Debug)]
+struct Connection {
+    credential: Option<Credential>,
+    /// Bound once the credential was found in the replicated state.
+    session: Option<(SessionId, UserId)>,
+    follows: BTreeMap<RoomId, Follow>,
+    /// Also rooms joined later.
+    follows_all: bool,
+    /// Cost of events handed over and not yet written.
+    outstanding: u32,
+    /// A read of history for one of `follows`: one at a time.
+    loading: Option<(LoadId, RoomId)>,
+    /// This connection as an audience of its own.
+    alone: Audience,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+enum Timer {
+    /// To offer a request again, or to give it up.
+    Request(RequestKey),
+    /// To ask for a read index again, or to answer without one.
+    Read(u64),
+}
+
+/// All clients of one node. Part of [`crate::node::Node`], which gives it the replica to look at.
+#[derive(Clone, Debug)]
+pub(crate) struct Gateway {
+    limits: Limits,
+    timing: Timing,
+    connections: BTreeMap<ConnectionId, Connection>,
+    by_user: BTreeMap<UserId, BTreeSet<ConnectionId>>,
+    pending: BTreeMap<RequestKey, Pending>,
+    pending_bytes: u32,
+    waits: BTreeMap<u64, Wait>,
+    waits_made: u64,
+    loads: BTreeMap<LoadId, reads::HistoryLoad>,
+    loads_made: u64,
+    timers: BTreeSet<(Instant, Timer)>,
+    audiences: BTreeMap<RoomId, Audience>,
+    /// Since when no leader is known.
+    leaderless_since: Option<Instant>,
+    outputs: VecDeque<node::Output>,
+}
+
+impl Gateway {
+    pub(crate) fn new(limits: Limits, timing: Timing, now: Now) -> Gateway {
+        Gateway {
+            limits,
+            timing,
+            connections: BTreeMap::new(),
+            by_user: BTreeMap::new(),
+            pending: BTreeMap::new(),
+            pending_bytes: 0,
+            waits: BTreeMap::new(),
+            waits_made: 0,
+            loads: BTreeMap::new(),
+            loads_made: 0,
+            timers: BTreeSet::new(),
+            audiences: BTreeMap::new(),
+            leaderless_since: Some(now.instant),
+            outputs: VecDeque::new(),
+        }
+    }
+
+    pub(crate) fn poll_output(&mut self) -> Option<node::Output> {
+        self.outputs.pop_front()
+    }
+
+    pub(crate) fn poll_timeout(&self) -> Option<Instant> {
+        self.timers.first().map(|(at, _)| *at)
+    }
+
+    /// Bytes of requests that may still be taken.
+    pub(crate) fn admission(&self) -> u32 {
+        self.limits.admission_bytes.saturating_sub(self.pending_bytes)
+    }
+
+    pub(crate) fn handle_connected(&mut self, connection: ConnectionId, hello: &ClientHello) {
+        if self.connections.len() >= self.limits.connections as usize {
+            self.outputs.push_back(node::Output::Close { connection, reason: CloseReason::TooManyConnections });
+            return;
+        }
+        let credential = hello.token.as_ref().map(Token::credential);
+        self.connections.insert(
+            connection,
+            Connection {
+                credential,
+                session: None,
+                follows: BTreeMap::new(),
+                follows_all: false,
+                outstanding: 0,
+                loading: None,
+                alone: Arc::from([connection]),
+            },
+        );
+    }
+
+    /// What the connection asked for goes on; only its answers are dropped.
+    pub(crate) fn handle_disconnected(&mut self, connection: ConnectionId) {
+        let Some(gone) = self.connections.remove(&connection) else { return };
+        for room in gone.follows.keys() {
+            self.audiences.remove(room);
+        }
+        if let Some((load, _)) = gone.loading {
+            self.loads.remove(&load);
+        }
+        if let Some((_, user)) = gone.session
+            && let Some(of_user) = self.by_user.get_mut(&user)
+        {
+            of_user.remove(&connection);
+            if of_user.is_empty() {
+                self.by_user.remove(&user);
+            }
+        }
+    }
+
+    pub(crate) fn handle_request(&mut self, now: Now, replica: &mut Replica<Chat>, connection: ConnectionId, request: Request) {
+        if self.connections.contains_key(&connection) {
+            self.serve(now, replica, connection, request, reads::Fresh::Unknown);
+        }
+    }
+
+    pub(crate) fn handle_timeout(&mut self, now: Now, replica: &mut Replica<Chat>) {
+        while let Some((_, timer)) = self.timers.pop_first_due(now.instant) {
+            match timer {
+                Timer::Request(key) => self.advance(now, replica, key),
+                Timer::Read(id) => self.ask_again(now, replica, id),
+            }
+        }
+    }
+
+    /// The leader that is known has changed, or has become able to take requests: everything that waits goes there.
+    pub(crate) fn handle_leader(&mut self, now: Now, replica: &mut Replica<Chat>) {
+        match replica.raft().leader() {
+            None => self.leaderless_since = self.leaderless_since.or(Some(now.instant)),
+            Some(_) => {
+                self.leaderless_since = None;
+                let requests: alloc::vec::Vec<RequestKey> = self.pending.keys().copied().collect();
+                for key in requests {
+                    self.advance(now, replica, key);
+                }
+                let waits: alloc::vec::Vec<u64> = self.waits.keys().copied().collect();
+                for id in waits {
+                    self.ask_again(now, replica, id);
+                }
+            }
+        }
+    }
+
+    fn no_leader(&self, now: Now) -> Refusal {
+        let since = self.leaderless_since.unwrap_or(now.instant);
+        Refusal::NoLeader { since_ms: now.instant.since(since).as_millis() as u64 }
+    }
+
+    fn reply(&mut self, to: ConnectionId, id: u64, result: Result<Answer, Refusal>) {
+        if self.connections.contains_key(&to) {
+            self.outputs.push_back(node::Output::Reply { to, reply: Reply { id, result } });
+        }
+    }
+
+    /// Binds a connection to a session that the replicated state knows.
+    fn bind(&mut self, connection: ConnectionId, session: SessionId, user: UserId) {
+        if let Some(bound) = self.connections.get_mut(&connection) {
+            bound.session = Some((session, user));
+            self.by_user.entry(user).or_default().insert(connection);
+        }
+    }
+
+    /// The session of a connection, if this node's state knows it.
+    fn session_of(&mut self, replica: &Replica<Chat>, connection: ConnectionId) -> Option<(SessionId, UserId)> {
+        let found = self.connections.get(&connection)?;
+        if found.session.is_some() {
+            return found.session;
+        }
+        let (session, _) = replica.opened(found.credential.as_ref()?)?;
+        let user = replica.machine().user_of(session)?;
+        self.bind(connection, session, user);
+        Some((session, user))
+    }
+}
+
+trait PopDue {
+    fn pop_first_due(&mut self, now: Instant) -> Option<(Instant, Timer)>;
+}
+
+impl PopDue for BTreeSet<(Instant, Timer)> {
+    fn pop_first_due(&mut self, now: Instant) -> Option<(Instant, Timer)> {
+        if self.first()?.0 > now { None } else { self.pop_first() }
+    }
+}

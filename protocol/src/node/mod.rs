@@ -1,52 +1,307 @@
-//! The whole node: a replica of the chat and a gateway. The one thing that a driver drives.
+//! The whole node: a replica of the chat, and a gateway for its clients. The one thing that a driver drives.
+//!
+//! Hand over inputs (`handle_…`, each takes [`Now`]), drain [`Node::poll_output`] to `None`, then ask [`Node::poll_timeout`] when to call [`Node::handle_timeout`] next.
+//! No input blocks, and none fails for what somebody sent: that is an output, a refusal.
+
 mod types;
 pub use types::*;
 
+use crate::chat::{Chat, ChatEvent, Refusal};
 use crate::contract::*;
 use crate::facts::Fact;
-use crate::gateway::{ClientHello, Request, Status};
+use crate::gateway::{ClientHello, Gateway, MemberStatus, Request, Role, Status};
 use crate::ids::*;
+use crate::replica::{self, Offer, Replica, Submission, Voter};
 use crate::time::Instant;
 use crate::wire::handshake::{HelloRefusal, PeerIdentity};
+use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
+/// One node.
 #[derive(Clone, Debug)]
-pub struct Node {}
-#[allow(unused_variables, clippy::todo)]
+pub struct Node {
+    cluster: ClusterId,
+    replica: Replica<Chat>,
+    gateway: Gateway,
+    limits: Limits,
+    now: Now,
+    /// Whose address was given out last, to tell changes.
+    peers: Vec<Voter>,
+    /// Requests forwarded to this node while it leads and its term's first entry is not applied yet.
+    early: VecDeque<(NodeId, Submission)>,
+    /// The leader and whether it is this node, ready to take requests: when this changes, what waits is offered anew.
+    led_by: (Option<NodeId>, bool),
+    outputs: VecDeque<Output>,
+}
+
 impl Node {
+    /// A node from what the store holds. The first outputs name the peers to dial.
     pub fn restore(config: Config, restored: Restored, now: Now) -> Result<Node, RestoreError> {
-        todo!()
+        let replica = Replica::restore(&config, &restored, Chat::new(config.limits), now)?;
+        Ok(Node {
+            cluster: config.cluster,
+            gateway: Gateway::new(config.limits, config.timing, now),
+            limits: config.limits,
+            now,
+            replica,
+            peers: Vec::new(),
+            early: VecDeque::new(),
+            led_by: (None, false),
+            outputs: VecDeque::new(),
+        })
     }
-    /// Whether a peer that says hello may be let in. Asked by the acceptor; the refusal goes to the peer.
+
+    /// Whether a peer that says hello may be let in: a member, with the folder that the configuration names. Asked by the acceptor; the refusal goes to the peer.
     pub fn admit(&self, peer: &PeerIdentity) -> Result<(), HelloRefusal> {
-        todo!()
+        let node = peer.node;
+        if peer.cluster != self.cluster {
+            return Err(HelloRefusal::Cluster);
+        }
+        let raft = self.replica.raft();
+        let Some(voter) = raft.voters().iter().find(|voter| voter.id == node) else {
+            return Err(HelloRefusal::Stranger { node });
+        };
+        match voter.incarnation {
+            Some(incarnation) if incarnation != peer.incarnation => Err(HelloRefusal::NewFolder { node }),
+            _ => Ok(()),
+        }
     }
-    /// A peer refused this node's hello.
-    pub fn handle_refused(&mut self, now: Now, by: NodeId, refusal: HelloRefusal) {}
-    pub fn handle_message(&mut self, now: Now, from: NodeId, message: Message) {}
-    pub fn handle_link(&mut self, now: Now, peer: NodeId, link: Link) {}
-    pub fn handle_connected(&mut self, now: Now, connection: ConnectionId, hello: ClientHello) {}
-    pub fn handle_request(&mut self, now: Now, connection: ConnectionId, request: Request) {}
-    pub fn handle_drained(&mut self, now: Now, connection: ConnectionId, bytes: u32) {}
-    pub fn handle_disconnected(&mut self, now: Now, connection: ConnectionId) {}
-    pub fn handle_stored(&mut self, now: Now, up_to: BatchId) {}
-    pub fn handle_store_failed(&mut self, now: Now, batch: BatchId, error: StoreError) {}
-    pub fn handle_loaded(&mut self, now: Now, load: LoadId, loaded: Result<Loaded, StoreError>) {}
-    pub fn handle_timeout(&mut self, now: Now) {}
+
+    /// A peer refused this node's hello. A new folder under an old id must stop: it could undo its own votes.
+    pub fn handle_refused(&mut self, now: Now, by: NodeId, refusal: HelloRefusal) {
+        self.now = now;
+        if let HelloRefusal::NewFolder { node } = refusal {
+            self.outputs.push_back(Output::Halt { reason: HaltReason::NewFolder { told_by: by, node } });
+        }
+    }
+
+    pub fn handle_message(&mut self, now: Now, from: NodeId, message: Message) {
+        self.now = now;
+        match message.body {
+            Body::Raft(message) => self.replica.handle_message(now, from, message),
+            Body::Forward(submission) => self.handle_forward(from, submission),
+            Body::Forwarded { request, answer } => self.gateway.handle_forwarded(&mut self.replica, request, answer),
+        }
+    }
+
+    /// A link came up or went down: a hint, never a proof.
+    pub fn handle_link(&mut self, now: Now, peer: NodeId, link: Link) {
+        self.now = now;
+        self.replica.handle_link(peer, link);
+    }
+
+    pub fn handle_connected(&mut self, now: Now, connection: ConnectionId, hello: ClientHello) {
+        self.now = now;
+        self.gateway.handle_connected(connection, &hello);
+    }
+
+    pub fn handle_request(&mut self, now: Now, connection: ConnectionId, request: Request) {
+        self.now = now;
+        self.gateway.handle_request(now, &mut self.replica, connection, request);
+    }
+
+    /// Events that cost so much were written to a reader.
+    pub fn handle_drained(&mut self, now: Now, connection: ConnectionId, bytes: u32) {
+        self.now = now;
+        self.gateway.handle_drained(&mut self.replica, connection, bytes);
+    }
+
+    pub fn handle_disconnected(&mut self, now: Now, connection: ConnectionId) {
+        self.now = now;
+        self.gateway.handle_disconnected(connection);
+    }
+
+    /// All batches up to `up_to` are durable.
+    pub fn handle_stored(&mut self, now: Now, up_to: BatchId) {
+        self.now = now;
+        self.replica.handle_stored(now, up_to);
+    }
+
+    /// A write failed; the node halts.
+    pub fn handle_store_failed(&mut self, now: Now, _batch: BatchId, error: StoreError) {
+        self.now = now;
+        self.replica.handle_store_failed(error);
+    }
+
+    pub fn handle_loaded(&mut self, now: Now, load: LoadId, loaded: Result<Loaded, StoreError>) {
+        self.now = now;
+        // The remainder says who asked; see `LoadId`.
+        if load.0 % 4 == 2 {
+            self.gateway.handle_loaded(&self.replica, load, loaded);
+        } else {
+            self.replica.handle_loaded(load, loaded);
+        }
+    }
+
+    pub fn handle_timeout(&mut self, now: Now) {
+        self.now = now;
+        self.replica.handle_timeout(now);
+        self.gateway.handle_timeout(now, &mut self.replica);
+    }
+
+    /// The next thing to do, or `None`.
     pub fn poll_output(&mut self) -> Option<Output> {
-        None
+        loop {
+            if let Some(output) = self.outputs.pop_front() {
+                return Some(output);
+            }
+            self.see_voters();
+            if let Some(output) = self.replica.poll_output() {
+                self.take(output);
+                continue;
+            }
+            if self.see_leader() {
+                continue;
+            }
+            if let Some(output) = self.gateway.poll_output() {
+                return Some(output);
+            }
+            return self.outputs.pop_front();
+        }
     }
+
+    /// When to call [`Node::handle_timeout`].
     pub fn poll_timeout(&self) -> Option<Instant> {
-        None
+        [self.replica.poll_timeout(), self.gateway.poll_timeout()].into_iter().flatten().min()
     }
+
     /// Bytes that clients may still send; 0: stop reading their sockets.
     pub fn admission(&self) -> u32 {
-        0
+        self.gateway.admission()
     }
+
     pub fn status(&self) -> Status {
-        todo!()
+        status_of(&self.replica)
     }
+
+    /// What happened inside since the last call, if the configuration asks for facts.
     pub fn take_facts(&mut self) -> Vec<Fact> {
-        Vec::new()
+        self.replica.take_facts()
+    }
+
+    // ---- inside -------------------------------------------------------------------------------------------------------------------------
+
+    fn take(&mut self, output: replica::Output<ChatEvent>) {
+        match output {
+            replica::Output::Send { to, class, message } => {
+                self.outputs.push_back(Output::Send { to, class, message: Message { group: GROUP, body: Body::Raft(message) } });
+            }
+            replica::Output::Store { id, batch } => self.outputs.push_back(Output::Store { id, batch }),
+            replica::Output::Apply { through, rows } => self.outputs.push_back(Output::Apply { through, rows }),
+            replica::Output::Load { id, query } => self.outputs.push_back(Output::Load { id, query }),
+            replica::Output::Halt { reason } => self.outputs.push_back(Output::Halt { reason }),
+            replica::Output::Executed(executed) => self.gateway.handle_executed(&self.replica, &executed),
+            replica::Output::Event(event) => {
+                if let Some(fact) = Gateway::fact(&event) {
+                    self.replica.tell(|| fact);
+                }
+                self.gateway.handle_event(&self.replica, event);
+            }
+            replica::Output::Readable { id } => self.gateway.handle_readable(self.now, &mut self.replica, id),
+        }
+        // What clients are told follows the rows that it speaks of.
+        while let Some(output) = self.gateway.poll_output() {
+            self.outputs.push_back(output);
+        }
+    }
+
+    /// A change of voters is a change of whom to dial.
+    fn see_voters(&mut self) {
+        let raft = self.replica.raft();
+        if raft.voters() == self.peers {
+            return;
+        }
+        let (node, voters) = (raft.node(), raft.voters().to_vec());
+        let before = core::mem::replace(&mut self.peers, voters.clone());
+        for gone in before.iter().filter(|old| voters.iter().all(|voter| voter.id != old.id)) {
+            self.outputs.push_back(Output::Peer { node: gone.id, address: None });
+        }
+        for voter in voters.into_iter().filter(|voter| voter.id != node) {
+            let known = before.iter().any(|old| old.id == voter.id && old.peer_address == voter.peer_address);
+            if !known {
+                self.outputs.push_back(Output::Peer { node: voter.id, address: Some(voter.peer_address) });
+            }
+        }
+    }
+
+    /// True if the leader changed, or became able to take requests, and something was done about it.
+    fn see_leader(&mut self) -> bool {
+        let raft = self.replica.raft();
+        let ready = raft.opened_by().is_some_and(|opened_by| self.replica.applied() >= opened_by);
+        let led_by = (raft.leader(), ready);
+        if led_by == self.led_by {
+            return false;
+        }
+        self.led_by = led_by;
+        self.gateway.handle_leader(self.now, &mut self.replica);
+        for (from, submission) in core::mem::take(&mut self.early) {
+            self.handle_forward(from, submission);
+        }
+        true
+    }
+
+    /// A peer took this request from a client and believes this node to be the leader.
+    fn handle_forward(&mut self, from: NodeId, submission: Submission) {
+        let request = replica::request_of(&submission);
+        let leads = self.replica.raft().is_leader();
+        let answer = match self.replica.offer(self.now, submission.clone()) {
+            Offer::Taken => return,
+            Offer::NotNow => {
+                if leads && self.early.len() < self.limits.pending_requests as usize {
+                    self.early.push_back((from, submission));
+                }
+                return;
+            }
+            Offer::Known => ForwardAnswer::Executed { by: self.replica.applied() },
+            Offer::Busy => ForwardAnswer::Refused(Refusal::Busy { retry_after_ms: 100 }),
+        };
+        let message = Message { group: GROUP, body: Body::Forwarded { request, answer } };
+        self.outputs.push_back(Output::Send { to: from, class: Class::Control, message });
+    }
+}
+
+/// The cluster as this replica sees it.
+pub(crate) fn status_of(replica: &Replica<Chat>) -> Status {
+    let raft = replica.raft();
+    let (node, leader) = (raft.node(), raft.leader());
+    let role = |id: NodeId| match () {
+        () if Some(id) == leader => Role::Leader,
+        () if id == node && raft.is_candidate() => Role::Candidate,
+        () if id == node || raft.is_linked(id) => Role::Follower,
+        () => Role::Unknown,
+    };
+    let members = raft.voters().iter().map(|voter| MemberStatus {
+        id: voter.id,
+        client_address: voter.client_address.clone(),
+        peer_address: voter.peer_address.clone(),
+        role: role(voter.id),
+        reachable: raft.is_linked(voter.id),
+    });
+    let missing = |voter: &&Voter| !raft.is_configured() && !raft.is_linked(voter.id);
+    let mut succession = raft.succession();
+    succession.rotate_right(usize::from(leader.is_some()));
+    Status {
+        node,
+        leader,
+        term: raft.term(),
+        commit: raft.commit(),
+        applied: replica.applied(),
+        succession,
+        members: members.collect(),
+        waiting_for: raft.voters().iter().filter(missing).map(|voter| voter.id).collect(),
+        state_hash: replica.hash().0,
+    }
+}
+
+impl Machine for Node {
+    type Output = Output;
+    fn poll_output(&mut self) -> Option<Output> {
+        Node::poll_output(self)
+    }
+    fn poll_timeout(&self) -> Option<Instant> {
+        Node::poll_timeout(self)
+    }
+    fn handle_timeout(&mut self, now: Now) {
+        Node::handle_timeout(self, now);
     }
 }

@@ -1,2 +1,498 @@
+//! One replica of a log of opaque bytes: Raft as in Ongaro's thesis (sections are cited by number), with what production systems found missing.
+//!
+//! - **Storage is asynchronous.** A batch is handed out by [`Output::Store`] and reported by [`Raft::handle_stored`]; what depends on it (a vote, an acknowledgement, the
+//!   leader's own share of a majority) waits. A completion credits `(index, term)`, and only if the log still holds that entry.
+//! - **One vote gate** (6.2, 9.6): votes and pre-votes are refused within `detect_min` of hearing a leader, the same for every voter; a voter that has just
+//!   started counts as having just heard one.
+//! - **A leader without a quorum falls silent** (CheckQuorum, 6.2).
+//! - **Entry 1 is the configuration** with every voter's data folder; the first election of an empty cluster needs all of its voters.
+//!
+//! Where things are: `election.rs` votes, `replication.rs` appends on both sides, `storage.rs` batches and their completion, `read.rs` ReadIndex.
+
+mod election;
+mod log;
 mod message;
+mod progress;
+pub mod quorum;
+mod read;
+mod replication;
+mod storage;
+
 pub use message::{Entry, RaftMessage};
+
+use crate::contract::*;
+use crate::dice::Seed;
+use crate::facts::{Fact, Facts};
+use crate::ids::*;
+use crate::node::{Config, HaltReason};
+use crate::replica::Voter;
+use crate::succession;
+use crate::time::{Instant, Timestamp};
+use crate::wire::{Envelope, Kind};
+use alloc::collections::{BTreeMap, VecDeque};
+use alloc::vec::Vec;
+use bytes::Bytes;
+use election::Ballot;
+use log::Log;
+use progress::Progress;
+use storage::Writing;
+
+/// What a replica asks of whoever drives it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Output {
+    Send {
+        to: NodeId,
+        class: Class,
+        message: RaftMessage,
+    },
+    Store {
+        id: BatchId,
+        batch: Batch,
+    },
+    Load {
+        id: LoadId,
+        query: Query,
+    },
+    /// Reads asked as `id` by [`Raft::read`] may be answered once the state is applied through `index`.
+    ReadReady {
+        id: u64,
+        index: Index,
+    },
+    Halt {
+        reason: HaltReason,
+    },
+}
+
+/// Why a proposal was not taken.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ProposeError {
+    NotLeader,
+    /// Too many bytes wait to be committed.
+    Busy,
+}
+
+#[derive(Clone, Debug)]
+enum Role {
+    Follower,
+    /// Asks whether votes would be given (9.6); nothing has changed yet.
+    PreCandidate {
+        ballot: Ballot,
+        since: Instant,
+        again_at: Instant,
+    },
+    Candidate {
+        ballot: Ballot,
+    },
+    Leader(Leading),
+}
+
+/// What only a leader knows.
+#[derive(Clone, Debug)]
+struct Leading {
+    progress: BTreeMap<NodeId, Progress>,
+    /// The entry that opened the term: reads and requests wait until it is committed (6.4).
+    opened_by: Index,
+    heartbeat_at: Instant,
+    /// Broadcasts so far; answers repeat it.
+    round: u64,
+    reads: VecDeque<read::WaitingRead>,
+    /// A broadcast is owed now, for reads or because the term has just begun.
+    broadcast: bool,
+    uncommitted_bytes: usize,
+}
+
+/// One replica. See the module for the rules, [`crate`] for the order of calls.
+#[derive(Clone, Debug)]
+pub struct Raft {
+    node: NodeId,
+    boot: Boot,
+    incarnation: Incarnation,
+    timing: Timing,
+    limits: Limits,
+    seed: Seed,
+    #[cfg(feature = "zoo")]
+    bug: Option<crate::zoo::Bug>,
+    /// By id. From the log's configuration once there is one, else what the node was started with.
+    voters: Vec<Voter>,
+    /// Whether the log says who the voters are. Until then every one of them must vote for the first leader.
+    configured: bool,
+    vote: Vote,
+    log: Log,
+    /// Known to be committed. Never decreases in one run.
+    commit: Index,
+    /// Handed out by [`Raft::next_committed`]; at most `min(commit, durable)`.
+    handed: Index,
+    role: Role,
+    leader: Option<NodeId>,
+    /// The last leader known, for the order of succession.
+    last_leader: Option<NodeId>,
+    /// When a leader was last heard, or when this node started: the vote gate counts from here.
+    heard: Instant,
+    /// When a follower or candidate stands for election next.
+    election_at: Instant,
+    elections: u64,
+    /// The leader's log and ours agree up to here, in this term.
+    agreed: Index,
+    /// The greatest round of this term's leader.
+    round: u64,
+    /// The leader is owed an acknowledgement once the disk has caught up.
+    owes_answer: bool,
+    writing: Writing,
+    links: BTreeMap<NodeId, Boot>,
+    loads_made: u64,
+    loads: BTreeMap<LoadId, NodeId>,
+    outputs: VecDeque<Output>,
+    facts: Facts,
+    halted: bool,
+}
+
+impl Raft {
+    /// A replica from what the store holds. `configuration`: the voters by the rows, when the log entry that says so is applied already; `at`: the greatest stamp applied.
+    pub fn restore(config: &Config, restored: &Restored, configuration: Option<Vec<Voter>>, at: Timestamp, now: Now) -> Raft {
+        let mut log = Log::new(restored.applied, at);
+        let mut facts = Facts::new(config.facts);
+        let (mut voters, mut configured) = match configuration {
+            Some(voters) => (voters, true),
+            None => (config.voters.clone(), false),
+        };
+        for entry in &restored.log {
+            if let Some(found) = configuration_in(entry) {
+                (voters, configured) = (found, true);
+            }
+            log.push(entry.clone());
+        }
+        voters.sort_by_key(|voter| voter.id);
+        let last = log.last();
+        facts.tell(|| Fact::Started {
+            boot: restored.boot,
+            term: restored.vote.term,
+            voted_for: restored.vote.voted_for,
+            durable: last,
+            applied: restored.applied.index,
+        });
+        let mut raft = Raft {
+            node: config.node,
+            boot: restored.boot,
+            incarnation: restored.incarnation,
+            timing: config.timing,
+            limits: config.limits,
+            seed: config.seed,
+            #[cfg(feature = "zoo")]
+            bug: config.bug,
+            voters,
+            configured,
+            vote: restored.vote,
+            log,
+            commit: restored.applied.index,
+            handed: restored.applied.index,
+            role: Role::Follower,
+            leader: None,
+            last_leader: None,
+            heard: now.instant,
+            election_at: now.instant,
+            elections: 0,
+            agreed: 0,
+            round: 0,
+            owes_answer: false,
+            writing: Writing::new(restored.vote, last.index),
+            links: BTreeMap::new(),
+            loads_made: 0,
+            loads: BTreeMap::new(),
+            outputs: VecDeque::new(),
+            facts,
+            halted: false,
+        };
+        raft.wait_for_leader(now.instant);
+        raft
+    }
+
+    // ---- what is known ------------------------------------------------------------------------------------------------------------------
+
+    pub fn node(&self) -> NodeId {
+        self.node
+    }
+
+    pub fn term(&self) -> Term {
+        self.vote.term
+    }
+
+    pub fn leader(&self) -> Option<NodeId> {
+        self.leader
+    }
+
+    pub fn is_leader(&self) -> bool {
+        matches!(self.role, Role::Leader(_))
+    }
+
+    /// A leader's first entry of its term: once that is applied, the state holds everything that was committed before.
+    pub fn opened_by(&self) -> Option<Index> {
+        if let Role::Leader(leading) = &self.role { Some(leading.opened_by) } else { None }
+    }
+
+    pub fn is_candidate(&self) -> bool {
+        matches!(self.role, Role::PreCandidate { .. } | Role::Candidate { .. })
+    }
+
+    pub fn commit(&self) -> Index {
+        self.commit
+    }
+
+    pub fn last(&self) -> Position {
+        self.log.last()
+    }
+
+    pub fn durable(&self) -> Index {
+        self.writing.durable
+    }
+
+    pub fn voters(&self) -> &[Voter] {
+        &self.voters
+    }
+
+    /// The voters that a node must be for [`crate::node::Node::admit`] to let it in, once the log names their folders.
+    pub fn is_configured(&self) -> bool {
+        self.configured
+    }
+
+    /// Whether there is a link to this node.
+    pub fn is_linked(&self, node: NodeId) -> bool {
+        node == self.node || self.links.contains_key(&node)
+    }
+
+    /// Who leads next, in order.
+    pub fn succession(&self) -> Vec<NodeId> {
+        succession::ring(&self.voter_ids(), self.leader.or(self.last_leader))
+    }
+
+    pub fn take_facts(&mut self) -> Vec<Fact> {
+        self.facts.take()
+    }
+
+    /// The facts of the machines around this one go the same way, so that their order is kept.
+    pub(crate) fn tell(&mut self, fact: impl FnOnce() -> Fact) {
+        self.facts.tell(fact);
+    }
+
+    fn voter_ids(&self) -> Vec<NodeId> {
+        self.voters.iter().map(|voter| voter.id).collect()
+    }
+
+    fn peers(&self) -> Vec<NodeId> {
+        self.voters.iter().map(|voter| voter.id).filter(|id| *id != self.node).collect()
+    }
+
+    fn is_voter(&self, node: NodeId) -> bool {
+        self.voters.iter().any(|voter| voter.id == node)
+    }
+
+    #[cfg(feature = "zoo")]
+    fn has(&self, bug: crate::zoo::Bug) -> bool {
+        self.bug == Some(bug)
+    }
+
+    // ---- inputs -------------------------------------------------------------------------------------------------------------------------
+
+    pub fn handle_message(&mut self, now: Now, from: NodeId, message: RaftMessage) {
+        if self.halted || from == self.node || !self.is_voter(from) {
+            return;
+        }
+        match message {
+            RaftMessage::AskVote { term, pre, last } => self.handle_ask_vote(now, from, term, pre, last),
+            RaftMessage::Voted { term, pre, granted, boot, incarnation } => {
+                self.handle_voted(now, from, term, pre, granted, boot, incarnation);
+            }
+            RaftMessage::Append { term, previous, entries, commit, round } => {
+                if self.follow(now, from, term) {
+                    self.handle_append(from, previous, entries, commit, round);
+                }
+            }
+            RaftMessage::Appended { term, matched, round, boot } => {
+                if self.heard_answer(now, from, term, round, boot) {
+                    self.handle_appended(from, matched);
+                }
+            }
+            RaftMessage::Refused { term, previous, hint, round, boot } => {
+                if self.heard_answer(now, from, term, round, boot) {
+                    self.handle_refused(from, previous, hint);
+                }
+            }
+            RaftMessage::AskRead { term: _, id } => self.handle_ask_read(from, id),
+            RaftMessage::Read { term: _, id, index } => self.outputs.push_back(Output::ReadReady { id, index }),
+        }
+    }
+
+    /// A hint about a link: a new boot voids what was believed of the old one; a broken link makes the leader look again where its follower is.
+    pub fn handle_link(&mut self, peer: NodeId, link: Link) {
+        let last = self.log.last().index;
+        match link {
+            Link::Up { boot } => {
+                self.links.insert(peer, boot);
+                if let Role::PreCandidate { ballot, .. } | Role::Candidate { ballot } = &mut self.role {
+                    ballot.see_boot(peer, boot);
+                }
+                if let Role::Leader(leading) = &mut self.role
+                    && let Some(progress) = leading.progress.get_mut(&peer)
+                {
+                    progress.see_boot(boot, last);
+                    leading.broadcast = true;
+                }
+            }
+            Link::Down => {
+                self.links.remove(&peer);
+                if let Role::Leader(leading) = &mut self.role
+                    && let Some(progress) = leading.progress.get_mut(&peer)
+                {
+                    progress.probe_from(progress.matched + 1);
+                }
+            }
+        }
+    }
+
+    pub fn handle_timeout(&mut self, now: Now) {
+        if self.halted {
+            return;
+        }
+        match &self.role {
+            Role::Leader(leading) if now.instant >= leading.heartbeat_at => self.heartbeat(now),
+            Role::Leader(_) => {}
+            Role::PreCandidate { again_at, .. } if now.instant >= *again_at => self.ask_pre_votes(now),
+            Role::PreCandidate { .. } => {}
+            Role::Follower | Role::Candidate { .. } if now.instant >= self.election_at => self.stand(now),
+            Role::Follower | Role::Candidate { .. } => {}
+        }
+    }
+
+    /// Appends a payload to the leader's log. Its place is decided once it is committed.
+    pub fn propose(&mut self, now: Now, payload: Bytes) -> Result<Position, ProposeError> {
+        let limit = self.limits.uncommitted_bytes as usize;
+        let Role::Leader(leading) = &mut self.role else { return Err(ProposeError::NotLeader) };
+        if leading.uncommitted_bytes > limit {
+            return Err(ProposeError::Busy);
+        }
+        leading.uncommitted_bytes += payload.len();
+        Ok(self.append_own(now, payload))
+    }
+
+    // ---- outputs ------------------------------------------------------------------------------------------------------------------------
+
+    /// The next thing to do. Batches and appends are made when everything else is drained, so that inputs of one moment share them.
+    pub fn poll_output(&mut self) -> Option<Output> {
+        if let Some(output) = self.outputs.pop_front() {
+            return Some(output);
+        }
+        if self.halted {
+            return None;
+        }
+        if let Some((id, batch)) = self.make_batch() {
+            return Some(Output::Store { id, batch });
+        }
+        self.replicate();
+        self.outputs.pop_front()
+    }
+
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        match &self.role {
+            _ if self.halted => None,
+            Role::Leader(leading) => Some(leading.heartbeat_at),
+            Role::PreCandidate { again_at, .. } => Some(*again_at),
+            Role::Follower | Role::Candidate { .. } => Some(self.election_at),
+        }
+    }
+
+    /// The next committed entry that is also durable here, each once. The state machine never runs ahead of its own log on disk.
+    pub fn next_committed(&mut self) -> Option<Entry> {
+        if self.handed >= self.commit.min(self.writing.durable) {
+            return None;
+        }
+        let entry = self.log.get(self.handed + 1)?.clone();
+        self.handed += 1;
+        Some(entry)
+    }
+
+    /// Lets go of applied entries beyond what slow followers are likely to need; older ones are read from disk.
+    pub fn trim(&mut self, applied: Index) {
+        self.log.trim(applied.min(self.handed), self.limits.tail_bytes as usize);
+    }
+
+    /// Stops for good; only outputs made so far are still given out.
+    pub(crate) fn halt(&mut self, reason: HaltReason) {
+        if !self.halted {
+            self.halted = true;
+            self.outputs.push_back(Output::Halt { reason });
+        }
+    }
+
+    fn send(&mut self, to: NodeId, class: Class, message: RaftMessage) {
+        self.outputs.push_back(Output::Send { to, class, message });
+    }
+
+    // ---- changes of term and role -------------------------------------------------------------------------------------------------------
+
+    /// A greater term: its vote is free, and whatever this node was, it is a follower now (3.3).
+    fn enter_term(&mut self, now: Now, term: Term) {
+        debug_assert!(term > self.vote.term);
+        self.vote = Vote { term, voted_for: None };
+        self.facts.tell(|| Fact::TermBegan { term });
+        self.become_follower(now, None);
+    }
+
+    fn become_follower(&mut self, now: Now, leader: Option<NodeId>) {
+        if self.is_leader() {
+            let term = self.vote.term;
+            self.facts.tell(|| Fact::SteppedDown { term });
+        }
+        let was_following = matches!(self.role, Role::Follower);
+        self.role = Role::Follower;
+        self.loads.clear();
+        self.agreed = 0;
+        self.round = 0;
+        self.owes_answer = false;
+        self.leader = leader;
+        self.last_leader = leader.or(self.last_leader);
+        if !was_following || leader.is_some() {
+            self.wait_for_leader(now.instant);
+        }
+    }
+
+    /// Makes sure that this node follows `from` in `term`; false if the message is of an older term (its sender is told).
+    fn follow(&mut self, now: Now, from: NodeId, term: Term) -> bool {
+        if term < self.vote.term {
+            let (term, boot) = (self.vote.term, self.boot);
+            self.send(from, Class::Control, RaftMessage::Appended { term, matched: 0, round: 0, boot });
+            return false;
+        }
+        if term > self.vote.term {
+            self.enter_term(now, term);
+        }
+        if self.is_leader() {
+            // Two leaders of one term: election safety is broken elsewhere. Stop before it spreads.
+            self.halt(HaltReason::Diverged { index: self.log.last().index });
+            return false;
+        }
+        if self.leader != Some(from) || !matches!(self.role, Role::Follower) {
+            self.become_follower(now, Some(from));
+        }
+        self.heard = now.instant;
+        self.wait_for_leader(now.instant);
+        true
+    }
+}
+
+/// The voters that a configuration entry names.
+pub(crate) fn configuration_in(entry: &Entry) -> Option<Vec<Voter>> {
+    let envelope = Envelope::parse(&entry.payload).ok()?;
+    (envelope.kind == Kind::Configuration).then(|| envelope.decode().ok()).flatten()
+}
+
+impl Machine for Raft {
+    type Output = Output;
+    fn poll_output(&mut self) -> Option<Output> {
+        Raft::poll_output(self)
+    }
+    fn poll_timeout(&self) -> Option<Instant> {
+        Raft::poll_timeout(self)
+    }
+    fn handle_timeout(&mut self, now: Now) {
+        Raft::handle_timeout(self, now);
+    }
+}

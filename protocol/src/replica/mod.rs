@@ -1,2 +1,549 @@
+//! A replicated state machine: raft's log of opaque bytes, a session table that makes requests exactly-once, and the machine that they are applied to.
+//!
+//! - Only a leader whose term's first entry is applied takes requests: its session table then knows everything that was executed before.
+//! - It proposes a session's numbers in order: a later one is held until its predecessors are there.
+//! - Every node learns an outcome by applying the entry; [`Output::Executed`] tells the node that waits for it.
+//! - Rows of all entries applied in one drain leave as one batch, with the place that they stand for.
+
+mod machine;
+mod sessions;
 mod types;
+
+pub use machine::{At, Effects, StateMachine};
+pub use sessions::SessionRefusal;
 pub use types::*;
+
+use crate::contract::*;
+use crate::facts::Fact;
+use crate::gateway::Credential;
+use crate::ids::*;
+use crate::node::{Config, HaltReason, RequestKey, RestoreError};
+use crate::raft::{self, Entry, ProposeError, Raft, RaftMessage};
+use crate::time::{Instant, Timestamp};
+use crate::wire::{Envelope, Kind, open, seal};
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
+use alloc::format;
+use alloc::string::ToString;
+use alloc::vec::Vec;
+use bytes::Bytes;
+use sessions::{Lookup, Sessions};
+use sha2::{Digest, Sha256};
+use xxhash_rust::xxh3::xxh3_64;
+
+const CONFIGURATION_KEY: &[u8] = &[0x01];
+
+/// What a replica asks of whoever drives it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Output<E> {
+    Send {
+        to: NodeId,
+        class: Class,
+        message: RaftMessage,
+    },
+    Store {
+        id: BatchId,
+        batch: Batch,
+    },
+    Apply {
+        through: Index,
+        rows: RowBatch,
+    },
+    Load {
+        id: LoadId,
+        query: Query,
+    },
+    /// A request was applied: the first time, or again.
+    Executed(Executed),
+    /// What the machine published.
+    Event(E),
+    /// Reads asked as `id` by [`Replica::read`] may look at the state now.
+    Readable {
+        id: u64,
+    },
+    Halt {
+        reason: HaltReason,
+    },
+}
+
+/// What became of a request that the log brought.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Executed {
+    pub request: RequestKey,
+    /// Of its command.
+    pub digest: u64,
+    /// For an opened session: which one.
+    pub session: SessionId,
+    pub outcome: Result<Bytes, SessionRefusal>,
+}
+
+/// What a leader says to a request that is offered to it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Offer {
+    /// In the log, or waiting for its predecessors, or was so already: [`Output::Executed`] follows unless the leader changes.
+    Taken,
+    /// Executed at the state's present place or before; see [`Replica::outcome`].
+    Known,
+    /// Not the leader, or not yet at work: offer it again.
+    NotNow,
+    /// Too much waits already: offer it again later.
+    Busy,
+}
+
+#[derive(Clone, Debug)]
+struct Applying {
+    entry: Entry,
+    rows: Option<Vec<(Bytes, Bytes)>>,
+    load: LoadId,
+}
+
+/// One replica of a state machine.
+#[derive(Clone, Debug)]
+pub struct Replica<S: StateMachine> {
+    raft: Raft,
+    machine: S,
+    sessions: Sessions,
+    limits: Limits,
+    applied: Position,
+    applied_at: Timestamp,
+    hash: StateHash,
+    /// An entry whose rows are being loaded.
+    applying: Option<Applying>,
+    loads: u64,
+    /// Reads that wait until the state has come to an index.
+    reads: BTreeSet<(Index, u64)>,
+    /// In the log of this leader and not applied yet.
+    proposed: BTreeSet<RequestKey>,
+    /// The next number that this leader may propose for a session with something proposed.
+    proposed_next: BTreeMap<SessionId, u64>,
+    /// Numbers whose predecessors have not come, with when they came.
+    held: BTreeMap<(SessionId, u64), (Instant, Submission)>,
+    /// The term in which `proposed` and `held` were filled.
+    leading_term: Term,
+    outputs: VecDeque<Output<S::Event>>,
+}
+
+/// A digest of a command, to tell two requests under one key apart.
+pub fn digest(command: &Bytes) -> u64 {
+    xxh3_64(command)
+}
+
+/// What makes a request the same one, wherever it waits.
+pub fn request_of(submission: &Submission) -> RequestKey {
+    match submission {
+        Submission::Open { credential, .. } => RequestKey::Open(*credential),
+        Submission::Execute { session, identity, .. } => RequestKey::Execute(*session, identity.slot()),
+    }
+}
+
+/// A message's identity: the first half of the SHA-256 over its session and its number or key.
+pub fn message_id(session: SessionId, slot: Slot) -> MessageId {
+    let mut hash = Sha256::new();
+    hash.update(session.0.to_le_bytes());
+    match slot {
+        Slot::Number(number) => hash.update(number.to_le_bytes()),
+        Slot::Key(key) => hash.update(key.to_le_bytes()),
+    }
+    let digest = hash.finalize();
+    let mut id = [0; 16];
+    id.copy_from_slice(&digest[..16]);
+    MessageId(u128::from_be_bytes(id))
+}
+
+impl<S: StateMachine> Replica<S> {
+    /// A replica from what the store holds and a machine that is empty.
+    pub fn restore(config: &Config, restored: &Restored, mut machine: S, now: Now) -> Result<Self, RestoreError> {
+        let mut sessions = Sessions::new(config.limits);
+        let (mut applied, mut voters) = (AppliedRow::default(), None);
+        let bad = |key: &Bytes, error| RestoreError {
+            message: format!("the row {key:02x?} cannot be read: {error}; run the release that wrote it, or a newer one"),
+        };
+        for (key, value) in &restored.rows {
+            match &key[..] {
+                APPLIED_KEY => applied = open(Kind::Applied, value).map_err(|error| bad(key, error))?,
+                CONFIGURATION_KEY => voters = Some(open(Kind::ConfigurationRow, value).map_err(|error| bad(key, error))?),
+                _ => sessions.restore(key, value).map_err(|error| bad(key, error))?,
+            }
+        }
+        machine.restore(&restored.rows).map_err(|error| bad(&Bytes::new(), error))?;
+        #[cfg(feature = "zoo")]
+        if config.bug == Some(crate::zoo::Bug::ForgetSessions) {
+            sessions.forget();
+        }
+        Ok(Replica {
+            raft: Raft::restore(config, restored, voters, applied.at, now),
+            machine,
+            sessions,
+            limits: config.limits,
+            applied: applied.position,
+            applied_at: applied.at,
+            hash: applied.hash,
+            applying: None,
+            loads: 0,
+            reads: BTreeSet::new(),
+            proposed: BTreeSet::new(),
+            proposed_next: BTreeMap::new(),
+            held: BTreeMap::new(),
+            leading_term: 0,
+            outputs: VecDeque::new(),
+        })
+    }
+
+    pub fn raft(&self) -> &Raft {
+        &self.raft
+    }
+
+    pub fn machine(&self) -> &S {
+        &self.machine
+    }
+
+    pub fn applied(&self) -> Index {
+        self.applied.index
+    }
+
+    /// Hash over all rows: equal on all nodes that have applied the same entries.
+    pub fn hash(&self) -> StateHash {
+        self.hash
+    }
+
+    /// The session that was opened under a credential, and what opening it was answered.
+    pub fn opened(&self, credential: &Credential) -> Option<(SessionId, Bytes)> {
+        self.sessions.opened(credential)
+    }
+
+    /// The number that the session's next request carries.
+    pub fn next_number(&self, session: SessionId) -> Option<u64> {
+        self.sessions.next(session)
+    }
+
+    /// What an executed request was answered, as far as the state here knows. `digest`: of the command that is asked for.
+    pub fn outcome(&self, session: SessionId, slot: Slot, digest: u64) -> Option<Result<Bytes, SessionRefusal>> {
+        match self.sessions.outcome(session, slot) {
+            Some((Some(kept), _)) if kept != digest => Some(Err(SessionRefusal::KeyReused)),
+            Some((_, outcome)) => Some(Ok(outcome)),
+            None => match slot {
+                Slot::Number(number) if self.sessions.next(session)? > number => Some(Err(SessionRefusal::Forgotten)),
+                _ => None,
+            },
+        }
+    }
+
+    pub(crate) fn tell(&mut self, fact: impl FnOnce() -> Fact) {
+        self.raft.tell(fact);
+    }
+
+    pub fn take_facts(&mut self) -> Vec<Fact> {
+        self.raft.take_facts()
+    }
+
+    // ---- inputs -------------------------------------------------------------------------------------------------------------------------
+
+    pub fn handle_message(&mut self, now: Now, from: NodeId, message: RaftMessage) {
+        self.raft.handle_message(now, from, message);
+    }
+
+    pub fn handle_link(&mut self, peer: NodeId, link: Link) {
+        self.raft.handle_link(peer, link);
+    }
+
+    pub fn handle_stored(&mut self, now: Now, up_to: BatchId) {
+        self.raft.handle_stored(now, up_to);
+    }
+
+    pub fn handle_store_failed(&mut self, error: StoreError) {
+        self.raft.handle_store_failed(error);
+    }
+
+    pub fn handle_loaded(&mut self, load: LoadId, loaded: Result<Loaded, StoreError>) {
+        match &mut self.applying {
+            Some(applying) if applying.load == load => match loaded {
+                Ok(Loaded::Rows(rows)) => applying.rows = Some(rows),
+                Ok(Loaded::Entries(_)) => {}
+                Err(error) => self.raft.handle_store_failed(error),
+            },
+            _ => self.raft.handle_loaded(load, loaded),
+        }
+    }
+
+    pub fn handle_timeout(&mut self, now: Now) {
+        self.raft.handle_timeout(now);
+    }
+
+    /// Asks to read; see [`Raft::read`].
+    pub fn read(&mut self, id: u64) -> bool {
+        self.raft.read(id)
+    }
+
+    /// Asks to read the state as soon as it has come to `index`.
+    pub fn read_at(&mut self, id: u64, index: Index) {
+        self.reads.insert((index, id));
+    }
+
+    /// Offers a request to this node as the leader.
+    pub fn offer(&mut self, now: Now, submission: Submission) -> Offer {
+        if self.raft.opened_by().is_none_or(|opened_by| self.applied.index < opened_by) {
+            return Offer::NotNow;
+        }
+        if self.leading_term != self.raft.term() {
+            self.leading_term = self.raft.term();
+            self.proposed.clear();
+            self.proposed_next.clear();
+            self.held.clear();
+        }
+        let request = request_of(&submission);
+        if self.proposed.contains(&request) {
+            return Offer::Taken;
+        }
+        match &submission {
+            Submission::Open { credential, .. } if self.sessions.opened(credential).is_some() => Offer::Known,
+            Submission::Execute { session, identity: Identity::Number(number), .. } => {
+                self.offer_number(now, *session, *number, submission)
+            }
+            Submission::Execute { session, identity, .. } if self.sessions.outcome(*session, identity.slot()).is_some() => {
+                Offer::Known
+            }
+            _ => self.propose(now, request, &submission),
+        }
+    }
+
+    fn offer_number(&mut self, now: Now, session: SessionId, number: u64, submission: Submission) -> Offer {
+        let executed = self.sessions.next(session).unwrap_or(1);
+        let expected = self.proposed_next.get(&session).copied().unwrap_or(executed);
+        if number < executed {
+            return Offer::Known;
+        }
+        if number < expected {
+            return Offer::Taken;
+        }
+        if number > expected {
+            return self.hold(now, session, number, expected, submission);
+        }
+        let offer = self.propose(now, request_of(&submission), &submission);
+        if offer != Offer::Taken {
+            return offer;
+        }
+        let mut next = number + 1;
+        while let Some((_, submission)) = self.held.remove(&(session, next)) {
+            if self.propose(now, request_of(&submission), &submission) != Offer::Taken {
+                break;
+            }
+            next += 1;
+        }
+        self.proposed_next.insert(session, next);
+        Offer::Taken
+    }
+
+    /// Keeps a number whose predecessors have not come. Whoever sent it sends it again, so that what is dropped here comes back.
+    fn hold(&mut self, now: Now, session: SessionId, number: u64, expected: u64, submission: Submission) -> Offer {
+        if number - expected > u64::from(self.limits.session_window) {
+            return Offer::Busy;
+        }
+        if self.held.len() >= self.limits.pending_requests as usize {
+            self.held.retain(|_, (since, _)| now.instant.since(*since) < crate::time::Duration::from_secs(5));
+            if self.held.len() >= self.limits.pending_requests as usize {
+                return Offer::Busy;
+            }
+        }
+        self.held.insert((session, number), (now.instant, submission));
+        self.raft.tell(|| Fact::Reached { point: "session.number_held" });
+        Offer::Taken
+    }
+
+    fn propose(&mut self, now: Now, request: RequestKey, submission: &Submission) -> Offer {
+        match self.raft.propose(now, seal(Kind::Submission, submission)) {
+            Ok(_) => {
+                self.proposed.insert(request);
+                Offer::Taken
+            }
+            Err(ProposeError::NotLeader) => Offer::NotNow,
+            Err(ProposeError::Busy) => Offer::Busy,
+        }
+    }
+
+    // ---- outputs ------------------------------------------------------------------------------------------------------------------------
+
+    pub fn poll_output(&mut self) -> Option<Output<S::Event>> {
+        loop {
+            if let Some(output) = self.outputs.pop_front() {
+                return Some(output);
+            }
+            if self.apply_committed() {
+                continue;
+            }
+            return Some(match self.raft.poll_output()? {
+                raft::Output::Send { to, class, message } => Output::Send { to, class, message },
+                raft::Output::Store { id, batch } => Output::Store { id, batch },
+                raft::Output::Load { id, query } => Output::Load { id, query },
+                raft::Output::Halt { reason } => Output::Halt { reason },
+                raft::Output::ReadReady { id, index } => {
+                    self.read_at(id, index);
+                    self.wake_readers();
+                    continue;
+                }
+            });
+        }
+    }
+
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        self.raft.poll_timeout()
+    }
+
+    fn wake_readers(&mut self) {
+        while let Some((_, id)) = self.reads.pop_first_if_at_most(self.applied.index) {
+            self.outputs.push_back(Output::Readable { id });
+        }
+    }
+
+    /// Applies what is committed, as far as the rows that it needs are there. True if anything came of it.
+    fn apply_committed(&mut self) -> bool {
+        let mut effects = Effects::new(self.hash);
+        let before = self.applied.index;
+        while let Some((entry, rows)) = self.next_to_apply() {
+            if let Err(why) = self.apply(&entry, &rows, &mut effects) {
+                self.raft.halt(HaltReason::UnknownEntry { index: entry.index, why });
+                return true;
+            }
+        }
+        if self.applied.index > before {
+            let row = AppliedRow { position: self.applied, at: self.applied_at, hash: self.hash };
+            let mut rows: Vec<_> = effects.rows.into_iter().collect();
+            rows.push((Bytes::from_static(APPLIED_KEY), Some(seal(Kind::Applied, &row))));
+            // Rows first: whoever learns of an outcome or an event finds its rows in every load that follows.
+            self.outputs.push_front(Output::Apply { through: self.applied.index, rows: RowBatch { rows } });
+            self.raft.trim(self.applied.index);
+        }
+        self.wake_readers();
+        !self.outputs.is_empty()
+    }
+
+    fn next_to_apply(&mut self) -> Option<(Entry, Vec<(Bytes, Bytes)>)> {
+        if let Some(applying) = &mut self.applying {
+            let rows = applying.rows.take()?;
+            return self.applying.take().map(|applying| (applying.entry, rows));
+        }
+        let entry = self.raft.next_committed()?;
+        let needs = match submission_in(&entry) {
+            Ok(Some(Submission::Open { command, .. } | Submission::Execute { command, .. })) => self.machine.needs(&command),
+            _ => Vec::new(),
+        };
+        if needs.is_empty() {
+            return Some((entry, Vec::new()));
+        }
+        self.loads += 1;
+        let load = LoadId(self.loads * 4 + 1);
+        self.applying = Some(Applying { entry, rows: None, load });
+        self.outputs.push_back(Output::Load { id: load, query: Query::Keys { keys: needs } });
+        None
+    }
+
+    fn apply(
+        &mut self,
+        entry: &Entry,
+        rows: &[(Bytes, Bytes)],
+        effects: &mut Effects<S::Event>,
+    ) -> Result<(), alloc::string::String> {
+        let submission = submission_in(entry).map_err(|error| error.to_string())?;
+        match submission {
+            Some(Submission::Open { credential, command }) => {
+                self.machine.knows(&command).map_err(|error| error.to_string())?;
+                self.apply_open(entry, credential, &command, rows, effects);
+            }
+            Some(Submission::Execute { session, identity, first_unacked, command }) => {
+                self.machine.knows(&command).map_err(|error| error.to_string())?;
+                self.apply_execute(entry, (session, identity, first_unacked), &command, rows, effects);
+            }
+            None => {
+                if let Some(voters) = raft::configuration_in(entry) {
+                    effects.put(Bytes::from_static(CONFIGURATION_KEY), None, seal(Kind::ConfigurationRow, &voters));
+                }
+            }
+        }
+        self.outputs.extend(effects.events.drain(..).map(Output::Event));
+        self.hash = effects.hash;
+        self.applied = entry.position();
+        self.applied_at = entry.at;
+        let (at, hash) = (self.applied, self.hash);
+        self.raft.tell(|| Fact::Applied { at, hash });
+        Ok(())
+    }
+
+    fn apply_open(
+        &mut self,
+        entry: &Entry,
+        credential: Credential,
+        command: &Bytes,
+        rows: &[(Bytes, Bytes)],
+        effects: &mut Effects<S::Event>,
+    ) {
+        let request = RequestKey::Open(credential);
+        let digest = digest(command);
+        let new = SessionId(entry.index);
+        let (session, outcome) = if let Some((session, opened)) = self.sessions.opened(&credential) {
+            (session, Ok(opened))
+        } else if self.sessions.is_full() {
+            (new, Err(SessionRefusal::SessionsFull))
+        } else {
+            let at = At { index: entry.index, at: entry.at, session: new, opens: true, id: MessageId(0) };
+            self.run(&at, command, rows, effects);
+            if !effects.refused {
+                self.sessions.open(new, credential, effects.reply.clone(), effects);
+            }
+            (new, Ok(core::mem::take(&mut effects.reply)))
+        };
+        self.proposed.remove(&request);
+        self.outputs.push_back(Output::Executed(Executed { request, digest, session, outcome }));
+    }
+
+    fn apply_execute(
+        &mut self,
+        entry: &Entry,
+        (session, identity, first_unacked): (SessionId, Identity, u64),
+        command: &Bytes,
+        rows: &[(Bytes, Bytes)],
+        effects: &mut Effects<S::Event>,
+    ) {
+        let request = RequestKey::Execute(session, identity.slot());
+        let digest = digest(command);
+        let outcome = match self.sessions.look_up(session, identity, digest, entry.at) {
+            Lookup::Known(outcome) => Ok(outcome),
+            Lookup::Refused(refusal) => Err(refusal),
+            Lookup::Next => {
+                let at = At { index: entry.index, at: entry.at, session, opens: false, id: message_id(session, identity.slot()) };
+                self.raft.tell(|| Fact::Executed { index: entry.index, session, identity });
+                self.run(&at, command, rows, effects);
+                let outcome = core::mem::take(&mut effects.reply);
+                self.sessions.executed(session, identity, first_unacked, digest, entry.at, outcome.clone(), effects);
+                Ok(outcome)
+            }
+        };
+        self.proposed.remove(&request);
+        if self.sessions.next(session) == self.proposed_next.get(&session).copied() {
+            self.proposed_next.remove(&session);
+        }
+        self.outputs.push_back(Output::Executed(Executed { request, digest, session, outcome }));
+    }
+
+    fn run(&mut self, at: &At, command: &Bytes, rows: &[(Bytes, Bytes)], effects: &mut Effects<S::Event>) {
+        effects.refused = false;
+        self.machine.apply(at, command, rows, effects);
+    }
+}
+
+/// The request in an entry; `None` for raft's own entries.
+fn submission_in(entry: &Entry) -> Result<Option<Submission>, crate::wire::EnvelopeError> {
+    let envelope = Envelope::parse(&entry.payload)?;
+    match envelope.kind {
+        Kind::Noop | Kind::Configuration => Ok(None),
+        Kind::Submission => envelope.decode().map(Some),
+        found => Err(crate::wire::EnvelopeError::WrongKind { expected: Kind::Submission, found }),
+    }
+}
+
+trait PopAtMost {
+    fn pop_first_if_at_most(&mut self, index: Index) -> Option<(Index, u64)>;
+}
+
+impl PopAtMost for BTreeSet<(Index, u64)> {
+    fn pop_first_if_at_most(&mut self, index: Index) -> Option<(Index, u64)> {
+        if self.first()?.0 > index { None } else { self.pop_first() }
+    }
+}

@@ -1,1 +1,48 @@
+//! Who should lead next. Rank changes timing only, never a vote: whoever is ranked first stands for election first, and every rule of safety is Raft's.
+//!
+//! The policy so far is `ring`: the voters by id, beginning after the present leader.
 
+use crate::contract::Timing;
+use crate::ids::NodeId;
+use crate::time::Duration;
+use alloc::vec::Vec;
+
+/// The voters in the order in which they should lead, after `leader`; the leader itself comes last.
+pub fn ring(voters: &[NodeId], leader: Option<NodeId>) -> Vec<NodeId> {
+    let mut order = voters.to_vec();
+    order.sort_unstable();
+    if let Some(leader) = leader {
+        let after = order.iter().take_while(|id| **id <= leader).count();
+        order.rotate_left(after);
+    }
+    order
+}
+
+/// How long a voter stays silent after it last heard a leader: those in front of it come first, each by a stagger. Voters that are not in the order come last.
+pub fn patience(order: &[NodeId], node: NodeId, timing: &Timing, jitter: Duration) -> Duration {
+    let slot = order.iter().position(|id| *id == node).unwrap_or(order.len());
+    timing.detection + timing.stagger * slot as u32 + jitter
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_ring_begins_after_the_leader_and_ends_with_it() {
+        let voters = [NodeId(3), NodeId(1), NodeId(5)];
+        assert_eq!(ring(&voters, Some(NodeId(3))), [NodeId(5), NodeId(1), NodeId(3)]);
+        assert_eq!(ring(&voters, Some(NodeId(4))), [NodeId(5), NodeId(1), NodeId(3)]);
+        assert_eq!(ring(&voters, None), [NodeId(1), NodeId(3), NodeId(5)]);
+    }
+
+    #[test]
+    fn each_one_in_line_waits_a_stagger_longer() {
+        let timing = Timing::default();
+        let order = ring(&[NodeId(1), NodeId(2), NodeId(3)], Some(NodeId(1)));
+        let wait = |id| patience(&order, NodeId(id), &timing, Duration::ZERO);
+        assert_eq!(wait(2), timing.detection);
+        assert_eq!(wait(3), timing.detection + timing.stagger);
+        assert_eq!(wait(9), timing.detection + timing.stagger * 3, "a stranger comes last");
+    }
+}

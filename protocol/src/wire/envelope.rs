@@ -36,6 +36,7 @@ pub enum Kind {
     Join = 0x0202,
     Leave = 0x0203,
     Post = 0x0204,
+    ChatReply = 0x0280,
     // rows
     Applied = 0x0300,
     ConfigurationRow = 0x0301,
@@ -73,6 +74,7 @@ impl Kind {
         Kind::Join,
         Kind::Leave,
         Kind::Post,
+        Kind::ChatReply,
         Kind::Applied,
         Kind::ConfigurationRow,
         Kind::Session,

@@ -12,8 +12,8 @@ use xxhash_rust::xxh3::xxh3_64;
 
 /// Largest envelope between peers: an append of [`crate::contract::Limits::append_bytes`] with one largest entry, and room to spare.
 pub const PEER_FRAME_LIMIT: u32 = 1 << 20;
-/// Largest envelope between a client and its node.
-pub const CLIENT_FRAME_LIMIT: u32 = 1 << 20;
+/// Largest envelope from a node to its client: a list of all rooms. What clients send is far smaller, and bounded by the driver.
+pub const CLIENT_FRAME_LIMIT: u32 = 4 << 20;
 /// The first bytes of a framed client's connection, which tell it from HTTP on the same port.
 pub const CLIENT_MAGIC: [u8; 4] = *b"TRT1";
 

@@ -1,0 +1,224 @@
+//! Requests that change nothing. What depends on being up to date waits for a read index first; without a leader it is answered from the state here, and says so.
+
+use super::*;
+use crate::chat::{RoomRef, RoomView};
+use crate::contract::{Loaded, StoreError};
+use alloc::string::ToString;
+use alloc::vec::Vec;
+use bytes::Bytes;
+
+/// Bytes of text after which a page of history ends early: it must fit a frame.
+const PAGE_BYTES: usize = 512 << 10;
+
+/// What is known of the state that a request looks at.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Fresh {
+    /// It may be behind.
+    Unknown,
+    /// It holds everything that was committed when the request came.
+    Confirmed,
+    /// No leader could say.
+    Unconfirmed,
+}
+
+/// What waits until the state has come to some place.
+#[derive(Clone, Debug)]
+pub(super) enum Wait {
+    /// A request, until its read index is there.
+    Read { connection: ConnectionId, request: Request, give_up_at: Instant, timer: Instant },
+    /// A forwarded request that the leader says is executed.
+    Outcome(RequestKey),
+}
+
+/// A page of history under way.
+#[derive(Clone, Debug)]
+pub(super) enum HistoryLoad {
+    Page { connection: ConnectionId, id: u64, room: RoomId, backwards: bool, current: bool },
+    CatchUp { connection: ConnectionId, room: RoomId },
+}
+
+impl Gateway {
+    pub(super) fn serve(
+        &mut self,
+        now: Now,
+        replica: &mut Replica<Chat>,
+        connection: ConnectionId,
+        request: Request,
+        fresh: Fresh,
+    ) {
+        let id = request.id;
+        let needs_session = !matches!(request.ask, Ask::Ping | Ask::Cluster | Ask::SignIn { .. });
+        let session = self.session_of(replica, connection);
+        let Some((session, user)) = session.or((!needs_session).then_some((SessionId(0), UserId(0)))) else {
+            return match self.connections.get(&connection).map(|known| known.credential) {
+                Some(Some(_)) => self.refuse_or_wait(now, replica, connection, request, fresh, Refusal::UnknownSession),
+                _ => self.reply(connection, id, Err(Refusal::NotSignedIn)),
+            };
+        };
+        match &request.ask {
+            Ask::Ping => self.reply(connection, id, Ok(Answer::Pong)),
+            Ask::Cluster => {
+                let status = node::status_of(replica);
+                self.reply(connection, id, Ok(Answer::Cluster(status)));
+            }
+            Ask::SignIn { name, token } => self.sign_in(now, replica, connection, id, name, token),
+            Ask::Submit { identity, first_unacked, command } => {
+                self.submit(now, replica, connection, id, session, *identity, *first_unacked, command);
+            }
+            Ask::Rooms | Ask::History { .. } if fresh == Fresh::Unknown => self.wait_for_read(now, replica, connection, request),
+            Ask::Rooms => {
+                let rooms: Vec<RoomView> = replica.machine().rooms(user);
+                self.reply(connection, id, Ok(Answer::Rooms(rooms)));
+            }
+            Ask::History { room, after, before, limit } => {
+                let page = (room.clone(), *after, *before, *limit);
+                self.history(replica, connection, id, page, fresh);
+            }
+            Ask::Follow { room, from } => match self.followable(replica, user, room) {
+                Ok(room) => self.follow(replica, connection, id, room, *from),
+                Err(refusal) => self.refuse_or_wait(now, replica, connection, request, fresh, refusal),
+            },
+            Ask::Unfollow { room } => {
+                self.unfollow(connection, *room);
+                self.reply(connection, id, Ok(Answer::Unfollowed));
+            }
+            Ask::FollowAll { .. } if fresh == Fresh::Unknown => self.wait_for_read(now, replica, connection, request),
+            Ask::FollowAll { after } => self.follow_all(replica, connection, id, user, after),
+        }
+    }
+
+    fn followable(&self, replica: &Replica<Chat>, user: UserId, room: &RoomRef) -> Result<RoomId, Refusal> {
+        let chat = replica.machine();
+        let id = chat.find_room(room).ok_or_else(|| Refusal::UnknownRoom { room: room.clone() })?;
+        if chat.is_member(id, user) { Ok(id) } else { Err(Refusal::NotAMember { room: id }) }
+    }
+
+    /// "There is no such thing" is said only when the state is known to be up to date.
+    fn refuse_or_wait(
+        &mut self,
+        now: Now,
+        replica: &mut Replica<Chat>,
+        connection: ConnectionId,
+        request: Request,
+        fresh: Fresh,
+        refusal: Refusal,
+    ) {
+        match fresh {
+            Fresh::Unknown => self.wait_for_read(now, replica, connection, request),
+            Fresh::Confirmed => self.reply(connection, request.id, Err(refusal)),
+            Fresh::Unconfirmed => {
+                let refusal = self.no_leader(now);
+                self.reply(connection, request.id, Err(refusal));
+            }
+        }
+    }
+
+    pub(super) fn wait(&mut self, wait: Wait) -> u64 {
+        self.waits_made += 1;
+        self.waits.insert(self.waits_made, wait);
+        self.waits_made
+    }
+
+    fn wait_for_read(&mut self, now: Now, replica: &mut Replica<Chat>, connection: ConnectionId, request: Request) {
+        if self.waits.len() >= self.limits.pending_requests as usize {
+            return self.reply(connection, request.id, Err(Refusal::Busy { retry_after_ms: 100 }));
+        }
+        let give_up_at = now.instant + self.timing.hold;
+        let id = self.wait(Wait::Read { connection, request, give_up_at, timer: now.instant });
+        self.ask_again(now, replica, id);
+    }
+
+    /// Asks for the read index (again), or answers from what is here when no leader could be asked in time.
+    pub(super) fn ask_again(&mut self, now: Now, replica: &mut Replica<Chat>, id: u64) {
+        let Some(Wait::Read { give_up_at, timer, .. }) = self.waits.get_mut(&id) else { return };
+        if now.instant >= *give_up_at {
+            return self.readable(now, replica, id, Fresh::Unconfirmed);
+        }
+        self.timers.remove(&(*timer, Timer::Read(id)));
+        *timer = (now.instant + self.timing.forward_again).min(*give_up_at);
+        self.timers.insert((*timer, Timer::Read(id)));
+        replica.read(id);
+    }
+
+    /// The state has come to where a wait may go on.
+    pub(crate) fn handle_readable(&mut self, now: Now, replica: &mut Replica<Chat>, id: u64) {
+        self.readable(now, replica, id, Fresh::Confirmed);
+    }
+
+    fn readable(&mut self, now: Now, replica: &mut Replica<Chat>, id: u64, fresh: Fresh) {
+        match self.waits.remove(&id) {
+            Some(Wait::Read { connection, request, timer, .. }) => {
+                self.timers.remove(&(timer, Timer::Read(id)));
+                if self.connections.contains_key(&connection) {
+                    self.serve(now, replica, connection, request, fresh);
+                }
+            }
+            Some(Wait::Outcome(key)) => self.settle_from_table(replica, key),
+            None => {}
+        }
+    }
+
+    fn history(
+        &mut self,
+        replica: &Replica<Chat>,
+        connection: ConnectionId,
+        id: u64,
+        (room, after, before, limit): (RoomRef, Option<Seq>, Option<Seq>, u32),
+        fresh: Fresh,
+    ) {
+        let Some(room_id) = replica.machine().find_room(&room) else {
+            return self.reply(connection, id, Err(Refusal::UnknownRoom { room }));
+        };
+        if limit == 0 || limit > self.limits.page {
+            let why = alloc::format!("limit must be from 1 to {}", self.limits.page);
+            return self.reply(connection, id, Err(Refusal::BadRequest { why }));
+        }
+        let backwards = before.is_some() && after.is_none();
+        let (after, before) = (after.unwrap_or(0), before.unwrap_or(Seq::MAX));
+        let current = fresh == Fresh::Confirmed;
+        let query = Chat::messages(room_id, after, before.max(after.saturating_add(1)), limit, backwards);
+        self.load(query, HistoryLoad::Page { connection, id, room: room_id, backwards, current });
+    }
+
+    pub(super) fn load(&mut self, query: crate::contract::Query, load: HistoryLoad) -> LoadId {
+        self.loads_made += 1;
+        let id = LoadId(self.loads_made * 4 + 2);
+        self.loads.insert(id, load);
+        self.outputs.push_back(node::Output::Load { id, query });
+        id
+    }
+
+    pub(crate) fn handle_loaded(&mut self, replica: &Replica<Chat>, load: LoadId, loaded: Result<Loaded, StoreError>) {
+        let Some(asked) = self.loads.remove(&load) else { return };
+        let rows = match loaded {
+            Ok(Loaded::Rows(rows)) => rows,
+            Ok(Loaded::Entries(_)) => return,
+            Err(error) => {
+                return self.outputs.push_back(node::Output::Halt { reason: node::HaltReason::Store { message: error.message } });
+            }
+        };
+        match asked {
+            HistoryLoad::Page { connection, id, room, backwards, current } => {
+                let result = page(replica.machine(), rows, backwards).map(|posts| Answer::History { room, posts, current });
+                self.reply(connection, id, result);
+            }
+            HistoryLoad::CatchUp { connection, room } => self.caught_up(replica, connection, room, &rows),
+        }
+    }
+}
+
+/// The posts of a page, ascending, cut at [`PAGE_BYTES`] on the side where the reader goes on.
+fn page(chat: &Chat, mut rows: Vec<(Bytes, Bytes)>, backwards: bool) -> Result<Vec<crate::chat::Post>, Refusal> {
+    let mut bytes = 0;
+    let kept = rows.iter().take_while(|(_, value)| {
+        bytes += value.len() + 96;
+        bytes <= PAGE_BYTES
+    });
+    let kept = kept.count().max(1);
+    rows.truncate(kept);
+    if backwards {
+        rows.reverse();
+    }
+    let posts = rows.iter().map(|(key, value)| chat.post(key, value));
+    posts.collect::<Result<Vec<_>, _>>().map_err(|error| Refusal::BadRequest { why: error.to_string() })
+}

@@ -1,0 +1,248 @@
+//! Requests that change something, from their arrival here until applying tells what became of them.
+
+use super::*;
+use crate::chat::{Command, decode_reply, decode_signed_in};
+use crate::contract::Class;
+use crate::node::{Body, ForwardAnswer, Message};
+use crate::replica::{Executed, Identity, Offer, SessionRefusal, Slot, Submission, digest};
+use crate::wire::{Kind, seal};
+use alloc::vec::Vec;
+use bytes::Bytes;
+
+/// How long a client should wait when a bound was reached, in milliseconds.
+const BUSY_MS: u32 = 100;
+
+#[derive(Clone, Debug)]
+pub(super) struct Pending {
+    submission: Submission,
+    digest: u64,
+    waiters: Vec<(ConnectionId, u64)>,
+    /// When its outcome is called unknown.
+    expires: Instant,
+    /// When it is refused if no leader is known by then.
+    held_until: Option<Instant>,
+    timer: Instant,
+    bytes: u32,
+}
+
+impl Gateway {
+    pub(super) fn sign_in(
+        &mut self,
+        now: Now,
+        replica: &mut Replica<Chat>,
+        connection: ConnectionId,
+        id: u64,
+        name: &str,
+        token: &Token,
+    ) {
+        let credential = token.credential();
+        if let Some(known) = self.connections.get_mut(&connection) {
+            known.credential = Some(credential);
+        }
+        if let Some((session, opened)) = replica.opened(&credential) {
+            return self.signed_in(replica, connection, id, session, &opened);
+        }
+        let submission = Submission::Open { credential, command: seal(Kind::SignIn, &name) };
+        self.take(now, replica, connection, id, RequestKey::Open(credential), submission);
+    }
+
+    fn signed_in(&mut self, replica: &Replica<Chat>, connection: ConnectionId, id: u64, session: SessionId, opened: &Bytes) {
+        let result = decode_signed_in(opened).map(|(user, name)| {
+            self.bind(connection, session, user);
+            let next_number = replica.next_number(session).unwrap_or(1);
+            Answer::SignedIn { user, session, name, next_number }
+        });
+        self.reply(connection, id, result);
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "the fields of one request")]
+    pub(super) fn submit(
+        &mut self,
+        now: Now,
+        replica: &mut Replica<Chat>,
+        connection: ConnectionId,
+        id: u64,
+        session: SessionId,
+        identity: Identity,
+        first_unacked: u64,
+        command: &Command,
+    ) {
+        // A number that is refused here would leave a gap in its session: numbered requests are refused by the log, where the refusal takes the number's place.
+        if matches!(identity, Identity::Key { .. })
+            && let Err(refusal) = Chat::check(command, &self.limits)
+        {
+            return self.reply(connection, id, Err(refusal));
+        }
+        let command = command.encode();
+        if let Some(outcome) = replica.outcome(session, identity.slot(), digest(&command)) {
+            return self.reply(connection, id, answer(outcome));
+        }
+        let key = RequestKey::Execute(session, identity.slot());
+        self.take(now, replica, connection, id, key, Submission::Execute { session, identity, first_unacked, command });
+    }
+
+    fn take(
+        &mut self,
+        now: Now,
+        replica: &mut Replica<Chat>,
+        connection: ConnectionId,
+        id: u64,
+        key: RequestKey,
+        submission: Submission,
+    ) {
+        let (Submission::Open { command, .. } | Submission::Execute { command, .. }) = &submission;
+        let (digest, bytes) = (digest(command), 64 + command.len() as u32);
+        if let Some(pending) = self.pending.get_mut(&key) {
+            if pending.digest != digest && matches!(key, RequestKey::Execute(_, Slot::Key(_))) {
+                return self.reply(connection, id, Err(Refusal::KeyReused));
+            }
+            // The same request once more: its latest asker on a connection is the one who listens.
+            pending.waiters.retain(|(waiter, _)| *waiter != connection);
+            pending.waiters.push((connection, id));
+            return;
+        }
+        if self.pending.len() >= self.limits.pending_requests as usize || bytes > self.admission() {
+            return self.reply(connection, id, Err(Refusal::Busy { retry_after_ms: BUSY_MS }));
+        }
+        self.pending_bytes += bytes;
+        let expires = now.instant + self.timing.request;
+        let waiters = Vec::from([(connection, id)]);
+        self.pending.insert(key, Pending { submission, digest, waiters, expires, held_until: None, timer: now.instant, bytes });
+        self.advance(now, replica, key);
+    }
+
+    /// Does what there is to do for one request now, and says when to look at it again.
+    pub(super) fn advance(&mut self, now: Now, replica: &mut Replica<Chat>, key: RequestKey) {
+        let leader = replica.raft().leader();
+        let Some(pending) = self.pending.get_mut(&key) else { return };
+        if now.instant >= pending.expires {
+            return self.settle(key, &Err(Refusal::Unknown));
+        }
+        let mut again_at = now.instant + self.timing.forward_again;
+        match leader {
+            None => {
+                let until = *pending.held_until.get_or_insert(now.instant + self.timing.hold);
+                if now.instant >= until {
+                    let refusal = self.no_leader(now);
+                    return self.settle(key, &Err(refusal));
+                }
+                again_at = until;
+            }
+            Some(leader) if leader == replica.raft().node() => {
+                pending.held_until = None;
+                match replica.offer(now, pending.submission.clone()) {
+                    Offer::Taken | Offer::NotNow => {}
+                    Offer::Known => return self.settle_from_table(replica, key),
+                    Offer::Busy => return self.settle(key, &Err(Refusal::Busy { retry_after_ms: BUSY_MS })),
+                }
+            }
+            Some(leader) => {
+                pending.held_until = None;
+                let message = Message { group: GROUP, body: Body::Forward(pending.submission.clone()) };
+                self.outputs.push_back(node::Output::Send { to: leader, class: Class::Data, message });
+            }
+        }
+        let Some(pending) = self.pending.get_mut(&key) else { return };
+        self.timers.remove(&(pending.timer, Timer::Request(key)));
+        pending.timer = again_at.min(pending.expires);
+        self.timers.insert((pending.timer, Timer::Request(key)));
+    }
+
+    /// The state here has come to where the request was executed.
+    pub(super) fn settle_from_table(&mut self, replica: &Replica<Chat>, key: RequestKey) {
+        let Some(pending) = self.pending.get(&key) else { return };
+        match key {
+            RequestKey::Open(credential) => {
+                if let Some((session, opened)) = replica.opened(&credential) {
+                    self.settle_opened(replica, key, session, &Ok(opened));
+                }
+            }
+            RequestKey::Execute(session, slot) => {
+                if let Some(outcome) = replica.outcome(session, slot, pending.digest) {
+                    self.settle(key, &answer(outcome));
+                }
+            }
+        }
+    }
+
+    /// A request was applied, whoever took it.
+    pub(crate) fn handle_executed(&mut self, replica: &Replica<Chat>, executed: &Executed) {
+        let Some(pending) = self.pending.get(&executed.request) else { return };
+        match executed.request {
+            RequestKey::Open(_) => self.settle_opened(replica, executed.request, executed.session, &executed.outcome),
+            RequestKey::Execute(_, Slot::Key(_)) if pending.digest != executed.digest => {
+                self.settle(executed.request, &Err(Refusal::KeyReused));
+            }
+            RequestKey::Execute(..) => self.settle(executed.request, &answer(executed.outcome.clone())),
+        }
+    }
+
+    /// The leader says what applying will not tell.
+    pub(crate) fn handle_forwarded(&mut self, replica: &mut Replica<Chat>, key: RequestKey, answer: ForwardAnswer) {
+        match answer {
+            ForwardAnswer::Refused(refusal) => self.settle(key, &Err(refusal)),
+            ForwardAnswer::Executed { by } if replica.applied() >= by => self.settle_from_table(replica, key),
+            // Beyond the bound the request's own timer asks the leader again.
+            ForwardAnswer::Executed { .. } if self.waits.len() >= self.limits.pending_requests as usize => {}
+            ForwardAnswer::Executed { by } => {
+                let id = self.wait(Wait::Outcome(key));
+                replica.read_at(id, by);
+            }
+        }
+    }
+
+    fn settle_opened(
+        &mut self,
+        replica: &Replica<Chat>,
+        key: RequestKey,
+        session: SessionId,
+        outcome: &Result<Bytes, SessionRefusal>,
+    ) {
+        for (connection, id) in self.remove(key) {
+            match outcome {
+                Ok(opened) => self.signed_in(replica, connection, id, session, opened),
+                Err(refusal) => self.reply(connection, id, Err(self.refusal(*refusal))),
+            }
+        }
+    }
+
+    fn settle(&mut self, key: RequestKey, result: &Result<Answer, Refusal>) {
+        for (connection, id) in self.remove(key) {
+            self.reply(connection, id, result.clone());
+        }
+    }
+
+    fn remove(&mut self, key: RequestKey) -> Vec<(ConnectionId, u64)> {
+        let Some(pending) = self.pending.remove(&key) else { return Vec::new() };
+        self.timers.remove(&(pending.timer, Timer::Request(key)));
+        self.pending_bytes -= pending.bytes;
+        pending.waiters
+    }
+
+    fn refusal(&self, refusal: SessionRefusal) -> Refusal {
+        match refusal {
+            SessionRefusal::SessionsFull => Refusal::Full { what: "sessions".into(), limit: self.limits.sessions },
+            other => session_refusal(other),
+        }
+    }
+}
+
+fn answer(outcome: Result<Bytes, SessionRefusal>) -> Result<Answer, Refusal> {
+    match outcome {
+        Ok(reply) => decode_reply(&reply).map(Answer::Done),
+        Err(refusal) => Err(session_refusal(refusal)),
+    }
+}
+
+fn session_refusal(refusal: SessionRefusal) -> Refusal {
+    match refusal {
+        SessionRefusal::UnknownSession => Refusal::UnknownSession,
+        SessionRefusal::Forgotten => Refusal::Forgotten,
+        SessionRefusal::Gap => Refusal::BadRequest {
+            why: "the request's number is not the session's next one: send the ones before it first".into(),
+        },
+        SessionRefusal::KeyReused => Refusal::KeyReused,
+        SessionRefusal::KeyExpired => Refusal::KeyExpired,
+        SessionRefusal::KeysFull | SessionRefusal::SessionsFull => Refusal::Busy { retry_after_ms: 60_000 },
+    }
+}

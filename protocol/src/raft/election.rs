@@ -1,0 +1,222 @@
+//! Votes: the gate, pre-votes, candidates (thesis 3.4, 3.6.1, 9.6).
+
+use super::*;
+use crate::dice::{Purpose, draw, within};
+use crate::time::Duration;
+
+/// Who has said what in one election. An answer counts as long as its voter has not started again.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Ballot {
+    granted: BTreeMap<NodeId, (Boot, Incarnation)>,
+}
+
+impl Ballot {
+    pub(super) fn see_boot(&mut self, voter: NodeId, boot: Boot) {
+        if self.granted.get(&voter).is_some_and(|(counted, _)| *counted != boot) {
+            self.granted.remove(&voter);
+        }
+    }
+}
+
+impl Raft {
+    /// Starts waiting anew: the longer, the further behind in the succession.
+    pub(super) fn wait_for_leader(&mut self, now: Instant) {
+        self.election_at = now + self.patience();
+    }
+
+    fn patience(&self) -> Duration {
+        let bound = self.timing.jitter.as_micros() as u64;
+        let nth = draw(self.seed, Purpose::ElectionJitter, self.node.0, self.vote.term, self.elections);
+        succession::patience(&self.succession(), self.node, &self.timing, Duration::from_micros(within(nth, 0, bound)))
+    }
+
+    /// The vote gate: open when no leader was heard for `detect_min`.
+    fn gate_is_open(&self, now: Now) -> bool {
+        !self.is_leader() && now.instant.since(self.heard) >= self.timing.detect_min
+    }
+
+    /// Whether a log that ends at `last` holds all that ours does: compared by term, then by length (3.6.1).
+    fn is_up_to_date(&self, last: Position) -> bool {
+        let ours = self.log.last();
+        #[cfg(feature = "zoo")]
+        if self.has(crate::zoo::Bug::CompareIndexFirst) {
+            return (last.index, last.term) >= (ours.index, ours.term);
+        }
+        (last.term, last.index) >= (ours.term, ours.index)
+    }
+
+    /// How many votes make a leader: a majority, or everybody in a cluster that has no first entry yet.
+    fn votes_needed(&self) -> usize {
+        if self.configured { quorum::majority(self.voters.len()) } else { self.voters.len() }
+    }
+
+    /// Nobody was heard for too long: ask whether votes would be given.
+    pub(super) fn stand(&mut self, now: Now) {
+        if !self.is_voter(self.node) {
+            return self.wait_for_leader(now.instant);
+        }
+        self.elections += 1;
+        self.leader = None;
+        let term = self.vote.term;
+        self.facts.tell(|| Fact::BecamePreCandidate { term });
+        let mut ballot = Ballot::default();
+        ballot.granted.insert(self.node, (self.boot, self.incarnation));
+        self.role = Role::PreCandidate { ballot, since: now.instant, again_at: now.instant };
+        self.ask_pre_votes(now);
+        self.count_votes(now);
+    }
+
+    /// A refused or lost pre-vote is asked for again every half stagger.
+    pub(super) fn ask_pre_votes(&mut self, now: Now) {
+        let pause = (self.timing.stagger / 2).max(Duration::from_millis(1));
+        let own = (self.node, (self.boot, self.incarnation));
+        let Role::PreCandidate { ballot, since, again_at } = &mut self.role else { return };
+        if now.instant.since(*since) >= self.timing.detection {
+            // What was promised long ago may not hold any more, and a stale majority would disturb a leader that has come back.
+            *since = now.instant;
+            ballot.granted = BTreeMap::from([own]);
+        }
+        *again_at = now.instant + pause;
+        let missing: Vec<NodeId> =
+            (self.voters.iter().map(|voter| voter.id)).filter(|id| !ballot.granted.contains_key(id)).collect();
+        let (term, last) = (self.vote.term + 1, self.log.last());
+        for peer in missing {
+            self.send(peer, Class::Control, RaftMessage::AskVote { term, pre: true, last });
+        }
+    }
+
+    fn become_candidate(&mut self, now: Now) {
+        let term = self.vote.term + 1;
+        self.vote = Vote { term, voted_for: Some(self.node) };
+        self.facts.tell(|| Fact::TermBegan { term });
+        self.facts.tell(|| Fact::BecameCandidate { term });
+        self.role = Role::Candidate { ballot: Ballot::default() };
+        self.wait_for_leader(now.instant);
+        let last = self.log.last();
+        for peer in self.peers() {
+            self.send(peer, Class::Control, RaftMessage::AskVote { term, pre: false, last });
+        }
+    }
+
+    pub(super) fn handle_ask_vote(&mut self, now: Now, from: NodeId, term: Term, pre: bool, last: Position) {
+        if !self.gate_is_open(now) || term < self.vote.term {
+            return self.tell_vote(from, self.vote.term, pre, false);
+        }
+        if pre {
+            let granted = term > self.vote.term && self.is_up_to_date(last);
+            return self.tell_vote(from, if granted { term } else { self.vote.term }, true, granted);
+        }
+        if term > self.vote.term {
+            self.enter_term(now, term);
+        }
+        let free = self.vote.voted_for.is_none() || self.vote.voted_for == Some(from);
+        if !free || !self.is_up_to_date(last) {
+            return self.tell_vote(from, term, false, false);
+        }
+        self.vote.voted_for = Some(from);
+        // Whoever gets a vote gets the time to win with it.
+        self.wait_for_leader(now.instant);
+        #[cfg(feature = "zoo")]
+        if self.has(crate::zoo::Bug::VoteBeforeDurable) {
+            self.facts.tell(|| Fact::Voted { term, candidate: from });
+            return self.tell_vote(from, term, false, true);
+        }
+        self.writing.vote_to_tell = Some((from, term));
+        self.vote_is_durable(now);
+    }
+
+    fn tell_vote(&mut self, to: NodeId, term: Term, pre: bool, granted: bool) {
+        let (boot, incarnation) = (self.boot, self.incarnation);
+        self.send(to, Class::Control, RaftMessage::Voted { term, pre, granted, boot, incarnation });
+    }
+
+    /// Tells a vote, or counts our own, once it is on disk (3.8).
+    pub(super) fn vote_is_durable(&mut self, now: Now) {
+        let durable = self.writing.durable_vote;
+        if durable != self.vote {
+            return;
+        }
+        if let Some((candidate, term)) =
+            self.writing.vote_to_tell.take_if(|(candidate, term)| *term == durable.term && durable.voted_for == Some(*candidate))
+        {
+            self.facts.tell(|| Fact::Voted { term, candidate });
+            self.tell_vote(candidate, term, false, true);
+        }
+        let own = (self.boot, self.incarnation);
+        if let Role::Candidate { ballot } = &mut self.role
+            && durable.voted_for == Some(self.node)
+            && ballot.granted.insert(self.node, own).is_none()
+        {
+            let (term, candidate) = (durable.term, self.node);
+            self.facts.tell(|| Fact::Voted { term, candidate });
+            self.count_votes(now);
+        }
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "the fields of one message")]
+    pub(super) fn handle_voted(
+        &mut self,
+        now: Now,
+        from: NodeId,
+        term: Term,
+        pre: bool,
+        granted: bool,
+        boot: Boot,
+        incarnation: Incarnation,
+    ) {
+        // A granted pre-vote carries the term that it was asked for, which nobody has entered.
+        let hypothetical = pre && granted;
+        if term > self.vote.term && !hypothetical {
+            return self.enter_term(now, term);
+        }
+        let ballot = match &mut self.role {
+            Role::PreCandidate { ballot, .. } if pre && granted && term == self.vote.term + 1 => ballot,
+            Role::Candidate { ballot } if !pre && granted && term == self.vote.term => ballot,
+            _ => return,
+        };
+        ballot.granted.insert(from, (boot, incarnation));
+        self.count_votes(now);
+    }
+
+    fn count_votes(&mut self, now: Now) {
+        let needed = self.votes_needed();
+        match &self.role {
+            Role::PreCandidate { ballot, .. } if ballot.granted.len() >= needed => {
+                self.become_candidate(now);
+            }
+            Role::Candidate { ballot } if ballot.granted.len() >= needed => {
+                let ballot = ballot.clone();
+                self.become_leader(now, &ballot);
+            }
+            _ => {}
+        }
+    }
+
+    fn become_leader(&mut self, now: Now, ballot: &Ballot) {
+        let (term, last) = (self.vote.term, self.log.last());
+        self.facts.tell(|| Fact::BecameLeader { term, last });
+        self.leader = Some(self.node);
+        self.last_leader = Some(self.node);
+        let progress = self.peers().into_iter().map(|peer| (peer, Progress::new(last.index, now.instant))).collect();
+        let uncommitted = self.log.slice(self.commit + 1, usize::MAX);
+        self.role = Role::Leader(Leading {
+            progress,
+            opened_by: last.index + 1,
+            heartbeat_at: now.instant + self.timing.heartbeat,
+            round: 0,
+            reads: VecDeque::new(),
+            broadcast: true,
+            uncommitted_bytes: uncommitted.iter().map(|entry| entry.payload.len()).sum(),
+        });
+        let payload = if self.configured {
+            crate::wire::seal(Kind::Noop, &())
+        } else {
+            // Everybody has voted, so everybody's folder is known: from here on no other folder may take a voter's place.
+            for voter in &mut self.voters {
+                voter.incarnation = ballot.granted.get(&voter.id).map(|(_, incarnation)| *incarnation);
+            }
+            crate::wire::seal(Kind::Configuration, &self.voters)
+        };
+        self.append_own(now, payload);
+    }
+}

@@ -1,0 +1,286 @@
+//! Appends, on the leader's side and on the follower's (thesis 3.5, 3.6.2, 10.2.1).
+
+use super::progress::Flow;
+use super::*;
+
+/// Log bytes that a lagging follower is sent from disk at a time.
+const LOAD_BYTES: u32 = 256 << 10;
+
+impl Raft {
+    // ---- leader -------------------------------------------------------------------------------------------------------------------------
+
+    /// Appends an entry of this term to the own log.
+    pub(super) fn append_own(&mut self, now: Now, payload: Bytes) -> Position {
+        let at = Timestamp::next(self.log.last_at(), now.wall);
+        self.append_entry(Entry::after(self.log.last(), self.vote.term, at, payload))
+    }
+
+    fn append_entry(&mut self, entry: Entry) -> Position {
+        let at = entry.position();
+        if entry.index == 1
+            && let Some(voters) = configuration_in(&entry)
+        {
+            self.voters = voters;
+            self.voters.sort_by_key(|voter| voter.id);
+            self.configured = true;
+        }
+        self.log.push(entry);
+        self.facts.tell(|| Fact::Appended { at });
+        at
+    }
+
+    /// Says that the leader is there, or finds that it has lost its quorum and falls silent (CheckQuorum, 6.2).
+    pub(super) fn heartbeat(&mut self, now: Now) {
+        let detection = self.timing.detection;
+        let Role::Leader(leading) = &mut self.role else { return };
+        let mut heard: Vec<Instant> = leading.progress.values().map(|progress| progress.heard).collect();
+        heard.push(now.instant);
+        if now.instant.since(quorum::reached_by_majority(heard)) >= detection {
+            self.facts.tell(|| Fact::Reached { point: "leader.quorum_lost" });
+            return self.become_follower(now, None);
+        }
+        leading.heartbeat_at = now.instant + self.timing.heartbeat;
+        leading.broadcast = true;
+        for progress in leading.progress.values_mut() {
+            if let Flow::Probe { waiting } = &mut progress.flow {
+                *waiting = false;
+            }
+        }
+    }
+
+    /// Sends whatever each follower may be sent now; a heartbeat where there is nothing else and a broadcast is owed.
+    pub(super) fn replicate(&mut self) {
+        let Role::Leader(leading) = &mut self.role else { return };
+        let broadcast = core::mem::take(&mut leading.broadcast);
+        if broadcast {
+            leading.round += 1;
+        }
+        let peers: Vec<NodeId> = leading.progress.keys().copied().collect();
+        for peer in peers {
+            let sent = self.send_entries(peer);
+            if broadcast && !sent {
+                self.send_heartbeat(peer);
+            }
+        }
+        self.confirm_reads();
+    }
+
+    fn send_entries(&mut self, peer: NodeId) -> bool {
+        let (term, commit, last) = (self.vote.term, self.commit, self.log.last().index);
+        let mut sent = false;
+        loop {
+            let Role::Leader(leading) = &mut self.role else { return sent };
+            let Some(progress) = leading.progress.get_mut(&peer) else { return sent };
+            if progress.next > last || !progress.may_send(self.limits.inflight_bytes as usize) {
+                return sent;
+            }
+            let Some(previous) = self.log.position(progress.next - 1) else {
+                // Older than memory: read it from disk, with the entry before it for its term.
+                self.loads_made += 1;
+                let id = LoadId(self.loads_made * 4);
+                progress.flow = Flow::Load(id);
+                let from = progress.next.saturating_sub(1).max(1);
+                let through = self.log.start().index.max(from);
+                self.loads.insert(id, peer);
+                self.outputs.push_back(Output::Load { id, query: Query::Log { from, through, max_bytes: LOAD_BYTES } });
+                return sent;
+            };
+            let entries = self.log.slice(progress.next, self.limits.append_bytes as usize);
+            progress.sent(&entries);
+            let round = leading.round;
+            self.send(peer, Class::Data, RaftMessage::Append { term, previous, entries, commit, round });
+            sent = true;
+        }
+    }
+
+    /// An empty append. In the pipeline it stands after what was sent last, so that a lost append is noticed; otherwise it only says that the leader is there.
+    fn send_heartbeat(&mut self, peer: NodeId) {
+        let Role::Leader(leading) = &self.role else { return };
+        let Some(progress) = leading.progress.get(&peer) else { return };
+        let place = if progress.flow == Flow::Replicate { self.log.position(progress.next - 1) } else { None };
+        let previous = place.unwrap_or_default();
+        let (term, commit, round) = (self.vote.term, self.commit, leading.round);
+        self.send(peer, Class::Control, RaftMessage::Append { term, previous, entries: Vec::new(), commit, round });
+    }
+
+    /// Entries that a lagging follower needs have come from disk.
+    pub fn handle_loaded(&mut self, load: LoadId, loaded: Result<Loaded, StoreError>) {
+        let Some(peer) = self.loads.remove(&load) else { return };
+        let entries = match loaded {
+            Ok(Loaded::Entries(entries)) => entries,
+            Ok(Loaded::Rows(_)) => return,
+            Err(error) => return self.halt(HaltReason::Store { message: error.message }),
+        };
+        let (term, commit) = (self.vote.term, self.commit);
+        let Role::Leader(leading) = &mut self.role else { return };
+        let Some(progress) = leading.progress.get_mut(&peer).filter(|progress| progress.flow == Flow::Load(load)) else { return };
+        progress.probe_from(progress.next);
+        let (previous, entries) = match progress.next {
+            1 => (Position::default(), entries),
+            next => match entries.split_first() {
+                Some((first, rest)) if first.index == next - 1 => (first.position(), rest.to_vec()),
+                _ => return,
+            },
+        };
+        progress.sent(&entries);
+        progress.flow = Flow::Probe { waiting: true };
+        let round = leading.round;
+        self.send(peer, Class::Data, RaftMessage::Append { term, previous, entries, commit, round });
+    }
+
+    /// Takes note that a follower answered; false if the answer is not for this leader's term.
+    pub(super) fn heard_answer(&mut self, now: Now, from: NodeId, term: Term, round: u64, boot: Boot) -> bool {
+        if term > self.vote.term {
+            self.enter_term(now, term);
+            return false;
+        }
+        let last = self.log.last().index;
+        let Role::Leader(leading) = &mut self.role else { return false };
+        let Some(progress) = leading.progress.get_mut(&from).filter(|_| term == self.vote.term) else { return false };
+        progress.see_boot(boot, last);
+        progress.heard = now.instant;
+        progress.round = progress.round.max(round);
+        self.confirm_reads();
+        true
+    }
+
+    pub(super) fn handle_appended(&mut self, from: NodeId, matched: Index) {
+        let Role::Leader(leading) = &mut self.role else { return };
+        let Some(progress) = leading.progress.get_mut(&from) else { return };
+        if progress.matched(matched) {
+            self.advance_commit();
+        }
+    }
+
+    pub(super) fn handle_refused(&mut self, from: NodeId, previous: Index, hint: Position) {
+        let Role::Leader(leading) = &mut self.role else { return };
+        let Some(progress) = leading.progress.get_mut(&from) else { return };
+        let stale = match progress.flow {
+            Flow::Replicate => previous <= progress.matched,
+            Flow::Probe { .. } => previous + 1 != progress.next,
+            Flow::Load(_) => true,
+        };
+        if stale {
+            return;
+        }
+        let agree_at = self.log.last_not_above(hint).map_or(hint.index, |position| position.index);
+        progress.probe_from(agree_at.min(previous.saturating_sub(1)) + 1);
+    }
+
+    /// Commits what a majority holds durably: only entries of this term by counting, older ones with them (3.6.2).
+    pub(super) fn advance_commit(&mut self) {
+        let Role::Leader(leading) = &mut self.role else { return };
+        let mut matched: Vec<Index> = leading.progress.values().map(|progress| progress.matched).collect();
+        matched.push(self.writing.durable);
+        let index = quorum::reached_by_majority(matched);
+        if index <= self.commit {
+            return;
+        }
+        let Some(through) = self.log.position(index) else { return };
+        let counts = through.term == self.vote.term;
+        #[cfg(feature = "zoo")]
+        let counts = counts || self.has(crate::zoo::Bug::CountOldTerms);
+        if !counts {
+            self.facts.tell(|| Fact::Reached { point: "commit.older_term_held_back" });
+            return;
+        }
+        let bytes: usize =
+            (self.commit + 1..=index).filter_map(|index| self.log.get(index)).map(|entry| entry.payload.len()).sum();
+        let Role::Leader(leading) = &mut self.role else { return };
+        leading.uncommitted_bytes = leading.uncommitted_bytes.saturating_sub(bytes);
+        // Followers hear of it at once: their clients wait for it.
+        leading.broadcast = true;
+        self.commit = index;
+        self.facts.tell(|| Fact::Committed { through, as_leader: true });
+        self.start_reads();
+    }
+
+    // ---- follower -----------------------------------------------------------------------------------------------------------------------
+
+    /// `from` is the leader of this term, and this node follows it.
+    pub(super) fn handle_append(&mut self, from: NodeId, previous: Position, mut entries: Vec<Entry>, commit: Index, round: u64) {
+        self.round = self.round.max(round);
+        let through = previous.index + entries.len() as Index;
+        let start = self.log.start();
+        if previous.index > self.log.last().index {
+            let hint = self.log.last();
+            return self.refuse(from, previous.index, hint);
+        }
+        if previous.index >= start.index {
+            match self.log.position(previous.index) {
+                Some(ours) if ours == previous => {}
+                Some(ours) if ours.term == previous.term => return self.halt(HaltReason::Diverged { index: previous.index }),
+                _ => {
+                    let below = Position { index: previous.index.saturating_sub(1), ..previous };
+                    let hint = self.log.last_not_above(below).unwrap_or(start);
+                    return self.refuse(from, previous.index, hint);
+                }
+            }
+        } else {
+            // All up to `start` is committed here, so any leader has it too.
+            entries.retain(|entry| entry.index > start.index);
+        }
+        let appended = match self.take_entries(entries) {
+            Ok(appended) => appended,
+            Err(index) => return self.halt(HaltReason::Diverged { index }),
+        };
+        self.agreed = self.agreed.max(through);
+        self.owes_answer = true;
+        if !appended {
+            self.answer_leader();
+        }
+        self.learn_commit(commit);
+    }
+
+    /// Takes entries that begin at or below the end of the log; true if the log changed. `Err`: they contradict what is committed here, or each other.
+    fn take_entries(&mut self, entries: Vec<Entry>) -> Result<bool, Index> {
+        let mut appended = false;
+        for entry in entries {
+            match self.log.position(entry.index) {
+                Some(ours) if ours == entry.position() => continue,
+                Some(ours) if ours.term == entry.term || entry.index <= self.commit => return Err(entry.index),
+                Some(_) => {
+                    self.facts.tell(|| Fact::Reached { point: "log.replaced" });
+                    self.log.truncate_from(entry.index);
+                    self.writing.replaced_from(entry.index);
+                }
+                None => {}
+            }
+            if !entry.follows(self.log.last()) {
+                return Err(entry.index);
+            }
+            self.append_entry(entry);
+            appended = true;
+        }
+        Ok(appended)
+    }
+
+    fn learn_commit(&mut self, commit: Index) {
+        let commit = commit.min(self.agreed);
+        if commit > self.commit {
+            self.commit = commit;
+            if let Some(through) = self.log.position(commit) {
+                self.facts.tell(|| Fact::Committed { through, as_leader: false });
+            }
+        }
+    }
+
+    fn refuse(&mut self, to: NodeId, previous: Index, hint: Position) {
+        let (term, round, boot) = (self.vote.term, self.round, self.boot);
+        self.send(to, Class::Control, RaftMessage::Refused { term, previous, hint, round, boot });
+    }
+
+    /// Tells the leader how much of its log is durable here.
+    pub(super) fn answer_leader(&mut self) {
+        let Some(leader) = self.leader.filter(|leader| *leader != self.node) else { return };
+        self.owes_answer = false;
+        let matched = self.agreed.min(self.writing.durable);
+        #[cfg(feature = "zoo")]
+        let matched = if self.has(crate::zoo::Bug::AckBeforeDurable) { self.agreed } else { matched };
+        let (term, round, boot) = (self.vote.term, self.round, self.boot);
+        if let Some(through) = self.log.position(matched) {
+            self.facts.tell(|| Fact::Acknowledged { term, through });
+        }
+        self.send(leader, Class::Control, RaftMessage::Appended { term, matched, round, boot });
+    }
+}

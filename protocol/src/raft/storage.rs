@@ -1,0 +1,101 @@
+//! Batches to the log lane and what their completion is worth.
+//!
+//! Invariant: `durable` is the greatest index such that our log up to it is on disk. It goes back when entries are replaced, and a completion raises it only if the
+//! log still holds the entry (same index, same term) that the batch ended with: a late completion of replaced entries credits nothing.
+
+use super::*;
+
+#[derive(Clone, Debug)]
+pub(super) struct Writing {
+    pub(super) durable: Index,
+    pub(super) durable_vote: Vote,
+    /// In a batch, durable or not.
+    written_vote: Vote,
+    /// The first entry that is in no batch yet.
+    unwritten: Index,
+    next_batch: u64,
+    pending: VecDeque<Pending>,
+    /// A vote that is given and must not be told before it is durable: at most one a term.
+    pub(super) vote_to_tell: Option<(NodeId, Term)>,
+}
+
+#[derive(Clone, Debug)]
+struct Pending {
+    id: BatchId,
+    vote: Option<Vote>,
+    last: Option<(Index, Term)>,
+}
+
+impl Writing {
+    pub(super) fn new(vote: Vote, durable: Index) -> Writing {
+        Writing {
+            durable,
+            durable_vote: vote,
+            written_vote: vote,
+            unwritten: durable + 1,
+            next_batch: 1,
+            pending: VecDeque::new(),
+            vote_to_tell: None,
+        }
+    }
+
+    /// Entries from `index` on are being replaced.
+    pub(super) fn replaced_from(&mut self, index: Index) {
+        self.durable = self.durable.min(index - 1);
+        self.unwritten = self.unwritten.min(index);
+    }
+}
+
+impl Raft {
+    pub(super) fn make_batch(&mut self) -> Option<(BatchId, Batch)> {
+        let vote = (self.vote != self.writing.written_vote).then_some(self.vote);
+        let last = self.log.last();
+        if vote.is_none() && last.index < self.writing.unwritten {
+            return None;
+        }
+        let entries =
+            if last.index < self.writing.unwritten { Vec::new() } else { self.log.slice(self.writing.unwritten, usize::MAX) };
+        let id = BatchId(self.writing.next_batch);
+        self.writing.next_batch += 1;
+        self.writing.written_vote = self.vote;
+        self.writing.unwritten = last.index + 1;
+        let last = entries.last().map(|entry| (entry.index, entry.term));
+        self.writing.pending.push_back(Pending { id, vote, last });
+        Some((id, Batch { vote, entries }))
+    }
+
+    /// All batches up to `up_to` are durable.
+    pub fn handle_stored(&mut self, now: Now, up_to: BatchId) {
+        let durable_before = self.writing.durable;
+        while let Some(batch) = self.writing.pending.pop_front_if(|batch| batch.id <= up_to) {
+            if let Some(vote) = batch.vote {
+                self.writing.durable_vote = vote;
+                self.facts.tell(|| Fact::VoteDurable { term: vote.term, voted_for: vote.voted_for });
+            }
+            if let Some((index, term)) = batch.last
+                && self.log.position(index).is_some_and(|position| position.term == term)
+            {
+                self.writing.durable = self.writing.durable.max(index);
+            }
+        }
+        if self.halted {
+            return;
+        }
+        if self.writing.durable > durable_before
+            && let Some(through) = self.log.position(self.writing.durable)
+        {
+            self.facts.tell(|| Fact::Durable { through });
+        }
+        self.vote_is_durable(now);
+        if self.is_leader() {
+            self.advance_commit();
+        } else if self.owes_answer || self.writing.durable > durable_before {
+            self.answer_leader();
+        }
+    }
+
+    /// A write failed: what this node would say from here on might not be true after a crash.
+    pub fn handle_store_failed(&mut self, error: StoreError) {
+        self.halt(HaltReason::Store { message: error.message });
+    }
+}

@@ -1,0 +1,82 @@
+//! What a replicated state machine is, and what it may do to the world: rows, a reply, events. Nothing else.
+
+use crate::contract::StateHash;
+use crate::ids::*;
+use crate::time::Timestamp;
+use crate::wire::EnvelopeError;
+use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
+use bytes::Bytes;
+
+/// A deterministic machine that commands of sessions are applied to, the same on all nodes.
+///
+/// Total: a bad command is a refusal, never a panic. It reads no clock but [`At::at`].
+pub trait StateMachine: Clone {
+    /// What others are told of a change; see [`Effects::publish`].
+    type Event: Clone;
+    /// Rows that are not held in memory and that `apply` must see; they are loaded first, and applying waits, in order.
+    fn needs(&self, command: &Bytes) -> Vec<Bytes>;
+    /// Applies one command. `rows` holds what [`StateMachine::needs`] asked for, missing ones left out.
+    fn apply(&mut self, at: &At, command: &Bytes, rows: &[(Bytes, Bytes)], effects: &mut Effects<Self::Event>);
+    /// Takes the rows that are not cold at start; called once, before anything is applied.
+    fn restore(&mut self, rows: &[(Bytes, Bytes)]) -> Result<(), EnvelopeError>;
+    /// Whether this version knows the command: a leader proposes no other, and a node that meets another one in the log stops.
+    fn knows(&self, command: &Bytes) -> Result<(), EnvelopeError>;
+}
+
+/// Where and when a command is applied, and for whom.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct At {
+    pub index: Index,
+    /// The entry's stamp.
+    pub at: Timestamp,
+    pub session: SessionId,
+    /// Whether the command opens the session.
+    pub opens: bool,
+    /// Derived from the session and the request's number or key, never from the place.
+    pub id: MessageId,
+}
+
+/// What applying one command, or a row of them, does.
+#[derive(Clone, Debug)]
+pub struct Effects<E> {
+    pub(super) rows: BTreeMap<Bytes, Option<Bytes>>,
+    pub(super) hash: StateHash,
+    pub(super) reply: Bytes,
+    pub(super) refused: bool,
+    pub(super) events: Vec<E>,
+}
+
+impl<E> Effects<E> {
+    pub(super) fn new(hash: StateHash) -> Effects<E> {
+        Effects { rows: BTreeMap::new(), hash, reply: Bytes::new(), refused: false, events: Vec::new() }
+    }
+
+    /// Writes a row. `old` is what it held so far: the hash over all rows is kept by differences.
+    pub fn put(&mut self, key: Bytes, old: Option<&[u8]>, new: Bytes) {
+        self.hash = self.hash.changed(&key, old, Some(&new));
+        self.rows.insert(key, Some(new));
+    }
+
+    /// Deletes a row that held `old`.
+    pub fn delete(&mut self, key: Bytes, old: &[u8]) {
+        self.hash = self.hash.changed(&key, Some(old), None);
+        self.rows.insert(key, None);
+    }
+
+    /// What the asker gets, now and whenever the request is repeated.
+    pub fn reply(&mut self, reply: Bytes) {
+        self.reply = reply;
+    }
+
+    /// As [`Effects::reply`], and the command changed nothing; a session that it would have opened is not opened.
+    pub fn refuse(&mut self, reply: Bytes) {
+        self.reply = reply;
+        self.refused = true;
+    }
+
+    /// Tells whoever is interested.
+    pub fn publish(&mut self, event: E) {
+        self.events.push(event);
+    }
+}
