@@ -65,7 +65,16 @@ mod tests {
 
     #[test]
     fn purposes_are_frozen() {
-        let golden: &[(Purpose, u64)] = &[(Purpose::ElectionJitter, draw(Seed(7), Purpose::ElectionJitter, 1, 2, 3))];
+        let golden: &[(Purpose, u64)] = &[
+            (Purpose::ElectionJitter, 0x3b4e7937d529d264),
+            (Purpose::ClientBackoff, 0x9e4a2e77f1933596),
+            (Purpose::LinkDelay, 0x1462f918e872f3aa),
+            (Purpose::LinkLoss, 0xdc91fef2f49da26e),
+            (Purpose::DiskSync, 0x92f455e9db446637),
+            (Purpose::FaultTime, 0x25c3988c09eae8ac),
+            (Purpose::Workload, 0x9b83aa1fe83048c3),
+            (Purpose::InputBatch, 0xd0fbe3cbc9d1e7ba),
+        ];
         for (purpose, value) in golden {
             assert_eq!(draw(Seed(7), *purpose, 1, 2, 3), *value, "{purpose:?}");
         }

@@ -93,11 +93,12 @@ impl Raft {
         }
     }
 
-    /// An empty append. In the pipeline it stands after what was sent last, so that a lost append is noticed; otherwise it only says that the leader is there.
+    /// An empty append after what was sent last, so that a lost append, or a log that does not agree, is noticed. While entries are read from disk it only says that
+    /// the leader is there.
     fn send_heartbeat(&mut self, peer: NodeId) {
         let Role::Leader(leading) = &self.role else { return };
         let Some(progress) = leading.progress.get(&peer) else { return };
-        let place = if progress.flow == Flow::Replicate { self.log.position(progress.next - 1) } else { None };
+        let place = if matches!(progress.flow, Flow::Load(_)) { None } else { self.log.position(progress.next - 1) };
         let previous = place.unwrap_or_default();
         let (term, commit, round) = (self.vote.term, self.commit, leading.round);
         self.send(peer, Class::Control, RaftMessage::Append { term, previous, entries: Vec::new(), commit, round });

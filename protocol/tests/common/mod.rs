@@ -1,0 +1,267 @@
+//! A cluster in one process without faults: messages in order, disks that never fail, time that jumps to the next timeout. The simulator is elsewhere; this is enough to
+//! see what the machines do together.
+#![allow(dead_code, reason = "each test file uses a part")]
+
+pub mod stage;
+
+use bytes::Bytes;
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use tertulia_protocol::client::{self, Client};
+use tertulia_protocol::contract::*;
+use tertulia_protocol::dice::Seed;
+use tertulia_protocol::gateway::Token;
+use tertulia_protocol::ids::*;
+use tertulia_protocol::node::{Config, Message, Node, Output};
+use tertulia_protocol::raft::Entry;
+use tertulia_protocol::replica::Voter;
+use tertulia_protocol::time::{Duration, Instant, Timestamp};
+
+pub const CLUSTER: ClusterId = ClusterId(7);
+
+#[derive(Clone, Default)]
+pub struct Disk {
+    pub vote: Vote,
+    pub log: Vec<Entry>,
+    pub rows: BTreeMap<Bytes, Bytes>,
+    pub boots: u64,
+}
+
+impl Disk {
+    pub fn write(&mut self, batch: Batch) {
+        self.vote = batch.vote.unwrap_or(self.vote);
+        if let Some(first) = batch.entries.first() {
+            self.log.truncate(first.index as usize - 1);
+        }
+        self.log.extend(batch.entries);
+    }
+
+    pub fn read(&self, query: &Query) -> Loaded {
+        match query {
+            Query::Log { from, through, .. } => Loaded::Entries(self.log[*from as usize - 1..*through as usize].to_vec()),
+            Query::Range { from, to, limit, backwards } => {
+                let mut rows: Vec<_> =
+                    self.rows.range(from.clone()..to.clone()).map(|(key, value)| (key.clone(), value.clone())).collect();
+                if *backwards {
+                    rows.reverse();
+                }
+                rows.truncate(*limit as usize);
+                Loaded::Rows(rows)
+            }
+            Query::Keys { keys } => {
+                Loaded::Rows(keys.iter().filter_map(|key| Some((key.clone(), self.rows.get(key)?.clone()))).collect())
+            }
+        }
+    }
+
+    pub fn apply(&mut self, batch: RowBatch) {
+        for (key, value) in batch.rows {
+            match value {
+                Some(value) => self.rows.insert(key, value),
+                None => self.rows.remove(&key),
+            };
+        }
+    }
+
+    pub fn restored(&mut self, node: NodeId) -> Restored {
+        self.boots += 1;
+        let applied = self.rows.get(APPLIED_KEY).map(|row| {
+            let row: AppliedRow = tertulia_protocol::wire::open(tertulia_protocol::wire::Kind::Applied, row).unwrap();
+            row.position
+        });
+        let applied = applied.unwrap_or_default();
+        Restored {
+            vote: self.vote,
+            applied,
+            log: self.log[applied.index as usize..].to_vec(),
+            rows: self.rows.iter().filter(|(key, _)| key[0] < COLD).map(|(key, value)| (key.clone(), value.clone())).collect(),
+            incarnation: Incarnation(u128::from(node.0)),
+            boot: Boot(self.boots),
+        }
+    }
+}
+
+pub struct World {
+    pub now: Now,
+    pub nodes: BTreeMap<NodeId, Node>,
+    pub disks: BTreeMap<NodeId, Disk>,
+    pub clients: Vec<Client>,
+    /// Which node each client is connected to.
+    pub lines: Vec<Option<NodeId>>,
+    pub heard: Vec<Vec<client::Output>>,
+    wires: VecDeque<(NodeId, NodeId, Message)>,
+    voters: Vec<Voter>,
+    pub limits: Limits,
+}
+
+impl World {
+    pub fn new(size: u64) -> World {
+        let voter = |id| Voter {
+            id: NodeId(id),
+            peer_address: format!("n{id}:1"),
+            client_address: format!("http://n{id}"),
+            incarnation: None,
+        };
+        let mut world = World {
+            now: Now { instant: Instant(1), wall: Timestamp(1_700_000_000_000_000) },
+            nodes: BTreeMap::new(),
+            disks: BTreeMap::new(),
+            clients: Vec::new(),
+            lines: Vec::new(),
+            heard: Vec::new(),
+            wires: VecDeque::new(),
+            voters: (1..=size).map(voter).collect(),
+            limits: Limits::default(),
+        };
+        for id in 1..=size {
+            world.start(NodeId(id));
+        }
+        world
+    }
+
+    pub fn start(&mut self, id: NodeId) {
+        let mut config = Config::new(id, CLUSTER, self.voters.clone(), Seed(1));
+        config.limits = self.limits;
+        let restored = self.disks.entry(id).or_default().restored(id);
+        let boot = restored.boot;
+        let node = Node::restore(config, restored, self.now).unwrap();
+        let others: Vec<NodeId> = self.nodes.keys().copied().collect();
+        self.nodes.insert(id, node);
+        for other in others {
+            let other_boot = Boot(self.disks[&other].boots);
+            self.nodes.get_mut(&id).unwrap().handle_link(self.now, other, Link::Up { boot: other_boot });
+            self.nodes.get_mut(&other).unwrap().handle_link(self.now, id, Link::Up { boot });
+        }
+    }
+
+    pub fn kill(&mut self, id: NodeId) {
+        self.nodes.remove(&id);
+        for node in self.nodes.values_mut() {
+            node.handle_link(self.now, id, Link::Down);
+        }
+        for client in 0..self.clients.len() {
+            if self.lines[client] == Some(id) {
+                self.lines[client] = None;
+                self.clients[client].handle_disconnected(self.now);
+            }
+        }
+    }
+
+    pub fn add_client(&mut self, name: &str, first: u32) -> usize {
+        let nth = self.clients.len();
+        let config = client::Config {
+            name: name.into(),
+            token: Token([nth as u8 + 1; 32]),
+            servers: self.voters.len() as u32,
+            first,
+            seed: Seed(3),
+            timing: client::Timing::default(),
+            window: 32,
+        };
+        self.clients.push(Client::new(config, self.now));
+        self.lines.push(None);
+        self.heard.push(Vec::new());
+        nth
+    }
+
+    pub fn leader(&self) -> Option<NodeId> {
+        self.nodes.iter().find(|(id, node)| node.status().leader == Some(**id)).map(|(id, _)| *id)
+    }
+
+    /// Runs until `done` or for `limit` of simulated time.
+    pub fn run_until(&mut self, limit: Duration, mut done: impl FnMut(&World) -> bool) {
+        let end = self.now.instant + limit;
+        while !done(self) {
+            assert!(
+                self.now.instant < end,
+                "not within {limit:?}: {:#?}",
+                self.nodes.values().map(Node::status).collect::<Vec<_>>()
+            );
+            self.step();
+        }
+    }
+
+    fn step(&mut self) {
+        self.drain();
+        if let Some((from, to, message)) = self.wires.pop_front() {
+            if let Some(node) = self.nodes.get_mut(&to) {
+                node.handle_message(self.now, from, message);
+            }
+            return;
+        }
+        let next =
+            self.nodes.values().filter_map(Node::poll_timeout).chain(self.clients.iter().filter_map(Client::poll_timeout)).min();
+        let at = next.unwrap_or(self.now.instant).max(self.now.instant + Duration::from_micros(10));
+        self.now.wall = Timestamp(self.now.wall.0 + at.since(self.now.instant).as_micros() as u64);
+        self.now.instant = at;
+        for node in self.nodes.values_mut() {
+            node.handle_timeout(self.now);
+        }
+        for client in &mut self.clients {
+            client.handle_timeout(self.now);
+        }
+    }
+
+    fn drain(&mut self) {
+        let ids: Vec<NodeId> = self.nodes.keys().copied().collect();
+        for id in ids {
+            while let Some(output) = self.nodes.get_mut(&id).unwrap().poll_output() {
+                self.carry_out(id, output);
+            }
+        }
+        for client in 0..self.clients.len() {
+            while let Some(output) = self.clients[client].poll_output() {
+                self.carry_out_client(client, output);
+            }
+        }
+    }
+
+    fn carry_out(&mut self, id: NodeId, output: Output) {
+        let (node, disk, now) = (self.nodes.get_mut(&id).unwrap(), self.disks.get_mut(&id).unwrap(), self.now);
+        match output {
+            Output::Send { to, message, .. } => self.wires.push_back((id, to, message)),
+            Output::Store { id: batch_id, batch } => {
+                disk.write(batch);
+                node.handle_stored(now, batch_id);
+            }
+            Output::Apply { rows, .. } => disk.apply(rows),
+            Output::Load { id: load, query } => node.handle_loaded(now, load, Ok(disk.read(&query))),
+            Output::Reply { to, reply } => self.clients[to.0 as usize % 1000].handle_reply(now, reply),
+            Output::Publish { to, event } => {
+                for connection in to.iter() {
+                    self.nodes.get_mut(&id).unwrap().handle_drained(now, *connection, event.cost());
+                    self.clients[connection.0 as usize % 1000].handle_event(now, Arc::clone(&event));
+                }
+            }
+            Output::Peer { .. } | Output::Close { .. } => {}
+            other => panic!("{id}: {other:?}"),
+        }
+    }
+
+    fn carry_out_client(&mut self, client: usize, output: client::Output) {
+        let connection = |server: NodeId| ConnectionId(server.0 * 1000 + client as u64);
+        match &output {
+            client::Output::Connect { server, hello } => {
+                let server = NodeId(u64::from(*server) + 1);
+                if let Some(node) = self.nodes.get_mut(&server) {
+                    node.handle_connected(self.now, connection(server), hello.clone());
+                    self.lines[client] = Some(server);
+                    self.clients[client].handle_connected(self.now);
+                } else {
+                    self.clients[client].handle_disconnected(self.now);
+                }
+            }
+            client::Output::Disconnect => {
+                if let Some(node) = self.lines[client].take().and_then(|server| self.nodes.get_mut(&server)) {
+                    node.handle_disconnected(self.now, connection(NodeId(0)));
+                }
+            }
+            client::Output::Send(request) => {
+                if let Some(server) = self.lines[client] {
+                    self.nodes.get_mut(&server).unwrap().handle_request(self.now, connection(server), request.clone());
+                }
+            }
+            _ => self.heard[client].push(output),
+        }
+    }
+}

@@ -1,0 +1,211 @@
+//! Three nodes and their clients together, without faults but for a killed leader.
+
+#![allow(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
+
+mod common;
+
+use common::World;
+use tertulia_protocol::chat::{Command, Done, RoomRef};
+use tertulia_protocol::client::Output;
+use tertulia_protocol::gateway::{Answer, Ask, EventKind, From};
+use tertulia_protocol::ids::*;
+use tertulia_protocol::time::Duration;
+
+const SOON: Duration = Duration::from_secs(5);
+
+fn lobby() -> RoomRef {
+    RoomRef::Name("lobby".into())
+}
+
+fn post(text: &str) -> Command {
+    Command::Post { room: lobby(), text: text.into() }
+}
+
+/// The texts that a client was delivered, in order.
+fn delivered(world: &World, client: usize) -> Vec<String> {
+    let text = |output: &Output| match output {
+        Output::Deliver(event) => {
+            let EventKind::Posted(post) = &event.kind;
+            Some(post.text.clone())
+        }
+        _ => None,
+    };
+    world.heard[client].iter().filter_map(text).collect()
+}
+
+fn settled(world: &World, client: usize) -> usize {
+    world.heard[client].iter().filter(|output| matches!(output, Output::Settled { result: Ok(_), .. })).count()
+}
+
+/// All three nodes have come to the same state.
+fn all_equal(world: &World) -> bool {
+    let states: Vec<_> = world.nodes.values().map(|node| (node.status().applied, node.status().state_hash)).collect();
+    states.len() == 3 && states.iter().all(|state| *state == states[0])
+}
+
+fn world_with_lobby() -> (World, usize, usize) {
+    let mut world = World::new(3);
+    let (ada, bob) = (world.add_client("ada", 0), world.add_client("bob", 1));
+    let now = world.now;
+    for client in [ada, bob] {
+        world.clients[client].submit(now, Command::CreateRoom { name: "lobby".into() }).unwrap();
+    }
+    world.run_until(SOON, |world| settled(world, ada) == 1 && settled(world, bob) == 1);
+    let now = world.now;
+    for client in [ada, bob] {
+        world.clients[client].follow(now, lobby(), From::After(0));
+    }
+    (world, ada, bob)
+}
+
+#[test]
+fn what_is_posted_at_one_node_is_seen_at_another_in_one_order() {
+    let (mut world, ada, bob) = world_with_lobby();
+    for nth in 0..10 {
+        let now = world.now;
+        world.clients[if nth % 3 == 0 { ada } else { bob }].submit(now, post(&format!("message {nth}"))).unwrap();
+    }
+    world.run_until(SOON, |world| [ada, bob].iter().all(|client| delivered(world, *client).len() == 10));
+    assert_eq!(delivered(&world, ada), delivered(&world, bob));
+    world.run_until(SOON, all_equal);
+}
+
+#[test]
+fn clients_of_a_killed_leader_move_on_and_nothing_is_lost_or_doubled() {
+    let (mut world, ada, bob) = world_with_lobby();
+    let leader = world.leader().unwrap();
+    let now = world.now;
+    for nth in 0..5 {
+        world.clients[ada].submit(now, post(&format!("before {nth}"))).unwrap();
+    }
+    world.kill(leader);
+    for nth in 0..5 {
+        world.clients[ada].submit(now, post(&format!("after {nth}"))).unwrap();
+    }
+    world.run_until(SOON, |world| settled(world, ada) == 11);
+    world.start(leader);
+    world.run_until(SOON, |world| delivered(world, bob).len() == 10);
+    let expected: Vec<String> =
+        (0..5).map(|nth| format!("before {nth}")).chain((0..5).map(|nth| format!("after {nth}"))).collect();
+    assert_eq!(delivered(&world, bob), expected);
+    world.run_until(SOON, all_equal);
+}
+
+#[test]
+fn a_node_that_was_down_reads_what_it_missed_from_the_leaders_disk() {
+    let mut world = World::new(3);
+    world.limits.tail_bytes = 1;
+    for id in 1..=3 {
+        world.kill(NodeId(id));
+    }
+    for id in 1..=3 {
+        world.start(NodeId(id));
+    }
+    let ada = world.add_client("ada", 0);
+    let now = world.now;
+    world.clients[ada].submit(now, Command::CreateRoom { name: "lobby".into() }).unwrap();
+    world.run_until(SOON, |world| settled(world, ada) == 1);
+    let leader = world.leader().unwrap();
+    let sleeper = NodeId(leader.0 % 3 + 1);
+    world.kill(sleeper);
+    for nth in 0..30 {
+        let now = world.now;
+        world.clients[ada].submit(now, post(&format!("message {nth}"))).unwrap();
+    }
+    world.run_until(SOON, |world| settled(world, ada) == 31);
+    world.start(sleeper);
+    world.run_until(SOON, all_equal);
+}
+
+#[test]
+fn history_is_paged_from_both_ends() {
+    let (mut world, ada, _) = world_with_lobby();
+    for nth in 1..=20 {
+        let now = world.now;
+        world.clients[ada].submit(now, post(&format!("message {nth}"))).unwrap();
+    }
+    world.run_until(SOON, |world| settled(world, ada) == 21);
+    let now = world.now;
+    let pages = [
+        (None, None, 5),
+        (Some(18), None, 5),
+        (None, Some(11), 3),
+        (Some(4), Some(8), 100),
+        (Some(20), None, 5),
+        (None, Some(1), 5),
+    ];
+    let expected: [&[u64]; 6] = [&[1, 2, 3, 4, 5], &[19, 20], &[8, 9, 10], &[5, 6, 7], &[], &[]];
+    for (after, before, limit) in pages {
+        world.clients[ada].ask(now, Ask::History { room: lobby(), after, before, limit });
+    }
+    let pages = |world: &World| -> Vec<Vec<u64>> {
+        let page = |output: &Output| match output {
+            Output::Answered { result: Ok(Answer::History { posts, current: true, .. }), .. } => {
+                Some(posts.iter().map(|post| post.seq).collect())
+            }
+            _ => None,
+        };
+        world.heard[ada].iter().filter_map(page).collect()
+    };
+    world.run_until(SOON, |world| pages(world).len() == expected.len());
+    assert_eq!(pages(&world), expected);
+}
+
+#[test]
+fn a_reader_who_follows_late_gets_the_last_ten_and_then_what_comes() {
+    let (mut world, ada, _) = world_with_lobby();
+    for nth in 1..=25 {
+        let now = world.now;
+        world.clients[ada].submit(now, post(&format!("{nth}"))).unwrap();
+    }
+    world.run_until(SOON, |world| settled(world, ada) == 26);
+    let late = world.add_client("late", 2);
+    let now = world.now;
+    world.clients[late].submit(now, Command::Join { room: lobby() }).unwrap();
+    world.run_until(SOON, |world| settled(world, late) == 1);
+    let now = world.now;
+    world.clients[late].follow(now, lobby(), From::Last(10));
+    world.clients[ada].submit(now, post("26")).unwrap();
+    world.run_until(SOON, |world| delivered(world, late).last().map(String::as_str) == Some("26"));
+    assert_eq!(
+        delivered(&world, late).iter().map(|text| text.parse().unwrap()).collect::<Vec<u32>>(),
+        (16..=26).collect::<Vec<_>>()
+    );
+}
+
+#[test]
+fn a_bad_command_settles_its_number_and_harms_nothing() {
+    let (mut world, ada, _) = world_with_lobby();
+    let now = world.now;
+    let long = "x".repeat(5000);
+    for command in [
+        post(""),
+        post(&long),
+        Command::Join { room: RoomRef::Name("nowhere".into()) },
+        Command::CreateRoom { name: "42".into() },
+        post("fine"),
+    ] {
+        world.clients[ada].submit(now, command).unwrap();
+    }
+    world.run_until(SOON, |world| world.clients[ada].unsettled() == 0);
+    let results: Vec<String> = (world.heard[ada].iter())
+        .filter_map(|output| match output {
+            Output::Settled { number, result } if *number > 1 => Some(match result {
+                Ok(Done::Posted { seq, .. }) => format!("posted {seq}"),
+                Ok(other) => format!("{other:?}"),
+                Err(refusal) => refusal.to_string(),
+            }),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(
+        results,
+        [
+            "the message is empty: write something",
+            "the message has 5000 bytes, the limit is 4096: send it in parts",
+            "there is no room \"nowhere\": list the rooms, or create it first",
+            "a name may not hold control characters, nor begin or end with a space, nor be a number: choose another one",
+            "posted 1",
+        ]
+    );
+}

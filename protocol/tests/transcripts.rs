@@ -1,0 +1,229 @@
+//! The rules of replication as transcripts: each shows one rule at work, from commands to what every node says, writes and knows.
+
+#![allow(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
+
+mod common;
+
+use common::stage::play;
+
+macro_rules! transcript {
+    ($(#[$doc:meta])* $name:ident, $script:literal) => {
+        $(#[$doc])*
+        #[test]
+        fn $name() {
+            insta::with_settings!({ omit_expression => true, prepend_module_to_snapshot => false }, {
+                insta::assert_snapshot!(stringify!($name), play($script));
+            });
+        }
+    };
+}
+
+transcript!(
+    /// Thesis 3.4, 3.8: a vote is told when it is durable, a candidate counts its own the same way, and the first leader of a cluster needs everybody.
+    the_first_election_needs_every_voter,
+    "cluster 3
+    timeout 1
+    # n3 cannot be reached: a majority is not enough before the log says who the voters are.
+    drop 1>3
+    deliver
+    timeout 1
+    deliver
+    # Votes are asked for; each is told only after it is written.
+    store 1
+    store 2
+    deliver
+    store 3
+    deliver
+    store 1
+    deliver
+    store 2
+    deliver
+    "
+);
+
+transcript!(
+    /// Thesis 9.6 and the one vote gate: whoever heard a leader within detect_min gives no vote, and its term does not move.
+    a_vote_is_refused_while_a_leader_is_heard,
+    "cluster 3
+    timeout 1
+    settle
+    # n3 hears nothing for so long that it stands.
+    timeout 1
+    drop 1>3
+    settle
+    timeout 1
+    drop 1>3
+    settle
+    timeout 1
+    drop 1>3
+    settle
+    timeout 1
+    drop 1>3
+    settle
+    timeout 1
+    drop 1>3
+    settle
+    timeout 1
+    drop 1>3
+    settle
+    timeout 1
+    drop 1>3
+    settle
+    timeout 3
+    deliver
+    "
+);
+
+transcript!(
+    /// Thesis 3.6.2, figure 3.7: an entry of an older term is not committed by counting, only together with one of the leader's own.
+    an_entry_of_an_older_term_is_committed_only_with_a_newer_one,
+    "cluster 3
+    timeout 1
+    settle
+    propose 1 x
+    deliver 1>2
+    store 2
+    # n1 dies before it hears that n2 has it; n2 leads with an entry of t1 that is not committed.
+    crash 1
+    drop
+    wait 1000
+    timeout 2
+    deliver
+    store 2
+    store 3
+    deliver
+    # Its own t2 entry is not durable anywhere else yet, the old one is on a majority as soon as n3 writes: nothing is committed.
+    store 3
+    deliver
+    store 2
+    deliver
+    "
+);
+
+transcript!(
+    /// The completion of a write credits (index, term) only if the log still holds it.
+    a_late_completion_of_replaced_entries_credits_nothing,
+    "cluster 5
+    timeout 1
+    settle
+    # n2 leads a second term; its last entry reaches n3 alone, which begins to write it.
+    crash 1
+    wait 1000
+    timeout 2
+    settle
+    propose 2 lost
+    drop 2>4
+    drop 2>5
+    deliver 2>3
+    crash 2
+    start 1
+    # n4 leads a third term without that entry, and has n3 replace what it is still writing.
+    wait 1000
+    timeout 4
+    deliver
+    store 4
+    store 5
+    store 1
+    deliver
+    # The first write completes: it credits nothing, because the log no longer holds 3@t2. Only the second one does.
+    store 3 b5
+    store 3 b7
+    deliver 3>4
+    "
+);
+
+transcript!(
+    /// Thesis 6.2: a leader that a majority does not answer steps down, and says nothing more.
+    a_leader_without_a_quorum_falls_silent,
+    "cluster 3
+    timeout 1
+    settle
+    timeout 1
+    drop
+    timeout 1
+    drop
+    timeout 1
+    drop
+    timeout 1
+    drop
+    timeout 1
+    drop
+    timeout 1
+    drop
+    timeout 1
+    propose 1 x
+    "
+);
+
+transcript!(
+    /// Thesis 6.4: a read waits until a majority has answered a round that began after it was asked.
+    a_read_is_confirmed_by_a_round_of_heartbeats,
+    "cluster 3
+    timeout 1
+    settle
+    read 1 7
+    read 3 8
+    deliver 3>1
+    deliver 1>2
+    deliver 2>1
+    deliver 1>3
+    "
+);
+
+transcript!(
+    /// Thesis 3.5: a lost append is noticed by the next one, and the leader looks for where the logs agree.
+    a_lost_append_is_sent_again,
+    "cluster 3
+    timeout 1
+    settle
+    timeout 1
+    settle
+    propose 1 a
+    drop 1>2
+    propose 1 b
+    deliver 1>2
+    deliver 2>1
+    deliver 1>2
+    store 2
+    deliver 2>1
+    "
+);
+
+transcript!(
+    /// A follower that starts again is believed only what it says itself: its match is cleared by its new boot.
+    a_new_boot_voids_what_was_believed_of_the_old_one,
+    "cluster 3
+    timeout 1
+    settle
+    propose 1 a
+    settle
+    crash 2
+    start 2
+    link 1>2 up
+    deliver 1>2
+    deliver 2>1
+    "
+);
+
+transcript!(
+    /// A vote asked twice across a restart is given once: what was durable binds the next run.
+    a_vote_binds_the_next_run_of_the_voter,
+    "cluster 3
+    timeout 1
+    settle
+    crash 1
+    wait 1000
+    timeout 2
+    deliver
+    # n3 has voted for n2 in t2 and written it; n3 and n2 die before anybody hears of it.
+    store 3
+    drop
+    crash 3
+    crash 2
+    start 3
+    start 1
+    wait 1000
+    timeout 1
+    deliver
+    "
+);
