@@ -1,0 +1,302 @@
+//! A data folder as a whole: whose it is, how one is made, and how log and rows are put together at a start.
+//!
+//! Rules that it keeps:
+//! - a folder belongs to one node of one cluster for ever, and says so in a file of its own that is written once;
+//! - a folder is made under a marker file, so that a crash half-way is told apart from a folder that lost its identity: the one is begun
+//!   again, the other is refused;
+//! - a node starts only from rows that the log contains and from a log whose hash chain holds.
+
+use crate::disk::{Disk, DiskFile, naming, read_all};
+use crate::log::{Log, LogError, SEGMENT_BYTES, is_log_file};
+use crate::rows::{NEW_ROWS_FILE, ROWS_FILE, Rows, RowsError, RowsOptions};
+use std::fmt;
+use std::io;
+use tertulia_protocol::contract::{Position, Restored};
+use tertulia_protocol::ids::{Boot, ClusterId, Incarnation, Index, NodeId};
+use xxhash_rust::xxh3::xxh3_64;
+
+const IDENTITY_FILE: &str = "identity";
+const NEW_IDENTITY_FILE: &str = "identity.new";
+/// Stands while the folder is being made.
+const CREATING_FILE: &str = "creating";
+
+const MAGIC: &[u8; 8] = b"TERTULIA";
+/// The form of everything in the folder.
+const FORMAT: u32 = 1;
+
+/// Whose folder it is to be.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct FolderIdentity {
+    pub cluster: ClusterId,
+    pub node: NodeId,
+}
+
+/// How the store is laid out and how much it keeps in memory.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct StoreOptions {
+    /// The size of a new segment of the log, in bytes; 4 KiB to 2 GiB.
+    pub segment_bytes: u64,
+    pub rows: RowsOptions,
+}
+
+impl Default for StoreOptions {
+    fn default() -> Self {
+        StoreOptions { segment_bytes: SEGMENT_BYTES, rows: RowsOptions::default() }
+    }
+}
+
+/// The open halves of a store.
+#[derive(Debug)]
+pub struct Opened<D: Disk> {
+    pub log: Log<D>,
+    pub rows: Rows,
+}
+
+/// Why a folder cannot be used. Each text says what to do.
+#[derive(Debug)]
+pub enum OpenError {
+    Io(io::Error),
+    /// The folder holds files of something else.
+    NotAFolder {
+        file: String,
+    },
+    /// The folder holds a store and does not say whose.
+    IdentityLost {
+        file: String,
+    },
+    IdentityDamaged,
+    OtherFormat {
+        found: u32,
+    },
+    OtherCluster {
+        found: ClusterId,
+        expected: ClusterId,
+    },
+    OtherNode {
+        found: NodeId,
+        expected: NodeId,
+    },
+    Log(LogError),
+    Rows(RowsError),
+    /// The rows contain what the log does not.
+    RowsAhead {
+        applied: Index,
+        last: Index,
+    },
+    /// The rows come of another log.
+    RowsOfAnotherLog {
+        applied: Index,
+    },
+    /// An entry does not continue the one before it.
+    BrokenChain {
+        index: Index,
+    },
+}
+
+impl fmt::Display for OpenError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const REPLACE: &str = "Restore the whole folder from one backup, or remove this node from the cluster and add a new one with an empty folder";
+        match self {
+            OpenError::Io(error) => write!(f, "{error}"),
+            OpenError::NotAFolder { file } => {
+                write!(
+                    f,
+                    "the folder is no Tertulia data folder, but holds files ({file}): name an empty folder or one that does not exist"
+                )
+            }
+            OpenError::IdentityLost { file } => {
+                write!(
+                    f,
+                    "the folder holds data of a node ({file}), but the file {IDENTITY_FILE} that says whose is missing. {REPLACE}"
+                )
+            }
+            OpenError::IdentityDamaged => write!(f, "the file {IDENTITY_FILE} is damaged. {REPLACE}"),
+            OpenError::OtherFormat { found } => write!(
+                f,
+                "the data folder has format {found}, and this version reads format {FORMAT}: run the version that wrote it, or a newer one"
+            ),
+            OpenError::OtherCluster { found, expected } => write!(
+                f,
+                "the data folder belongs to another cluster ({found}, not {expected}): check the cluster secret, or name another folder"
+            ),
+            OpenError::OtherNode { found, expected } => write!(
+                f,
+                "the data folder belongs to node {}, and this is node {}: name that node's own folder; a folder is never given to another node",
+                found.0, expected.0
+            ),
+            OpenError::Log(error) => write!(f, "{error}"),
+            OpenError::Rows(error) => write!(f, "{error}"),
+            OpenError::RowsAhead { applied, last } => write!(
+                f,
+                "the rows contain log entry {applied}, but the log ends at {last}: a part of the log that was durable is gone. {REPLACE}"
+            ),
+            OpenError::RowsOfAnotherLog { applied } => write!(
+                f,
+                "rows and log disagree about log entry {applied}: they are not of the same folder, or one of them is damaged. {REPLACE}"
+            ),
+            OpenError::BrokenChain { index } => {
+                write!(f, "log entry {index} does not continue the one before it: the log is damaged. {REPLACE}")
+            }
+        }
+    }
+}
+
+impl std::error::Error for OpenError {}
+
+impl From<io::Error> for OpenError {
+    fn from(error: io::Error) -> Self {
+        OpenError::Io(error)
+    }
+}
+
+impl From<LogError> for OpenError {
+    fn from(error: LogError) -> Self {
+        OpenError::Log(error)
+    }
+}
+
+impl From<RowsError> for OpenError {
+    fn from(error: RowsError) -> Self {
+        OpenError::Rows(error)
+    }
+}
+
+/// Opens a folder, making it first if it is empty, and says what it holds.
+///
+/// `draw_incarnation` is asked only for a new folder, and must draw at random: a folder is told from a wiped one by it.
+///
+/// # Errors
+/// See [`OpenError`]. A folder that is refused is left as it was.
+pub fn open<D: Disk>(
+    disk: D,
+    identity: FolderIdentity,
+    boot: Boot,
+    draw_incarnation: impl FnOnce() -> Incarnation,
+    options: StoreOptions,
+) -> Result<(Opened<D>, Restored), OpenError> {
+    let names = disk.list()?;
+    let has = |name: &str| names.iter().any(|known| known == name);
+    let incarnation = if has(IDENTITY_FILE) {
+        let incarnation = read_identity(&disk, identity)?;
+        if has(CREATING_FILE) {
+            disk.delete(CREATING_FILE)?;
+        }
+        incarnation
+    } else {
+        check_empty(&names)?;
+        create(&disk, &names, identity, draw_incarnation(), options)?
+    };
+    if !disk.list()?.iter().any(|name| name == ROWS_FILE) {
+        tracing::warn!("the file {ROWS_FILE} is gone: the rows are built again from the log");
+        Rows::create(&disk)?;
+    }
+    let log = Log::open(disk.clone(), salt(incarnation), options.segment_bytes)?;
+    let rows = Rows::open(&disk, options.rows)?;
+    let applied = rows.applied()?.position;
+    let restored =
+        Restored { vote: log.vote(), applied, log: entries_above(&log, applied)?, rows: rows.working_set()?, incarnation, boot };
+    Ok((Opened { log, rows }, restored))
+}
+
+/// The entries that the rows do not contain, after a check that they continue what the rows contain.
+fn entries_above<D: Disk>(log: &Log<D>, applied: Position) -> Result<Vec<tertulia_protocol::raft::Entry>, OpenError> {
+    let last = log.last();
+    if applied.index > last {
+        return Err(OpenError::RowsAhead { applied: applied.index, last });
+    }
+    if applied.index > 0 && log.read(applied.index, applied.index, 0)?[0].position() != applied {
+        return Err(OpenError::RowsOfAnotherLog { applied: applied.index });
+    }
+    let entries = if applied.index < last { log.read(applied.index + 1, last, u64::MAX)? } else { Vec::new() };
+    let mut previous = applied;
+    for entry in &entries {
+        if !entry.follows(previous) {
+            return Err(OpenError::BrokenChain { index: entry.index });
+        }
+        previous = entry.position();
+    }
+    Ok(entries)
+}
+
+/// Mixed into the log's checksums, so that a segment of another folder is never taken for one of this.
+fn salt(incarnation: Incarnation) -> u64 {
+    xxh3_64(&incarnation.0.to_le_bytes())
+}
+
+fn is_ours(name: &str) -> bool {
+    [IDENTITY_FILE, NEW_IDENTITY_FILE, CREATING_FILE, ROWS_FILE, NEW_ROWS_FILE].contains(&name) || is_log_file(name)
+}
+
+/// Whether a folder without identity may be made into one: it is empty, or holds only what a crash left of an earlier try.
+fn check_empty(names: &[String]) -> Result<(), OpenError> {
+    if let Some(file) = names.iter().find(|name| !is_ours(name)) {
+        return Err(OpenError::NotAFolder { file: file.clone() });
+    }
+    match names.first() {
+        Some(file) if !names.iter().any(|name| name == CREATING_FILE) => Err(OpenError::IdentityLost { file: file.clone() }),
+        _ => Ok(()),
+    }
+}
+
+/// Makes a folder. The rename of the identity is the moment from which it is one.
+fn create<D: Disk>(
+    disk: &D,
+    names: &[String],
+    identity: FolderIdentity,
+    incarnation: Incarnation,
+    options: StoreOptions,
+) -> Result<Incarnation, OpenError> {
+    for name in names.iter().filter(|name| *name != CREATING_FILE) {
+        disk.delete(name)?;
+    }
+    if !names.iter().any(|name| name == CREATING_FILE) {
+        disk.create(CREATING_FILE, 0)?;
+    }
+    disk.sync_dir()?;
+    Rows::create(disk)?;
+    Log::create(disk, salt(incarnation), options.segment_bytes)?;
+    let bytes = identity_bytes(identity, incarnation);
+    let file = disk.create(NEW_IDENTITY_FILE, bytes.len() as u64)?;
+    file.write_at(0, &bytes)?;
+    file.sync()?;
+    disk.rename(NEW_IDENTITY_FILE, IDENTITY_FILE)?;
+    disk.sync_dir()?;
+    disk.delete(CREATING_FILE)?;
+    disk.sync_dir()?;
+    Ok(incarnation)
+}
+
+fn identity_bytes(identity: FolderIdentity, incarnation: Incarnation) -> Vec<u8> {
+    let mut bytes = MAGIC.to_vec();
+    bytes.extend_from_slice(&FORMAT.to_le_bytes());
+    bytes.extend_from_slice(&identity.cluster.0.to_le_bytes());
+    bytes.extend_from_slice(&identity.node.0.to_le_bytes());
+    bytes.extend_from_slice(&incarnation.0.to_le_bytes());
+    let sum = xxh3_64(&bytes);
+    bytes.extend_from_slice(&sum.to_le_bytes());
+    bytes
+}
+
+/// Reads the identity and compares it. In every format the file begins with magic and format and ends with a checksum over all before it.
+fn read_identity<D: Disk>(disk: &D, expected: FolderIdentity) -> Result<Incarnation, OpenError> {
+    let bytes = read_all(&disk.open(IDENTITY_FILE)?).map_err(naming("read", IDENTITY_FILE))?;
+    let damaged = || OpenError::IdentityDamaged;
+    let (body, sum) = bytes.split_last_chunk::<8>().ok_or_else(damaged)?;
+    let body = body.strip_prefix(MAGIC).filter(|_| xxh3_64(body) == u64::from_le_bytes(*sum)).ok_or_else(damaged)?;
+    let (format, body) = body.split_first_chunk::<4>().ok_or_else(damaged)?;
+    let found = u32::from_le_bytes(*format);
+    if found != FORMAT {
+        return Err(OpenError::OtherFormat { found });
+    }
+    let (cluster, body) = body.split_first_chunk::<16>().ok_or_else(damaged)?;
+    let (node, body) = body.split_first_chunk::<8>().ok_or_else(damaged)?;
+    let incarnation: [u8; 16] = body.try_into().map_err(|_| damaged())?;
+    let (cluster, node) = (ClusterId(u128::from_le_bytes(*cluster)), NodeId(u64::from_le_bytes(*node)));
+    if cluster != expected.cluster {
+        return Err(OpenError::OtherCluster { found: cluster, expected: expected.cluster });
+    }
+    if node != expected.node {
+        return Err(OpenError::OtherNode { found: node, expected: expected.node });
+    }
+    Ok(Incarnation(u128::from_le_bytes(incarnation)))
+}

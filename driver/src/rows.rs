@@ -1,0 +1,282 @@
+//! The rows: what applying the log has led to, in redb, on the same disk as the log.
+//!
+//! Rules that it keeps:
+//! - a row batch becomes durable as a whole, and never before the log is durable through it: rows can always be replayed, never run ahead;
+//! - most commits are not durable. A durable one is made after so many batches or bytes, so that a start has little to replay;
+//! - the rows hold nothing that the log does not: when their file is damaged or gone, they are built again from the log.
+
+use crate::disk::{Disk, DiskFile, naming};
+use bytes::Bytes;
+use redb::{Builder, Database, Durability, ReadableDatabase, StorageBackend, TableDefinition};
+use std::fmt;
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use tertulia_protocol::contract::{APPLIED_KEY, AppliedRow, COLD, Loaded, Query, RowBatch};
+use tertulia_protocol::ids::Index;
+use tertulia_protocol::wire::{EnvelopeError, Kind, open as open_envelope};
+
+/// The file that holds the rows.
+pub const ROWS_FILE: &str = "rows.redb";
+/// The file while it is being made.
+pub(crate) const NEW_ROWS_FILE: &str = "rows.new";
+
+const TABLE: TableDefinition<'static, &[u8], &[u8]> = TableDefinition::new("rows");
+
+/// When rows are made durable, and how much of them is kept in memory.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct RowsOptions {
+    /// A durable commit after so many batches …
+    pub durable_batches: u32,
+    /// … or so many bytes of keys and values.
+    pub durable_bytes: u64,
+    /// Bytes of pages kept in memory.
+    pub cache_bytes: usize,
+}
+
+impl Default for RowsOptions {
+    fn default() -> Self {
+        RowsOptions { durable_batches: 4_096, durable_bytes: 8 << 20, cache_bytes: 64 << 20 }
+    }
+}
+
+/// Why the rows could not do what they were asked. Each text says what to do.
+#[derive(Debug)]
+pub enum RowsError {
+    /// The file is damaged, or the disk failed under it.
+    Redb {
+        doing: &'static str,
+        error: Box<redb::Error>,
+    },
+    /// redb gave up on what it found in the file.
+    Panicked,
+    /// The row of [`APPLIED_KEY`] cannot be read.
+    Applied {
+        error: EnvelopeError,
+    },
+    /// Rows were handed over that the log does not durably hold.
+    AheadOfLog {
+        through: Index,
+        durable_through: Index,
+    },
+    /// Entries are read from the log, not from here.
+    NotRows,
+    Io(io::Error),
+}
+
+impl fmt::Display for RowsError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const ADVICE: &str =
+            "If the disk is in order, stop the node, delete this one file and start again: the rows are built again from the log";
+        match self {
+            RowsError::Redb { doing, error } => write!(f, "cannot {doing} the rows in {ROWS_FILE}: {error}. {ADVICE}"),
+            RowsError::Panicked => write!(f, "the file {ROWS_FILE} is damaged. {ADVICE}"),
+            RowsError::Applied { error } => {
+                write!(f, "the row in {ROWS_FILE} that says through where the log is applied cannot be read: {error}. {ADVICE}")
+            }
+            RowsError::AheadOfLog { through, durable_through } => write!(
+                f,
+                "rows through log entry {through} were to be written while the log is durable only through {durable_through}: \
+                 this is a bug, please report it"
+            ),
+            RowsError::NotRows => write!(f, "log entries were asked of the rows: this is a bug, please report it"),
+            RowsError::Io(error) => write!(f, "{error}"),
+        }
+    }
+}
+
+impl std::error::Error for RowsError {}
+
+impl From<io::Error> for RowsError {
+    fn from(error: io::Error) -> Self {
+        RowsError::Io(error)
+    }
+}
+
+fn failed<E: Into<redb::Error>>(doing: &'static str) -> impl Fn(E) -> RowsError {
+    move |error| RowsError::Redb { doing, error: Box::new(error.into()) }
+}
+
+/// redb's view of a file.
+#[derive(Debug)]
+struct Backend<F>(F);
+
+impl<F: DiskFile> StorageBackend for Backend<F> {
+    fn len(&self) -> io::Result<u64> {
+        self.0.len()
+    }
+    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        self.0.read_at(offset, out)
+    }
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        self.0.set_len(len)
+    }
+    fn sync_data(&self) -> io::Result<()> {
+        self.0.sync()
+    }
+    fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+        self.0.write_at(offset, data)
+    }
+}
+
+/// The open rows.
+pub struct Rows {
+    database: Database,
+    options: RowsOptions,
+    /// Batches and bytes since the last durable commit.
+    batches: u32,
+    bytes: u64,
+}
+
+impl fmt::Debug for Rows {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Rows({} batches not yet durable)", self.batches)
+    }
+}
+
+/// Opens redb on a file. It can panic on a damaged one; whoever starts a node is told in words instead.
+fn open_database<F: DiskFile>(file: F, cache_bytes: usize) -> Result<Database, RowsError> {
+    let opening = || Builder::new().set_cache_size(cache_bytes).create_with_backend(Backend(file));
+    catch_unwind(AssertUnwindSafe(opening)).map_err(|_| RowsError::Panicked)?.map_err(failed("open"))
+}
+
+impl Rows {
+    /// Makes an empty file of rows, durable when it returns. It gets its name when it is whole.
+    ///
+    /// # Errors
+    /// What the disk says.
+    pub fn create<D: Disk>(disk: &D) -> Result<(), RowsError> {
+        if disk.list()?.iter().any(|name| name == NEW_ROWS_FILE) {
+            disk.delete(NEW_ROWS_FILE)?;
+        }
+        let database = open_database(disk.create(NEW_ROWS_FILE, 0)?, 1 << 20)?;
+        let write = database.begin_write().map_err(failed("create"))?;
+        write.open_table(TABLE).map_err(failed("create"))?;
+        write.commit().map_err(failed("create"))?;
+        drop(database);
+        disk.open(NEW_ROWS_FILE)?.sync().map_err(naming("finish", NEW_ROWS_FILE))?;
+        disk.rename(NEW_ROWS_FILE, ROWS_FILE)?;
+        Ok(disk.sync_dir()?)
+    }
+
+    /// Opens the rows, as of their last durable commit.
+    ///
+    /// # Errors
+    /// When the file is missing or damaged.
+    pub fn open<D: Disk>(disk: &D, options: RowsOptions) -> Result<Rows, RowsError> {
+        let file = disk.open(ROWS_FILE)?;
+        // What a crashed process left in the cache must not be taken back later, after it was relied upon.
+        file.sync()?;
+        Ok(Rows { database: open_database(file, options.cache_bytes)?, options, batches: 0, bytes: 0 })
+    }
+
+    /// Writes a batch that came of applying the log through `through`. Seen by every later [`Rows::load`]; durable some time later.
+    ///
+    /// # Errors
+    /// [`RowsError::AheadOfLog`] when the log is durable only below `through`; nothing is written then. Otherwise what the disk says.
+    pub fn apply(&mut self, through: Index, rows: &RowBatch, durable_through: Index) -> Result<(), RowsError> {
+        if through > durable_through {
+            return Err(RowsError::AheadOfLog { through, durable_through });
+        }
+        self.batches += 1;
+        self.bytes += rows.rows.iter().map(|(key, value)| (key.len() + value.as_ref().map_or(0, Bytes::len)) as u64).sum::<u64>();
+        let durable = self.batches >= self.options.durable_batches || self.bytes >= self.options.durable_bytes;
+        self.commit(rows, durable)
+    }
+
+    /// Makes all rows durable, so that the next start has nothing to replay.
+    ///
+    /// # Errors
+    /// What the disk says.
+    pub fn make_durable(&mut self) -> Result<(), RowsError> {
+        if self.batches == 0 { Ok(()) } else { self.commit(&RowBatch::default(), true) }
+    }
+
+    fn commit(&mut self, rows: &RowBatch, durable: bool) -> Result<(), RowsError> {
+        let mut write = self.database.begin_write().map_err(failed("write"))?;
+        if durable {
+            // A start after a crash then need not walk through the whole file.
+            write.set_quick_repair(true);
+        } else {
+            write.set_durability(Durability::None).map_err(failed("write"))?;
+        }
+        {
+            let mut table = write.open_table(TABLE).map_err(failed("write"))?;
+            for (key, value) in &rows.rows {
+                match value {
+                    Some(value) => drop(table.insert(&**key, &**value).map_err(failed("write"))?),
+                    None => drop(table.remove(&**key).map_err(failed("write"))?),
+                }
+            }
+        }
+        write.commit().map_err(failed("write"))?;
+        if durable {
+            (self.batches, self.bytes) = (0, 0);
+        }
+        Ok(())
+    }
+
+    /// Answers a query for rows. Rows read backwards come in descending order.
+    ///
+    /// # Errors
+    /// [`RowsError::NotRows`] for [`Query::Log`]; otherwise what the disk says.
+    pub fn load(&self, query: &Query) -> Result<Loaded, RowsError> {
+        match query {
+            Query::Log { .. } => Err(RowsError::NotRows),
+            Query::Keys { keys } => {
+                let table = self.table()?;
+                let mut rows = Vec::new();
+                for key in keys {
+                    if let Some(value) = table.get(&**key).map_err(failed("read"))? {
+                        rows.push((key.clone(), Bytes::copy_from_slice(value.value())));
+                    }
+                }
+                Ok(Loaded::Rows(rows))
+            }
+            Query::Range { from, to, .. } if from >= to => Ok(Loaded::Rows(Vec::new())),
+            Query::Range { from, to, limit, backwards } => {
+                let table = self.table()?;
+                let range = table.range::<&[u8]>(&**from..&**to).map_err(failed("read"))?;
+                let limit = *limit as usize;
+                let rows = if *backwards { collect(range.rev().take(limit)) } else { collect(range.take(limit)) };
+                Ok(Loaded::Rows(rows?))
+            }
+        }
+    }
+
+    /// All rows that are not cold, ascending.
+    ///
+    /// # Errors
+    /// What the disk says.
+    pub fn working_set(&self) -> Result<Vec<(Bytes, Bytes)>, RowsError> {
+        collect(self.table()?.range::<&[u8]>(..&[COLD][..]).map_err(failed("read"))?)
+    }
+
+    /// Through where the rows have come; the default when there are none.
+    ///
+    /// # Errors
+    /// [`RowsError::Applied`] when the row does not decode.
+    pub fn applied(&self) -> Result<AppliedRow, RowsError> {
+        match self.table()?.get(APPLIED_KEY).map_err(failed("read"))? {
+            None => Ok(AppliedRow::default()),
+            Some(value) => {
+                let value = Bytes::copy_from_slice(value.value());
+                open_envelope(Kind::Applied, &value).map_err(|error| RowsError::Applied { error })
+            }
+        }
+    }
+
+    fn table(&self) -> Result<redb::ReadOnlyTable<&'static [u8], &'static [u8]>, RowsError> {
+        let read = self.database.begin_read().map_err(failed("read"))?;
+        read.open_table(TABLE).map_err(failed("read"))
+    }
+}
+
+type Found<'a> = Result<(redb::AccessGuard<'a, &'static [u8]>, redb::AccessGuard<'a, &'static [u8]>), redb::StorageError>;
+
+fn collect<'a>(found: impl Iterator<Item = Found<'a>>) -> Result<Vec<(Bytes, Bytes)>, RowsError> {
+    let copied = found.map(|row| {
+        let (key, value) = row.map_err(failed("read"))?;
+        Ok((Bytes::copy_from_slice(key.value()), Bytes::copy_from_slice(value.value())))
+    });
+    copied.collect()
+}

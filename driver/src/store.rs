@@ -1,0 +1,435 @@
+//! The store as the runtime drives it: jobs in, completions out, in two lanes that do not wait for each other.
+//!
+//! Rules that every store here keeps:
+//! - the log lane writes what waits as a group, syncs once, and only then reports the greatest batch of the group as stored;
+//! - a read sees every batch of its lane that was handed over before it;
+//! - a failure is reported once. After it the lane writes nothing more, reports nothing as stored, and answers reads with the failure;
+//! - dropping a store may lose what was not reported as stored, and nothing else.
+
+pub use crate::folder::{FolderIdentity, OpenError, Opened, StoreOptions, open};
+
+use crate::disk::Disk;
+use crate::log::{Log, LogError, MARK_AFTER};
+use crate::rows::Rows;
+use std::collections::{BTreeMap, VecDeque};
+use std::fmt;
+use std::future::{Future, pending};
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::thread::JoinHandle;
+use tertulia_protocol::contract::{Batch, Loaded, Query, RowBatch, StoreError};
+use tertulia_protocol::ids::{BatchId, Index, LoadId};
+use tertulia_protocol::time::Duration;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::time::{Instant, sleep_until};
+
+/// What a store is asked to do.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Job {
+    /// Write to the log; reported by [`Done::Stored`].
+    Append { id: BatchId, batch: Batch },
+    /// Write rows that came of applying the log through `through`. Reported only if it fails.
+    Apply { through: Index, rows: RowBatch },
+    /// Read; reported by [`Done::Loaded`].
+    Load { id: LoadId, query: Query },
+}
+
+/// What a store has done.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Done {
+    /// All batches through this one are durable.
+    Stored {
+        up_to: BatchId,
+    },
+    /// No batch from this one on is durable for sure, nor will be.
+    StoreFailed {
+        batch: BatchId,
+        error: StoreError,
+    },
+    Loaded {
+        id: LoadId,
+        loaded: Result<Loaded, StoreError>,
+    },
+    /// Rows take nothing more. The log is not affected.
+    RowsFailed {
+        error: StoreError,
+    },
+}
+
+/// A store, driven by one task.
+pub trait Store: Send + 'static {
+    /// Hands over a job; never blocks for the disk of a real store.
+    fn submit(&mut self, job: Job);
+    /// The next completion. Dropping the future loses nothing. Pending for as long as there is nothing to report.
+    fn done(&mut self) -> impl Future<Output = Done> + Send;
+}
+
+fn store_error(error: impl fmt::Display) -> StoreError {
+    StoreError { message: error.to_string() }
+}
+
+/// The log and what waits for its next sync.
+struct LogLane<D: Disk> {
+    log: Log<D>,
+    /// The first and the last batch written since the last sync.
+    waiting: Option<(BatchId, BatchId)>,
+    last_stored: BatchId,
+    failed: Option<StoreError>,
+}
+
+impl<D: Disk> LogLane<D> {
+    fn new(log: Log<D>) -> LogLane<D> {
+        LogLane { log, waiting: None, last_stored: BatchId(0), failed: None }
+    }
+
+    fn append(&mut self, id: BatchId, batch: &Batch) -> Option<Done> {
+        if self.failed.is_some() {
+            return None;
+        }
+        let first = self.waiting.map_or(id, |(first, _)| first);
+        if let Err(error) = self.log.append(batch) {
+            return Some(self.fail(first, &error));
+        }
+        self.waiting = Some((first, id));
+        None
+    }
+
+    fn sync(&mut self) -> Option<Done> {
+        let (first, last) = self.waiting.filter(|_| self.failed.is_none())?;
+        if let Err(error) = self.log.sync() {
+            return Some(self.fail(first, &error));
+        }
+        self.waiting = None;
+        self.last_stored = last;
+        Some(Done::Stored { up_to: last })
+    }
+
+    fn needs_mark(&self) -> bool {
+        self.failed.is_none() && self.waiting.is_none() && self.log.needs_mark()
+    }
+
+    /// Writes the mark of an idle log.
+    fn mark(&mut self) -> Option<Done> {
+        if !self.needs_mark() {
+            return None;
+        }
+        let error = self.log.write_mark().err()?;
+        Some(self.fail(self.last_stored, &error))
+    }
+
+    fn fail(&mut self, batch: BatchId, error: &LogError) -> Done {
+        let error = store_error(error);
+        self.failed = Some(error.clone());
+        Done::StoreFailed { batch, error }
+    }
+
+    fn load(&self, id: LoadId, query: &Query) -> Done {
+        let loaded = match (&self.failed, query) {
+            (Some(error), _) => Err(error.clone()),
+            (None, Query::Log { from, through, max_bytes }) => {
+                self.log.read(*from, *through, u64::from(*max_bytes)).map(Loaded::Entries).map_err(store_error)
+            }
+            (None, _) => Err(store_error("rows were asked of the log: this is a bug, please report it")),
+        };
+        Done::Loaded { id, loaded }
+    }
+
+    fn run(&mut self, job: &Job) -> Option<Done> {
+        match job {
+            Job::Append { id, batch } => self.append(*id, batch),
+            Job::Load { id, query } => Some(self.load(*id, query)),
+            Job::Apply { .. } => None,
+        }
+    }
+}
+
+/// The rows.
+struct RowsLane {
+    rows: Rows,
+    failed: Option<StoreError>,
+}
+
+impl RowsLane {
+    fn run(&mut self, job: &Job, durable_through: Index) -> Option<Done> {
+        match job {
+            Job::Apply { .. } if self.failed.is_some() => None,
+            Job::Apply { through, rows } => {
+                let error = store_error(self.rows.apply(*through, rows, durable_through).err()?);
+                self.failed = Some(error.clone());
+                Some(Done::RowsFailed { error })
+            }
+            Job::Load { id, query } => {
+                let loaded = match &self.failed {
+                    Some(error) => Err(error.clone()),
+                    None => self.rows.load(query).map_err(store_error),
+                };
+                Some(Done::Loaded { id: *id, loaded })
+            }
+            Job::Append { .. } => None,
+        }
+    }
+}
+
+fn is_for_log(job: &Job) -> bool {
+    matches!(job, Job::Append { .. } | Job::Load { query: Query::Log { .. }, .. })
+}
+
+/// Jobs that the log takes before it syncs: bounds how long the first of them waits.
+const GROUP: usize = 1024;
+
+/// The store of a real node: a thread for the log, a thread for the rows.
+///
+/// Its queues have no bound of their own: the protocol bounds what is under way ([`tertulia_protocol::contract::Limits`]).
+pub struct ThreadedStore {
+    log: Option<Sender<Job>>,
+    rows: Option<Sender<Job>>,
+    done: UnboundedReceiver<Done>,
+    stop: Arc<AtomicBool>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+/// What both threads hold.
+#[derive(Clone)]
+struct Shared {
+    out: UnboundedSender<Done>,
+    /// The log is durable through this index; written by the log's thread before it reports.
+    durable: Arc<AtomicU64>,
+    stop: Arc<AtomicBool>,
+}
+
+impl Shared {
+    fn send(&self, done: Option<Done>) {
+        // Nobody listens any more only when the store is being dropped.
+        let _ = done.map(|done| self.out.send(done));
+    }
+
+    fn stopped(&self) -> bool {
+        self.stop.load(Ordering::Relaxed)
+    }
+}
+
+impl ThreadedStore {
+    /// Starts the threads.
+    ///
+    /// # Errors
+    /// When the operating system gives no thread.
+    pub fn start<D: Disk>(opened: Opened<D>) -> io::Result<ThreadedStore> {
+        let (out, done) = unbounded_channel();
+        let durable = Arc::new(AtomicU64::new(opened.log.durable_through()));
+        let shared = Shared { out, durable, stop: Arc::default() };
+        let stop = shared.stop.clone();
+        let (log, log_jobs) = channel();
+        let (rows, rows_jobs) = channel();
+        let mut store = ThreadedStore { log: Some(log), rows: Some(rows), done, stop, threads: Vec::new() };
+        let lane = LogLane::new(opened.log);
+        let for_log = shared.clone();
+        store.spawn("tertulia-log", move || {
+            let run = AssertUnwindSafe(|| log_thread(lane, &log_jobs, &for_log));
+            if catch_unwind(run).is_err() {
+                let error = store_error("the log's thread panicked: this is a bug, please report it with what was printed");
+                for_log.send(Some(Done::StoreFailed { batch: BatchId(0), error }));
+            }
+        })?;
+        let lane = RowsLane { rows: opened.rows, failed: None };
+        store.spawn("tertulia-rows", move || {
+            let run = AssertUnwindSafe(|| rows_thread(lane, &rows_jobs, &shared));
+            if catch_unwind(run).is_err() {
+                shared.send(Some(Done::RowsFailed { error: store_error(crate::rows::RowsError::Panicked) }));
+            }
+        })?;
+        Ok(store)
+    }
+
+    fn spawn(&mut self, name: &str, run: impl FnOnce() + Send + 'static) -> io::Result<()> {
+        self.threads.push(std::thread::Builder::new().name(name.to_owned()).spawn(run)?);
+        Ok(())
+    }
+}
+
+impl Store for ThreadedStore {
+    fn submit(&mut self, job: Job) {
+        let lane = if is_for_log(&job) { &self.log } else { &self.rows };
+        // A lane that is gone has panicked and has said so.
+        let _ = lane.as_ref().map(|lane| lane.send(job));
+    }
+
+    async fn done(&mut self) -> Done {
+        match self.done.recv().await {
+            Some(done) => done,
+            None => pending().await,
+        }
+    }
+}
+
+impl Drop for ThreadedStore {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        (self.log, self.rows) = (None, None);
+        for thread in self.threads.drain(..) {
+            // It cannot have panicked: it catches that itself.
+            let _ = thread.join();
+        }
+    }
+}
+
+fn log_thread<D: Disk>(mut lane: LogLane<D>, jobs: &Receiver<Job>, shared: &Shared) {
+    loop {
+        let first = if lane.needs_mark() {
+            jobs.recv_timeout(MARK_AFTER)
+        } else {
+            jobs.recv().map_err(|_| RecvTimeoutError::Disconnected)
+        };
+        let first = match first {
+            Ok(job) => job,
+            Err(RecvTimeoutError::Timeout) => {
+                shared.send(lane.mark());
+                continue;
+            }
+            Err(RecvTimeoutError::Disconnected) => {
+                // A stop in good order leaves no batch without a mark.
+                lane.mark();
+                return;
+            }
+        };
+        for job in std::iter::once(first).chain(jobs.try_iter()).take(GROUP) {
+            if shared.stopped() {
+                return;
+            }
+            shared.send(lane.run(&job));
+        }
+        let done = lane.sync();
+        shared.durable.store(lane.log.durable_through(), Ordering::Release);
+        shared.send(done);
+    }
+}
+
+fn rows_thread(mut lane: RowsLane, jobs: &Receiver<Job>, shared: &Shared) {
+    while let Ok(job) = jobs.recv() {
+        if shared.stopped() {
+            break;
+        }
+        shared.send(lane.run(&job, shared.durable.load(Ordering::Acquire)));
+    }
+    if lane.failed.is_none()
+        && let Err(error) = lane.rows.make_durable()
+    {
+        tracing::warn!(%error, "the rows were not made durable at the end: they are replayed from the log at the next start");
+    }
+}
+
+/// The store of a simulated node: the same lanes, run inside the caller's task, with the time that a disk takes given from outside.
+///
+/// A batch that comes while no sync is under way is written at once; the others wait for that sync to end, as they do for a real log's thread.
+/// So nothing becomes durable before its own latency has elapsed. A group takes as long as its slowest batch.
+pub struct InlineStore<D: Disk, L> {
+    log: LogLane<D>,
+    rows: RowsLane,
+    latency: L,
+    /// Jobs of the log that wait for the sync under way.
+    queue: VecDeque<(Job, Duration)>,
+    /// When the sync under way ends.
+    syncing: Option<Instant>,
+    /// When the idle log gets its mark.
+    mark_at: Option<Instant>,
+    /// What is done and not yet told, by when it is to be told and in order of its making.
+    answers: BTreeMap<(Instant, u64), Done>,
+    made: u64,
+    /// No answer of the rows comes before this.
+    rows_busy: Option<Instant>,
+}
+
+impl<D: Disk, L: FnMut(&Job) -> Duration + Send + 'static> InlineStore<D, L> {
+    /// `latency` says how long a job takes; it is asked once for each, at [`Store::submit`].
+    pub fn new(opened: Opened<D>, latency: L) -> InlineStore<D, L> {
+        InlineStore {
+            log: LogLane::new(opened.log),
+            rows: RowsLane { rows: opened.rows, failed: None },
+            latency,
+            queue: VecDeque::new(),
+            syncing: None,
+            mark_at: None,
+            answers: BTreeMap::new(),
+            made: 0,
+            rows_busy: None,
+        }
+    }
+
+    fn answer(&mut self, at: Instant, done: Option<Done>) {
+        if let Some(done) = done {
+            self.made += 1;
+            self.answers.insert((at, self.made), done);
+        }
+    }
+
+    /// Writes what waits, unless a sync is under way.
+    fn write_queue(&mut self, now: Instant) {
+        if self.syncing.is_some() {
+            return;
+        }
+        let mut longest = Duration::ZERO;
+        while let Some((job, latency)) = self.queue.pop_front() {
+            let done = self.log.run(&job);
+            let at = if matches!(job, Job::Append { .. }) {
+                longest = longest.max(latency);
+                now
+            } else {
+                now + latency
+            };
+            self.answer(at, done);
+        }
+        if self.log.waiting.is_some() && self.log.failed.is_none() {
+            self.syncing = Some(now + longest);
+            self.mark_at = None;
+        } else if self.mark_at.is_none() && self.log.needs_mark() {
+            self.mark_at = Some(now + MARK_AFTER);
+        }
+    }
+
+    fn next_event(&self) -> Option<Instant> {
+        let answer = self.answers.first_key_value().map(|((at, _), _)| *at);
+        [self.syncing, answer, self.mark_at].into_iter().flatten().min()
+    }
+}
+
+impl<D: Disk, L: FnMut(&Job) -> Duration + Send + 'static> Store for InlineStore<D, L> {
+    fn submit(&mut self, job: Job) {
+        let now = Instant::now();
+        let latency = (self.latency)(&job);
+        if is_for_log(&job) {
+            self.queue.push_back((job, latency));
+            self.write_queue(now);
+            return;
+        }
+        let done = self.rows.run(&job, self.log.log.durable_through());
+        let at = self.rows_busy.map_or(now + latency, |busy| busy.max(now + latency));
+        if matches!(done, Some(Done::Loaded { .. })) {
+            self.rows_busy = Some(at);
+        }
+        self.answer(at, done);
+    }
+
+    async fn done(&mut self) -> Done {
+        loop {
+            let Some(at) = self.next_event() else { return pending().await };
+            // The only point where this can be dropped: nothing has changed yet.
+            sleep_until(at).await;
+            let now = Instant::now();
+            if self.syncing.is_some_and(|end| end <= at) {
+                self.syncing = None;
+                let done = self.log.sync();
+                self.answer(at, done);
+                self.write_queue(now);
+            } else if self.mark_at.is_some_and(|mark| mark <= at) {
+                self.mark_at = None;
+                let done = self.log.mark();
+                self.answer(at, done);
+            }
+            if let Some(first) = self.answers.first_entry().filter(|first| first.key().0 <= at) {
+                return first.remove();
+            }
+        }
+    }
+}
