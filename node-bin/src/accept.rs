@@ -53,7 +53,7 @@ pub async fn accept<F, Served>(
             }
         };
         let Ok(place) = places.clone().try_acquire_owned() else {
-            metrics.refused("client", "connections");
+            metrics.refused("connections");
             continue;
         };
         let (router, metrics, stopping, framed) = (router.clone(), metrics.clone(), stopping.clone(), framed.clone());
@@ -87,10 +87,10 @@ where
                 () = framed(stream) => {}
             }
         }
-        Ok(Ok(First::OtherVersion)) => metrics.refused("client", "version"),
+        Ok(Ok(First::OtherVersion)) => metrics.refused("protocol-version"),
         Ok(Ok(First::Closed)) => {}
         Ok(Err(_)) => {}
-        Err(_) => metrics.refused("client", "timeout"),
+        Err(_) => metrics.refused("first-bytes"),
     }
 }
 
@@ -148,7 +148,7 @@ async fn serve_http(stream: TcpStream, router: Router, metrics: &Metrics, mut st
     if let Some(Err(error)) = result
         && error.is_parse()
     {
-        metrics.refused("client", "http");
+        metrics.refused("http");
     }
 }
 

@@ -2,12 +2,15 @@
 
 use crate::http::Problem;
 use std::future::Future;
-use tertulia_driver::{Connection, Handle, Incoming};
+use std::sync::Arc;
+use tertulia_driver::{Connection, Handle, Incoming, Metrics};
 use tertulia_protocol::gateway::{Answer, Ask, ClientHello, Request, Token};
 
 /// A way to the node, cheap to clone.
 pub trait Gate: Clone + Send + Sync + 'static {
     type Line: Line;
+    /// What the driver has counted.
+    fn counters(&self) -> Option<Arc<Metrics>>;
     /// Opens a connection. `None` when the node has stopped.
     fn open(&self, token: Option<Token>) -> impl Future<Output = Option<Self::Line>> + Send;
 }
@@ -22,6 +25,9 @@ pub trait Line: Send + 'static {
 
 impl Gate for Handle {
     type Line = Connection;
+    fn counters(&self) -> Option<Arc<Metrics>> {
+        Some(Arc::clone(self.metrics()))
+    }
     async fn open(&self, token: Option<Token>) -> Option<Connection> {
         self.connect(ClientHello { token }).await
     }

@@ -17,7 +17,6 @@ mod terminal;
 
 use clap::Parser;
 use cli::{Cli, Command};
-use serve::Failure;
 use std::io::Write;
 use std::process::ExitCode;
 use tokio::runtime::Builder;
@@ -36,25 +35,21 @@ fn main() -> ExitCode {
             runtime.shutdown_background();
             result
         }
-        Err(error) => Err(Failure::Start(format!("cannot start: {error}"))),
+        Err(error) => Err(format!("cannot start: {error}")),
     };
-    let (status, message) = match result {
-        Ok(()) => return ExitCode::SUCCESS,
-        Err(Failure::Start(message)) => (1, message),
-        Err(Failure::Halt(message)) => (3, message),
-    };
+    let Err(message) = result else { return ExitCode::SUCCESS };
     let _ = writeln!(std::io::stderr(), "error: {message}");
-    ExitCode::from(status)
+    ExitCode::FAILURE
 }
 
-async fn run(command: &Command) -> Result<(), Failure> {
+async fn run(command: &Command) -> Result<(), String> {
     match command {
         Command::Serve(args) => serve::run(args).await,
-        Command::Demo(args) => demo::run(args).await.map_err(Failure::Start),
-        Command::Send(args) => terminal::send(args).await.map_err(Failure::Start),
-        Command::Tail(args) => terminal::tail(args).await.map_err(Failure::Start),
-        Command::Status(args) => terminal::status(args).await.map_err(Failure::Start),
-        Command::Chat(args) => terminal::chat(args).await.map_err(Failure::Start),
+        Command::Demo(args) => demo::run(args).await,
+        Command::Send(args) => terminal::send(args).await,
+        Command::Tail(args) => terminal::tail(args).await,
+        Command::Status(args) => terminal::status(args).await,
+        Command::Chat(args) => terminal::chat(args).await,
     }
 }
 

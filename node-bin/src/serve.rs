@@ -4,61 +4,77 @@ use crate::accept::accept;
 use crate::cli::Serve;
 use crate::http::{App, Origins, router};
 use crate::metrics::Metrics;
-use crate::peers::check_peers;
+use crate::peers::{Peer, check_peers};
 use crate::secret;
-use std::io::IsTerminal;
+use std::future::Future;
+use std::io::{IsTerminal, Write};
 use std::net::SocketAddr;
-use tertulia_driver::Handle;
-use tertulia_protocol::ids::NodeId;
+use std::time::Duration;
+use tertulia_driver::disk::RealDisk;
+use tertulia_driver::store::{self, FolderIdentity, StoreOptions, ThreadedStore};
+use tertulia_driver::{Ended, Handle, Setup, SystemClock, TokioNet, system_entropy};
+use tertulia_protocol::dice::Seed;
+use tertulia_protocol::ids::{Boot, Incarnation, NodeId};
+use tertulia_protocol::node::Config;
 use tertulia_protocol::wire::handshake::Secret;
 use tokio::io::AsyncReadExt;
 use tokio::net::{TcpListener, TcpStream, lookup_host};
-use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::watch;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::{oneshot, watch};
 
-/// Why a node ends without being asked to.
-pub enum Failure {
-    /// It could not start.
-    Start(String),
-    /// It halted itself: going on would not be right.
-    Halt(String),
-}
+/// The exit status of a node that halted itself.
+const HALTED: i32 = 3;
+/// How long the store may take to end in good order; what it does not write is replayed at the next start.
+const SHUTDOWN: Duration = Duration::from_millis(1_500);
 
-pub async fn run(args: &Serve) -> Result<(), Failure> {
+/// Runs until it is asked to stop.
+///
+/// # Errors
+/// The node could not start. (One that halts itself later ends the process.)
+pub async fn run(args: &Serve) -> Result<(), String> {
     init_log();
     raise_file_limit();
     if args.exit_with_stdin {
         end_with_parent();
     }
-    let stop = Stop::new(args.exit_with_stdin)?;
-    let (listener, peer_listen, secret) = prepare(args).await.map_err(Failure::Start)?;
+    let mut stop = Stop::new(args.exit_with_stdin)?;
+    let (listener, peer_listen, secret) = prepare(args).await?;
     let metrics = Metrics::new();
-    let node = start(args, secret, peer_listen, &metrics).await.map_err(Failure::Start)?;
+    let node = start(args, secret, peer_listen).await?;
     let (stopping, watcher) = watch::channel(false);
     let urls: Vec<String> = args.peers.iter().map(|peer| peer.client_url.clone()).collect();
     let app =
         App { gate: node.handle.clone(), origins: Origins::new(&urls), metrics: metrics.clone(), stopping: watcher.clone() };
-    let handle = node.handle.clone();
-    let framed = {
-        let metrics = metrics.clone();
-        move |stream| serve_framed(handle.clone(), stream, metrics.clone())
+    let framed = move |stream: TcpStream| {
+        let handle = node.handle.clone();
+        async move { tertulia_driver::serve(&handle, stream, &[]).await }
     };
-    let accepting = tokio::spawn(accept(listener, router(app), metrics, watcher, framed));
+    let mut accepting = tokio::spawn(accept(listener, router(app), metrics, watcher, framed));
     tracing::info!(node = args.id, listen = args.listen, peer_listen = args.peer_listen, "serving");
-    let halted = tokio::select! {
+
+    let ended = node.ended;
+    tokio::pin!(ended);
+    tokio::select! {
         biased;
-        halted = node.ended => Some(halted),
-        why = stop.requested() => {
-            tracing::info!(why, "stopping");
-            None
-        }
-    };
-    let _ = stopping.send(true);
-    if let Some(reason) = halted {
-        return Err(Failure::Halt(reason));
+        ended = &mut ended => halt(&ended),
+        why = stop.requested() => tracing::info!(why, "stopping"),
     }
-    let _ = accepting.await;
+    let _ = stopping.send(true);
+    // Requests that are under way need the node: it stops after them.
+    tokio::select! {
+        ended = &mut ended => halt(&ended),
+        _ = &mut accepting => {}
+    }
+    let _ = node.shutdown.send(());
+    let _ = tokio::time::timeout(SHUTDOWN, ended).await;
     Ok(())
+}
+
+/// Ends the process where it stands: after a halt nothing may be written any more, also not by a destructor.
+fn halt(ended: &Ended) {
+    let Ended::Halted(reason) = ended else { return };
+    let _ = writeln!(std::io::stderr(), "error: {reason}");
+    std::process::exit(HALTED);
 }
 
 /// All that can be wrong with the arguments is found before the store is opened.
@@ -86,8 +102,9 @@ async fn bind(address: SocketAddr, flag: &str) -> Result<TcpListener, String> {
 
 struct Node<F> {
     handle: Handle,
-    /// Ends with the reason when the node halts itself.
+    /// Runs the node; ends when it halts itself, or after `shutdown`.
     ended: F,
+    shutdown: oneshot::Sender<()>,
 }
 
 /// Opens the data folder and starts the node.
@@ -95,33 +112,53 @@ async fn start(
     args: &Serve,
     secret: Secret,
     peer_listen: SocketAddr,
-    metrics: &Metrics,
-) -> Result<Node<std::future::Pending<String>>, String> {
-    let _ = (args, secret, peer_listen, metrics);
-    Err("the driver is not there yet".into())
-}
-
-/// Serves a connection that begins with the framed protocol's first bytes.
-async fn serve_framed(handle: Handle, stream: TcpStream, metrics: Metrics) {
-    let _ = (handle, stream, metrics);
+) -> Result<Node<impl Future<Output = Ended> + use<>>, String> {
+    let (cluster, node) = (secret.cluster_id(), NodeId(args.id));
+    // A folder of its own inside: logs and other things may lie beside it.
+    let folder = args.data.join("store");
+    let fail = |error: &dyn std::fmt::Display| format!("cannot use the data folder {}: {error}", folder.display());
+    let disk = RealDisk::open(&folder).map_err(|error| fail(&error))?;
+    let identity = FolderIdentity { cluster, node };
+    let draw = || Incarnation(rand::random());
+    let (opened, restored) =
+        store::open(disk, identity, Boot(rand::random()), draw, StoreOptions::default()).map_err(|error| fail(&error))?;
+    let store = ThreadedStore::start(opened).map_err(|error| fail(&error))?;
+    let voters = args.peers.iter().map(Peer::voter).collect();
+    let (shutdown, asked) = oneshot::channel::<()>();
+    let setup = Setup {
+        config: Config::new(node, cluster, voters, Seed(rand::random())),
+        secret,
+        net: TokioNet::default(),
+        peer_listen: peer_listen.to_string(),
+        store,
+        restored,
+        clock: SystemClock::new(),
+        entropy: system_entropy(),
+        shutdown: Box::pin(async move { drop(asked.await) }),
+        facts: None,
+        observer: None,
+    };
+    let (handle, ended) = tertulia_driver::start(setup).await.map_err(|error| error.to_string())?;
+    Ok(Node { handle, ended, shutdown })
 }
 
 /// What asks a node to stop.
 struct Stop {
-    interrupt: tokio::signal::unix::Signal,
-    terminate: tokio::signal::unix::Signal,
+    interrupt: Signal,
+    terminate: Signal,
     with_stdin: bool,
 }
 
 impl Stop {
-    fn new(with_stdin: bool) -> Result<Stop, Failure> {
-        let on = |kind| signal(kind).map_err(|error| Failure::Start(format!("cannot watch for signals: {error}")));
+    fn new(with_stdin: bool) -> Result<Stop, String> {
+        let on = |kind| signal(kind).map_err(|error| format!("cannot watch for signals: {error}"));
         Ok(Stop { interrupt: on(SignalKind::interrupt())?, terminate: on(SignalKind::terminate())?, with_stdin })
     }
 
-    async fn requested(mut self) -> &'static str {
+    async fn requested(&mut self) -> &'static str {
+        let with_stdin = self.with_stdin;
         let stdin = async {
-            if !self.with_stdin {
+            if !with_stdin {
                 std::future::pending::<()>().await;
             }
             let mut byte = [0];
@@ -145,16 +182,14 @@ fn end_with_parent() {
 
 /// Each connection is a file; the usual soft limit of 1,024 is below what is served.
 fn raise_file_limit() {
-    use rustix::process::{Resource, getrlimit, setrlimit};
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let limit = getrlimit(Resource::Nofile);
-    let _ = setrlimit(Resource::Nofile, rustix::process::Rlimit { current: limit.maximum, maximum: limit.maximum });
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
 }
 
 fn init_log() {
     use tracing_subscriber::EnvFilter;
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    let log =
-        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(std::io::stderr().is_terminal());
-    // A test may have set one.
-    let _ = log.try_init();
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let _ = log.with_ansi(std::io::stderr().is_terminal()).try_init();
 }

@@ -81,5 +81,5 @@ pub async fn readyz<G: Gate>(State(app): State<App<G>>) -> impl IntoResponse {
 pub async fn metrics<G: Gate>(State(app): State<App<G>>) -> impl IntoResponse {
     const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     let status = status(&app).await.ok();
-    ([(header::CONTENT_TYPE, OPEN_METRICS)], app.metrics.text(status.as_ref()))
+    ([(header::CONTENT_TYPE, OPEN_METRICS)], app.metrics.text(status.as_ref(), app.gate.counters().as_deref()))
 }

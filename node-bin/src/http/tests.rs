@@ -29,6 +29,9 @@ struct FakeLine {
 
 impl Gate for Fake {
     type Line = FakeLine;
+    fn counters(&self) -> Option<Arc<tertulia_driver::Metrics>> {
+        None
+    }
     async fn open(&self, token: Option<Token>) -> Option<FakeLine> {
         Some(FakeLine { fake: self.clone(), token, reply: None })
     }

@@ -13,8 +13,8 @@ pub use tail::tail;
 
 use remote::Remote;
 use std::time::Duration;
+use tertulia_driver::ClientEvent;
 use tertulia_protocol::chat::{Command, Done, Post, RoomRef};
-use tertulia_protocol::client::Output;
 use tertulia_protocol::ids::RoomId;
 use tokio::io::{AsyncBufReadExt, BufReader, Lines, Stdin};
 use tokio::time::{sleep, timeout};
@@ -36,22 +36,22 @@ async fn enter(remote: &mut Remote, room: &str, make: bool, patience: Option<Dur
         RoomRef::Name(name) if make => Command::CreateRoom { name },
         room => Command::Join { room },
     };
-    let number = remote.submit(command).map_err(|_| "too much is under way".to_owned())?;
+    let number = remote.submit(command).await.map_err(|error| error.to_string())?;
     let entered = async {
         let mut silent = true;
         loop {
-            let output = tokio::select! {
+            let event = tokio::select! {
                 biased;
-                output = remote.next() => output,
+                event = remote.next() => event?,
                 () = sleep(TELL_AFTER), if silent => {
                     silent = false;
                     eprintln!("no answer yet; still trying {}", remote.servers().join(", "));
                     continue;
                 }
             };
-            match output {
-                Output::Rejected(refusal) => return Err(refusal.to_string()),
-                Output::Settled { number: settled, result } if settled == number => {
+            match event {
+                ClientEvent::Rejected(refusal) => return Err(refusal.to_string()),
+                ClientEvent::Settled { number: settled, result } if settled == number => {
                     return match result {
                         Ok(Done::Room { room, .. } | Done::Joined { room, .. }) => Ok(room),
                         Ok(_) => Err("the node answered another question: please report this".into()),

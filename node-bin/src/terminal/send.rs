@@ -5,8 +5,8 @@ use super::{enter, lines};
 use crate::cli::Send;
 use crate::show;
 use std::collections::BTreeMap;
+use tertulia_driver::{ClientEvent, SubmitError};
 use tertulia_protocol::chat::{Command, Done, Refusal, RoomRef};
-use tertulia_protocol::client::Output;
 use tertulia_protocol::ids::RoomId;
 use tokio::io::{BufReader, Lines, Stdin};
 use tokio::time::{Instant, sleep_until};
@@ -44,14 +44,14 @@ impl Sending<'_> {
     async fn run(&mut self) -> Result<(), String> {
         let mut deadline = Instant::now() + self.args.patience;
         loop {
-            self.submit();
+            self.submit().await?;
             if self.input.is_none() && self.waiting.is_none() && self.under_way.is_empty() {
                 return Ok(());
             }
             let idle = self.under_way.is_empty();
             tokio::select! {
                 biased;
-                output = self.remote.next() => if self.happened(output)? {
+                event = self.remote.next() => if self.happened(event?)? {
                     deadline = Instant::now() + self.args.patience;
                 },
                 line = next_line(&mut self.input), if self.waiting.is_none() => {
@@ -76,19 +76,21 @@ impl Sending<'_> {
         Ok(())
     }
 
-    fn submit(&mut self) {
-        let Some(text) = self.waiting.take() else { return };
-        match self.remote.submit(Command::Post { room: RoomRef::Id(self.room), text: text.clone() }) {
+    async fn submit(&mut self) -> Result<(), String> {
+        let Some(text) = self.waiting.take() else { return Ok(()) };
+        match self.remote.submit(Command::Post { room: RoomRef::Id(self.room), text: text.clone() }).await {
             Ok(number) => drop(self.under_way.insert(number, self.line.max(1))),
-            Err(_) => self.waiting = Some(text),
+            Err(SubmitError::WindowFull) => self.waiting = Some(text),
+            Err(error) => return Err(error.to_string()),
         }
+        Ok(())
     }
 
     /// Whether a message was settled.
-    fn happened(&mut self, output: Output) -> Result<bool, String> {
-        match output {
-            Output::Rejected(refusal) => Err(refusal.to_string()),
-            Output::Settled { number, result } => {
+    fn happened(&mut self, event: ClientEvent) -> Result<bool, String> {
+        match event {
+            ClientEvent::Rejected(refusal) => Err(refusal.to_string()),
+            ClientEvent::Settled { number, result } => {
                 let Some(line) = self.under_way.remove(&number) else { return Ok(false) };
                 self.settled(line, result);
                 Ok(true)

@@ -5,8 +5,8 @@ use super::{enter, line};
 use crate::cli::Tail;
 use crate::{rfc3339, show};
 use serde_json::json;
+use tertulia_driver::ClientEvent;
 use tertulia_protocol::chat::{Post, RoomRef};
-use tertulia_protocol::client::Output;
 use tertulia_protocol::gateway::{EventKind, From};
 use tertulia_protocol::ids::RoomId;
 
@@ -14,14 +14,14 @@ pub async fn tail(args: &Tail) -> Result<(), String> {
     let mut remote = Remote::new(&args.name, &args.servers.urls);
     let following = async {
         let room = enter(&mut remote, &args.room, false, None).await?;
-        remote.follow(RoomRef::Id(room), From::Last(args.last));
+        remote.follow(RoomRef::Id(room), From::Last(args.last)).await;
         loop {
-            match remote.next().await {
-                Output::Deliver(event) => {
+            match remote.next().await? {
+                ClientEvent::Deliver(event) => {
                     let EventKind::Posted(post) = &event.kind;
                     show(&if args.json { json_line(event.room, post) } else { line(post) });
                 }
-                Output::Unfollowed { refusal, .. } | Output::Rejected(refusal) => return Err(refusal.to_string()),
+                ClientEvent::Unfollowed { refusal, .. } | ClientEvent::Rejected(refusal) => return Err(refusal.to_string()),
                 _ => {}
             }
         }
