@@ -21,8 +21,8 @@ const CONNECTIONS: u32 = 4_096;
 const FIRST_BYTES: Duration = Duration::from_secs(10);
 /// How long the head of a request may take, the wait for it on an idle connection included.
 const HEAD: Duration = Duration::from_secs(60);
-/// Bytes of a request's head.
-const HEAD_BYTES: usize = 64 << 10;
+/// Bytes of a request's head, about.
+const HEAD_BYTES: usize = 32 << 10;
 /// How long requests that are under way may take when the node stops.
 const DRAIN: Duration = Duration::from_millis(800);
 

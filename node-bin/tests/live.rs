@@ -137,6 +137,28 @@ fn killing_all_three_loses_nothing_that_was_acknowledged() {
 }
 
 #[test]
+fn without_a_majority_posts_are_refused_soon_and_reads_say_that_they_may_be_old() {
+    let mut cluster = Cluster::start(3);
+    let token = sign_in(&cluster.url(1), "ana");
+    post(&cluster.url(1), "/api/v1/rooms", Some(&token), None, &json!({"name": "lobby"}));
+    let path = "/api/v1/rooms/lobby/messages";
+    assert_eq!(post(&cluster.url(1), path, Some(&token), None, &json!({"text": "before"})).status, 201);
+    (2..=3).for_each(|node| cluster.kill(node));
+    until("the last node sees that it is alone", || (get(&cluster.url(1), "/readyz", None).status == 503).then_some(()));
+    let refused = post(&cluster.url(1), path, Some(&token), Some("again"), &json!({"text": "after"}));
+    assert_eq!((refused.status, &refused.json["type"]), (503, &json!("urn:tertulia:no-leader")), "{refused:?}");
+    let page = get(&cluster.url(1), path, Some(&token));
+    assert_eq!((&page.json["current"], page.json["messages"].as_array().unwrap().len()), (&json!(false), 1), "{page:?}");
+    cluster.spawn(2);
+    let posted = until("a majority is there again", || {
+        let posted = post(&cluster.url(1), path, Some(&token), Some("again"), &json!({"text": "after"}));
+        (posted.status == 201).then_some(posted)
+    });
+    assert_eq!(posted.json["seq"], 2);
+    assert_eq!(texts(&history(&cluster.url(2), &token, "lobby")), ["before", "after"]);
+}
+
+#[test]
 fn a_wiped_folder_may_not_take_the_old_members_place() {
     let mut cluster = Cluster::start(3);
     let token = sign_in(&cluster.url(1), "ana");
@@ -225,6 +247,15 @@ fn the_stream_is_live_resumes_from_cursors_and_refuses_strange_pages() {
     stream.send(tungstenite::Message::text(resume.to_string())).unwrap();
     assert_eq!(frame(&mut stream)["type"], "following");
     assert_eq!(frame(&mut stream)["message"]["text"], "missed");
+    // A program that can send headers needs no frame: it follows from now on.
+    use tungstenite::client::IntoClientRequest;
+    let mut request = (cluster.url(2).replace("http", "ws") + "/api/v1/stream").into_client_request().unwrap();
+    request.headers_mut().insert("authorization", format!("Bearer {token}").parse().unwrap());
+    let socket = std::net::TcpStream::connect(("127.0.0.1", cluster.base + 1)).unwrap();
+    let mut program = tungstenite::client(request, socket).unwrap().0;
+    assert_eq!(frame(&mut program)["cursors"][room.to_string()], 3);
+    say("for programs, too");
+    assert_eq!(frame(&mut program)["cursor"], 4);
     let mut bad = open(1);
     bad.send(tungstenite::Message::text(json!({"token": "00".repeat(32)}).to_string())).unwrap();
     let error = frame(&mut bad);

@@ -85,8 +85,14 @@ async function refreshRooms() {
   showRooms();
 }
 
+let shownRooms = "";
+
 function showRooms() {
   const sorted = [...rooms.values()].sort((a, b) => b.member - a.member || a.name.localeCompare(b.name));
+  // Made anew only when something changed: whoever walks the list by keyboard stays where they are.
+  const now = JSON.stringify(sorted.map((room) => [room.id, room.name, room.member, room.members, room.unread, room === current]));
+  if (now === shownRooms) return;
+  shownRooms = now;
   $("rooms").replaceChildren(...sorted.map((room) => {
     const button = element("button", "", element("span", "", room.name));
     button.type = "button";
@@ -249,7 +255,7 @@ $("text").addEventListener("keydown", (event) => {
 // --- the status line
 
 for (const what of ["looked", "moved", "following"]) cluster.addEventListener(what, showStatus);
-cluster.addEventListener("following", () => attempt(refreshRooms));
+for (const what of ["looked", "following"]) cluster.addEventListener(what, () => cluster.token && refreshRooms().catch(() => {}));
 
 function showStatus() {
   const { view } = cluster;
