@@ -431,9 +431,9 @@ impl Raft {
     /// A greater term: its vote is free, and whatever this node was, it is a follower now (3.3).
     fn enter_term(&mut self, now: Now, term: Term) {
         debug_assert!(term > self.vote.term);
+        self.become_follower(now, None);
         self.vote = Vote { term, voted_for: None };
         self.facts.tell(|| Fact::TermBegan { term });
-        self.become_follower(now, None);
     }
 
     fn become_follower(&mut self, now: Now, leader: Option<NodeId>) {

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use tertulia_protocol::client::{self, Client};
 use tertulia_protocol::contract::*;
 use tertulia_protocol::dice::Seed;
-use tertulia_protocol::gateway::Token;
+use tertulia_protocol::gateway::{Event, Reply, Token};
 use tertulia_protocol::ids::*;
 use tertulia_protocol::node::{Config, Message, Node, Output};
 use tertulia_protocol::raft::Entry;
@@ -89,6 +89,11 @@ pub struct World {
     /// Which node each client is connected to.
     pub lines: Vec<Option<NodeId>>,
     pub heard: Vec<Vec<client::Output>>,
+    /// Replies on connections that no client has.
+    pub replies: Vec<(ConnectionId, Reply)>,
+    /// A connection that does not read, and what it is owed.
+    pub slow: Option<ConnectionId>,
+    pub slow_events: Vec<Arc<Event>>,
     wires: VecDeque<(NodeId, NodeId, Message)>,
     voters: Vec<Voter>,
     pub limits: Limits,
@@ -109,6 +114,9 @@ impl World {
             clients: Vec::new(),
             lines: Vec::new(),
             heard: Vec::new(),
+            replies: Vec::new(),
+            slow: None,
+            slow_events: Vec::new(),
             wires: VecDeque::new(),
             voters: (1..=size).map(voter).collect(),
             limits: Limits::default(),
@@ -226,9 +234,14 @@ impl World {
             }
             Output::Apply { rows, .. } => disk.apply(rows),
             Output::Load { id: load, query } => node.handle_loaded(now, load, Ok(disk.read(&query))),
+            Output::Reply { to, reply } if to.0 % 1000 >= self.clients.len() as u64 => self.replies.push((to, reply)),
             Output::Reply { to, reply } => self.clients[to.0 as usize % 1000].handle_reply(now, reply),
             Output::Publish { to, event } => {
                 for connection in to.iter() {
+                    if self.slow == Some(*connection) {
+                        self.slow_events.push(Arc::clone(&event));
+                        continue;
+                    }
                     self.nodes.get_mut(&id).unwrap().handle_drained(now, *connection, event.cost());
                     self.clients[connection.0 as usize % 1000].handle_event(now, Arc::clone(&event));
                 }

@@ -1,0 +1,78 @@
+//! A client gets a room's events in order, without gaps, each once, whichever server it is at.
+//!
+//! Source: DESIGN 5 (cursors per room, gap fetch); the client machine's promise to its user.
+//! Verifies: the cursors of a client's deliveries in a room are dense, from the first one or from where it said that it follows; the places of
+//! posts among them ascend, and are dense as well.
+//! Does *not* verify: that deliveries come at all (liveness is the simulator's); what is at a place (`one-order`); requests' answers.
+
+use super::{Rule, Verdict};
+use crate::observed::{At, ClientFact, Observed};
+use crate::view::View;
+use std::collections::BTreeMap;
+use tertulia_protocol::ids::{Cursor, RoomId, Seq};
+
+#[derive(Default)]
+pub(crate) struct DeliveryOrder {
+    /// The last event, and the last post among the events since the client began to follow.
+    last: BTreeMap<(u32, RoomId), (Cursor, Option<Seq>)>,
+}
+
+impl Rule for DeliveryOrder {
+    fn name(&self) -> &'static str {
+        "delivery-order"
+    }
+
+    fn observe(&mut self, _: &View, _: At, observed: &Observed<'_>) -> Verdict {
+        match *observed {
+            Observed::Client(&ClientFact::Followed { client, room, after }) => {
+                self.last.insert((client, room), (after, None));
+                Ok(())
+            }
+            Observed::Client(&ClientFact::Delivered { client, room, cursor, seq, .. }) => {
+                let Some((last, post)) = self.last.insert((client, room), (cursor, Some(seq))) else { return Ok(()) };
+                if cursor != last + 1 {
+                    return Err(format!("Client {client} was delivered event {cursor} of {room} after event {last}."));
+                }
+                match post {
+                    Some(post) if seq != post + 1 => {
+                        Err(format!("Client {client} was delivered post {seq} of {room} after post {post}."))
+                    }
+                    _ => Ok(()),
+                }
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::observed::ClientFact;
+    use crate::story::Story;
+    use tertulia_protocol::ids::RoomId;
+
+    const RULE: &str = "delivery-order";
+
+    fn follow(story: Story, after: u64) -> Story {
+        story.client(ClientFact::Followed { client: 7, room: RoomId(1), after })
+    }
+
+    #[test]
+    fn a_gap_a_repetition_and_a_step_back_are_seen() {
+        let begun = || Story::of(RULE).deliver(7, 4, "d").deliver(7, 5, "e");
+        begun().deliver(7, 7, "g").breaks(RULE, "event 7 of r1 after event 5");
+        begun().deliver(7, 5, "e").breaks(RULE, "event 5 of r1 after event 5");
+        begun().deliver(7, 4, "d").breaks(RULE, "event 4 of r1 after event 5");
+    }
+
+    #[test]
+    fn a_first_event_that_is_not_the_next_one_asked_for_is_seen() {
+        follow(Story::of(RULE), 2).deliver(7, 4, "d").breaks(RULE, "event 4 of r1 after event 2");
+    }
+
+    #[test]
+    fn each_client_goes_its_own_way() {
+        let story = Story::of(RULE).deliver(7, 4, "d").deliver(8, 1, "a").deliver(7, 5, "e").deliver(8, 2, "b");
+        follow(story, 1).deliver(7, 2, "b").deliver(7, 3, "c").holds();
+    }
+}

@@ -1,0 +1,87 @@
+//! What a node reported durable is there when it comes back.
+//!
+//! Source: thesis 3.8 (currentTerm, votedFor and log live on stable storage) and 3.6.2, which counts on it; DESIGN 6 for "the rows never pass the
+//! log".
+//! Verifies: a start finds a log that contains the place last reported by `Fact::Durable` and not rewritten since, and rows no newer than that log.
+//! Does *not* verify: entries whose rewriting was under way at the crash (either branch may be found), term and vote (`monotonic`), the content of rows
+//! (`equal-state-hash`), disks that the harness spoiled on purpose (`Observed::Wiped`).
+
+use super::{Rule, Verdict};
+use crate::observed::{At, Observed};
+use crate::view::View;
+use tertulia_protocol::facts::Fact;
+
+#[derive(Default)]
+pub(crate) struct DurableSurvives;
+
+impl Rule for DurableSurvives {
+    fn name(&self) -> &'static str {
+        "durable-survives"
+    }
+
+    fn observe(&mut self, view: &View, _: At, observed: &Observed<'_>) -> Verdict {
+        let Observed::Fact { node: id, fact: Fact::Started { durable, applied, .. } } = *observed else { return Ok(()) };
+        if *applied > durable.index {
+            return Err(format!("{id} starts with rows through {applied} but its log ends at {}.", durable.index));
+        }
+        let Some(node) = view.node(id) else { return Ok(()) };
+        let Some(promised) = node.log.at(node.durable) else { return Ok(()) };
+        if durable.index < promised.index {
+            return Err(format!(
+                "{id} had reported its log durable through {promised:?}, and starts with one that ends at {durable:?}."
+            ));
+        }
+        match view.ancestor(node, *durable, promised.index) {
+            Some(found) if found != promised => Err(format!(
+                "{id} had reported {promised:?} durable, \
+                 and starts with a log that has {found:?} there (and ends at {durable:?})."
+            )),
+            _ => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::story::{Story, log, started_with};
+
+    const RULE: &str = "durable-survives";
+
+    #[test]
+    fn a_disk_that_loses_what_it_synced_is_seen() {
+        let story = Story::of(RULE).three_start().append_durable(1, 0, &[1, 1]).crash(1).fact(1, started_with(log(&[1]), 0));
+        story.breaks(RULE, "starts with one that ends");
+    }
+
+    #[test]
+    fn a_disk_that_keeps_another_branch_is_seen() {
+        let story = Story::of(RULE).three_start().append(2, 0, &[2, 2, 2]).append_durable(1, 0, &[1, 1]).crash(1);
+        story.fact(1, started_with(log(&[2, 2, 2]), 0)).breaks(RULE, "has Position");
+    }
+
+    #[test]
+    fn rows_that_pass_the_log_are_seen() {
+        Story::of(RULE).fact(1, started_with(log(&[1]), 2)).breaks(RULE, "rows through 2");
+    }
+
+    #[test]
+    fn losing_what_was_not_synced_is_fine_and_so_is_keeping_it() {
+        let story = Story::of(RULE).three_start().append_durable(1, 0, &[1]).append(1, 1, &[1, 1]).crash(1);
+        let story = story.fact(1, started_with(log(&[1]), 0)).append(1, 1, &[1, 1]).crash(1);
+        story.fact(1, started_with(log(&[1, 1]), 0)).holds();
+    }
+
+    #[test]
+    fn a_crash_while_the_log_is_rewritten_leaves_either_branch() {
+        for found in [&[1, 1, 1][..], &[1, 1], &[1, 2], &[1]] {
+            let story = Story::of(RULE).three_start().append_durable(1, 0, &[1, 1, 1]).append(1, 1, &[1, 2]).crash(1);
+            story.fact(1, started_with(log(found), 0)).holds();
+        }
+    }
+
+    #[test]
+    fn a_wiped_disk_owes_nothing() {
+        let story = Story::of(RULE).three_start().append_durable(1, 0, &[1, 1]).crash(1).wipe(1);
+        story.fact(1, started_with(log(&[]), 0)).holds();
+    }
+}

@@ -1,0 +1,55 @@
+//! The same log gives the same state.
+//!
+//! Source: thesis 2.1 (replicated state machines are deterministic); DESIGN 3, "state hash".
+//! Verifies: the state after an index has one hash, on all nodes and after every restart, for the whole run.
+//! Does *not* verify: that the hash covers what it should; the rows found at a start before anything is applied on top of them.
+
+use super::{Rule, Verdict};
+use crate::observed::{At, Observed};
+use crate::view::View;
+use std::collections::BTreeMap;
+use tertulia_protocol::contract::StateHash;
+use tertulia_protocol::facts::Fact;
+use tertulia_protocol::ids::{Index, NodeId};
+
+#[derive(Default)]
+pub(crate) struct EqualStateHash {
+    hashes: BTreeMap<Index, (StateHash, NodeId)>,
+}
+
+impl Rule for EqualStateHash {
+    fn name(&self) -> &'static str {
+        "equal-state-hash"
+    }
+
+    fn observe(&mut self, _: &View, _: At, observed: &Observed<'_>) -> Verdict {
+        let Observed::Fact { node, fact: &Fact::Applied { at, hash } } = *observed else { return Ok(()) };
+        let (first, who) = *self.hashes.entry(at.index).or_insert((hash, node));
+        if first == hash {
+            return Ok(());
+        }
+        let (index, first, hash) = (at.index, first.0, hash.0);
+        Err(format!("After entry {index} the state of {node} hashes to {hash:016x}, that of {who} did to {first:016x}."))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::story::{Story, log};
+    use tertulia_protocol::contract::StateHash;
+    use tertulia_protocol::facts::Fact;
+
+    const RULE: &str = "equal-state-hash";
+
+    #[test]
+    fn two_states_after_one_index_are_seen() {
+        let applied = |hash| Fact::Applied { at: log(&[1]), hash: StateHash(hash) };
+        Story::of(RULE).fact(1, applied(5)).fact(2, applied(6)).breaks(RULE, "After entry 1");
+        Story::of(RULE).fact(1, applied(5)).crash(1).fact(1, applied(6)).breaks(RULE, "that of n1");
+    }
+
+    #[test]
+    fn the_same_state_on_all_is_fine() {
+        Story::of(RULE).apply(1, &[1]).apply(2, &[1]).apply(1, &[1, 1]).apply(2, &[1, 1]).holds();
+    }
+}

@@ -1,0 +1,177 @@
+//! Every room has one order, and everybody sees it.
+//!
+//! Source: DESIGN 4, "Committed: message (room, seq), seq dense from 1, given by the log, never changing".
+//! Verifies: a place `(room, seq)` holds one message with one text, in every acknowledgement, delivery and page of any client and in what nodes posted; the text
+//! acknowledged is the text submitted; places are first filled densely from 1 and along the log; a page ascends without gaps within its bounds
+//! and begins right behind `after`.
+//! Does *not* verify: that a page has all there was (`linearizable-reads`, `final-read`); the order of deliveries to one client
+//! (`delivery-order`); author and time of a post.
+
+use super::{Rule, Verdict};
+use crate::observed::{At, ClientFact, Observed, ReadPost};
+use crate::view::View;
+use std::collections::BTreeMap;
+use tertulia_protocol::facts::Fact;
+use tertulia_protocol::ids::{Index, MessageId, RoomId, Seq};
+
+struct Known {
+    id: MessageId,
+    /// What the text is, once a client saw it.
+    text_digest: Option<u64>,
+    /// Who said so first.
+    who: String,
+}
+
+#[derive(Default)]
+pub(crate) struct OneOrder {
+    places: BTreeMap<(RoomId, Seq), Known>,
+    submitted: BTreeMap<(u32, u64), u64>,
+    /// The last place of each room that nodes filled, and by which entry.
+    last: BTreeMap<RoomId, (Seq, Index)>,
+}
+
+impl OneOrder {
+    fn agree(&mut self, room: RoomId, seq: Seq, id: MessageId, text_digest: Option<u64>, who: impl Fn() -> String) -> Verdict {
+        let known = self.places.entry((room, seq)).or_insert_with(|| Known { id, text_digest: None, who: who() });
+        if known.id != id {
+            return Err(format!("({room}, {seq}) is message {id} for {}, but {} for {}.", who(), known.id, known.who));
+        }
+        match (known.text_digest, text_digest) {
+            (Some(one), Some(other)) if one != other => Err(format!(
+                "Message {id} at ({room}, {seq}) has another text for {} than for {} (digests {other:016x} and {one:016x}).",
+                who(),
+                known.who
+            )),
+            (None, Some(_)) => {
+                known.text_digest = text_digest;
+                known.who = who();
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn posted(&mut self, room: RoomId, seq: Seq, index: Index) -> Verdict {
+        let (last, at) = self.last.get(&room).copied().unwrap_or_default();
+        if seq == 0 || seq > last + 1 || (seq > last && index <= at) {
+            return Err(format!("Entry {index} fills ({room}, {seq}), but the last place of the room is {last}, of entry {at}."));
+        }
+        if seq > last {
+            self.last.insert(room, (seq, index));
+        }
+        Ok(())
+    }
+
+    fn client(&mut self, fact: &ClientFact) -> Verdict {
+        match fact {
+            ClientFact::Submitted { client, number, text_digest, .. } => {
+                self.submitted.insert((*client, *number), *text_digest);
+                Ok(())
+            }
+            ClientFact::Acknowledged { client, number, room, seq, id } => {
+                let text = self.submitted.get(&(*client, *number)).copied();
+                self.agree(*room, *seq, *id, text, || format!("client {client} (acknowledged)"))
+            }
+            ClientFact::Delivered { client, room, seq, id, text_digest, .. } => {
+                self.agree(*room, *seq, *id, Some(*text_digest), || format!("client {client} (delivered)"))
+            }
+            ClientFact::Read { client, room, after, before, posts, .. } => {
+                in_bounds(*client, *room, *after, *before, posts)?;
+                posts.iter().try_for_each(|post| {
+                    self.agree(*room, post.seq, post.id, Some(post.text_digest), || format!("client {client} (read)"))
+                })
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+fn in_bounds(client: u32, room: RoomId, after: Option<Seq>, before: Option<Seq>, posts: &[ReadPost]) -> Verdict {
+    // A page with only `before` begins wherever its limit puts it.
+    let from_low_end = after.is_some() || before.is_none();
+    let mut next = from_low_end.then(|| after.unwrap_or(0) + 1);
+    for post in posts {
+        let expected = next.unwrap_or(post.seq);
+        if post.seq != expected || post.seq == 0 || before.is_some_and(|before| post.seq >= before) {
+            return Err(format!(
+                "Client {client} asked for {room} after {after:?} and before {before:?} and got {} where {expected} belongs.",
+                post.seq
+            ));
+        }
+        next = Some(post.seq + 1);
+    }
+    Ok(())
+}
+
+impl Rule for OneOrder {
+    fn name(&self) -> &'static str {
+        "one-order"
+    }
+
+    fn observe(&mut self, _: &View, _: At, observed: &Observed<'_>) -> Verdict {
+        match *observed {
+            Observed::Fact { node, fact: &Fact::Posted { index, room, seq, id } } => {
+                self.agree(room, seq, id, None, || format!("{node} (posted)"))?;
+                self.posted(room, seq, index)
+            }
+            Observed::Client(fact) => self.client(fact),
+            _ => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::observed::{At, ClientFact, Extent, ReadPost};
+    use crate::story::{Story, id};
+    use tertulia_protocol::ids::{RoomId, Seq};
+
+    const RULE: &str = "one-order";
+
+    fn page(after: Option<Seq>, before: Option<Seq>, seqs: &[Seq]) -> Story {
+        let posts = seqs.iter().map(|&seq| ReadPost { seq, id: id(&seq.to_string()), text_digest: 0 }).collect();
+        let (room, extent) = (RoomId(1), Extent::Page);
+        let read = ClientFact::Read { client: 7, room, asked: At(0), after, before, posts, extent, current: false };
+        Story::of(RULE).client(read)
+    }
+
+    #[test]
+    fn two_messages_at_one_place_are_seen() {
+        Story::of(RULE).deliver(7, 1, "hola").deliver(8, 1, "adios").breaks(RULE, "client 7 (delivered)");
+        Story::of(RULE).posted(1, 1, 1, "hola").deliver(8, 1, "adios").breaks(RULE, "n1 (posted)");
+        Story::of(RULE).ack(7, 1, 1, "hola").read(8, Extent::Page, 0, &[(1, "adios")]).breaks(RULE, "client 8 (read)");
+        Story::of(RULE).posted(1, 1, 1, "hola").posted(2, 1, 1, "adios").breaks(RULE, "n2 (posted)");
+    }
+
+    #[test]
+    fn a_text_that_changed_on_its_way_is_seen() {
+        let garbled = ClientFact::Delivered { client: 8, room: RoomId(1), cursor: 1, seq: 1, id: id("hola"), text_digest: 9 };
+        let story = Story::of(RULE).submit(7, 1, "hola").ack(7, 1, 1, "hola");
+        story.client(garbled).breaks(RULE, "another text");
+    }
+
+    #[test]
+    fn a_skipped_place_and_one_against_the_log_are_seen() {
+        Story::of(RULE).posted(1, 1, 1, "hola").posted(1, 2, 3, "adios").breaks(RULE, "the last place of the room is 1");
+        Story::of(RULE).posted(1, 5, 1, "hola").posted(1, 5, 2, "adios").breaks(RULE, "of entry 5");
+    }
+
+    #[test]
+    fn a_page_with_a_gap_or_out_of_bounds_is_seen() {
+        page(None, None, &[1, 3]).breaks(RULE, "got 3 where 2 belongs");
+        page(Some(4), None, &[6]).breaks(RULE, "got 6 where 5 belongs");
+        page(None, None, &[2]).breaks(RULE, "got 2 where 1 belongs");
+        page(None, Some(4), &[2, 3, 4]).breaks(RULE, "got 4");
+        page(None, None, &[1, 1]).breaks(RULE, "got 1 where 2 belongs");
+    }
+
+    #[test]
+    fn one_order_for_all_is_fine() {
+        let story = Story::of(RULE).submit(7, 1, "hola").posted(1, 4, 1, "hola").posted(1, 5, 2, "adios").posted(2, 4, 1, "hola");
+        let story = story.ack(7, 1, 1, "hola").deliver(8, 2, "adios").read(8, Extent::Page, 0, &[(1, "hola"), (2, "adios")]);
+        story.posted(2, 5, 2, "adios").posted(2, 6, 3, "otra").holds();
+        page(Some(4), Some(7), &[5, 6]).holds();
+        page(None, Some(4), &[2, 3]).holds();
+        page(None, None, &[]).holds();
+    }
+}

@@ -1,0 +1,244 @@
+//! What the judge believes of the cluster. Rules see it as it was *before* the observation that they are given.
+
+use crate::log::Log;
+use crate::observed::Observed;
+use std::collections::{BTreeMap, BTreeSet};
+use tertulia_protocol::contract::Position;
+use tertulia_protocol::facts::Fact;
+use tertulia_protocol::ids::{Index, NodeId, Term};
+
+/// One node.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct NodeView {
+    pub(crate) up: bool,
+    /// Its log in memory; while it is down, the part that was durable matters.
+    pub(crate) log: Log,
+    /// Through where `log` is durable. Rewriting the log takes it back: what is to be replaced on disk is not counted on any more.
+    pub(crate) durable: Index,
+    /// It leads this term, as far as it knows.
+    pub(crate) leading: Option<Term>,
+    /// What it knows to be committed; after a start, what it had applied.
+    pub(crate) commit: Index,
+    pub(crate) applied: Index,
+}
+
+/// The whole cluster.
+#[derive(Clone, Debug)]
+pub(crate) struct View {
+    pub(crate) voters: Vec<NodeId>,
+    nodes: BTreeMap<NodeId, NodeView>,
+    /// For every place that was ever appended somewhere: its chain, and the term of the place before it. By Log Matching that is one answer
+    /// for all nodes, so a log on disk is known from its last place.
+    known: BTreeMap<(Index, Term), (u64, Term)>,
+    /// By term of the leader, the last place that it committed by its own counting.
+    counted: BTreeMap<Term, Position>,
+    committed: Index,
+    told: bool,
+}
+
+impl View {
+    pub(crate) fn new(voters: Vec<NodeId>) -> View {
+        let voters: BTreeSet<NodeId> = voters.into_iter().collect();
+        View {
+            voters: voters.into_iter().collect(),
+            nodes: BTreeMap::new(),
+            known: BTreeMap::new(),
+            counted: BTreeMap::new(),
+            committed: 0,
+            told: false,
+        }
+    }
+
+    /// `None` until the node has said anything.
+    pub(crate) fn node(&self, node: NodeId) -> Option<&NodeView> {
+        self.nodes.get(&node)
+    }
+
+    pub(crate) fn nodes(&self) -> impl Iterator<Item = (NodeId, &NodeView)> {
+        self.nodes.iter().map(|(&id, node)| (id, node))
+    }
+
+    pub(crate) fn up(&self) -> impl Iterator<Item = NodeId> {
+        self.nodes().filter(|(_, node)| node.up).map(|(id, _)| id)
+    }
+
+    /// How many voters decide.
+    pub(crate) fn majority(&self) -> usize {
+        self.voters.len() / 2 + 1
+    }
+
+    /// Whether any node's facts are heard at all: a live cluster may be judged by its clients alone.
+    pub(crate) fn hears_nodes(&self) -> bool {
+        self.told
+    }
+
+    /// The greatest index that any node knew to be committed.
+    pub(crate) fn committed(&self) -> Index {
+        self.committed
+    }
+
+    /// The last place that leaders of terms before `term` committed by counting, with the term of the one who did.
+    pub(crate) fn counted_before(&self, term: Term) -> Option<(Term, Position)> {
+        self.counted.range(..term).next_back().map(|(&term, &place)| (term, place))
+    }
+
+    /// The greatest index that a leader committed by counting.
+    pub(crate) fn counted(&self) -> Index {
+        self.counted.values().next_back().map_or(0, |place| place.index)
+    }
+
+    /// The term of the place before `place`, if that place was ever appended somewhere.
+    fn before(&self, place: Position) -> Option<Position> {
+        let index = place.index.checked_sub(1)?;
+        let (_, term) = self.known.get(&(place.index, place.term)).filter(|(chain, _)| *chain == place.chain)?;
+        if index == 0 {
+            return Some(Position::default());
+        }
+        let (chain, _) = self.known.get(&(index, *term))?;
+        Some(Position { index, term: *term, chain: *chain })
+    }
+
+    /// What stands at `index` in the log of `node` if that log ends with `end`. `None`: not known.
+    pub(crate) fn ancestor(&self, node: &NodeView, end: Position, index: Index) -> Option<Position> {
+        let mut place = end;
+        while place.index > index {
+            if node.log.holds(place) == Some(true) {
+                return node.log.at(index);
+            }
+            place = self.before(place)?;
+        }
+        (place.index == index).then_some(place)
+    }
+
+    /// Takes the observation in.
+    pub(crate) fn observe(&mut self, observed: &Observed<'_>) {
+        match *observed {
+            Observed::Client(_) => {}
+            Observed::Crashed { node } => {
+                let node = self.nodes.entry(node).or_default();
+                node.up = false;
+                node.leading = None;
+            }
+            Observed::Wiped { node } => {
+                let node = self.nodes.entry(node).or_default();
+                *node = NodeView { applied: node.applied, ..NodeView::default() };
+            }
+            Observed::Fact { node, fact } => self.fact(node, fact),
+        }
+    }
+
+    fn fact(&mut self, id: NodeId, fact: &Fact) {
+        self.told = true;
+        match *fact {
+            Fact::Started { durable, applied, .. } => {
+                self.restart(id, durable);
+                let node = self.nodes.entry(id).or_default();
+                *node = NodeView { up: true, leading: None, commit: applied, applied, ..core::mem::take(node) };
+            }
+            Fact::Appended { at } => {
+                let node = self.nodes.entry(id).or_default();
+                if let Some(previous) = at.index.checked_sub(1).and_then(|index| node.log.at(index)) {
+                    self.known.entry((at.index, at.term)).or_insert((at.chain, previous.term));
+                }
+                node.log.put(at);
+                node.durable = node.durable.min(at.index.saturating_sub(1));
+            }
+            Fact::Durable { through } => {
+                let node = self.nodes.entry(id).or_default();
+                if node.log.holds(through) != Some(false) {
+                    node.durable = node.durable.max(through.index);
+                }
+            }
+            Fact::Committed { through, as_leader } => {
+                let node = self.nodes.entry(id).or_default();
+                node.commit = node.commit.max(through.index);
+                self.committed = self.committed.max(through.index);
+                if as_leader {
+                    let last = self.counted.entry(node.leading.unwrap_or(through.term)).or_insert(through);
+                    *last = (*last).max(through);
+                }
+            }
+            Fact::Applied { at, .. } => {
+                let node = self.nodes.entry(id).or_default();
+                node.applied = at.index;
+            }
+            Fact::BecameLeader { term, .. } => self.nodes.entry(id).or_default().leading = Some(term),
+            Fact::SteppedDown { .. } | Fact::TermBegan { .. } => self.nodes.entry(id).or_default().leading = None,
+            _ => {}
+        }
+    }
+
+    /// The log of a node that starts is the one on its disk, which may be a branch that memory had already left.
+    fn restart(&mut self, id: NodeId, end: Position) {
+        let mut node = self.nodes.remove(&id).unwrap_or_default();
+        let mut missing = Vec::new();
+        let mut place = end;
+        while place.index > 0 && node.log.holds(place) != Some(true) {
+            missing.push(place);
+            match self.before(place) {
+                Some(previous) => place = previous,
+                None => break,
+            }
+        }
+        match missing.last() {
+            // Nothing is known of what lies below: `put` sees a hole.
+            Some(lowest) if place.index == lowest.index => node.log = Log::default(),
+            _ => node.log.cut(place.index + 1),
+        }
+        for place in missing.into_iter().rev() {
+            node.log.put(place);
+        }
+        node.durable = end.index;
+        self.nodes.insert(id, node);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::story::{log as place, started_with};
+
+    fn view_of_a_rewritten_log() -> View {
+        let mut view = View::new(vec![NodeId(1)]);
+        let mut tell = |fact: Fact| view.observe(&Observed::Fact { node: NodeId(1), fact: &fact });
+        for n in 1..=4 {
+            tell(Fact::Appended { at: place(&[1; 4][..n]) });
+        }
+        tell(Fact::Durable { through: place(&[1; 4]) });
+        tell(Fact::Appended { at: place(&[1, 1, 2]) });
+        view
+    }
+
+    #[test]
+    fn rewriting_takes_durability_back() {
+        let view = view_of_a_rewritten_log();
+        assert_eq!(view.node(NodeId(1)).map(|node| (node.durable, node.log.end())), Some((2, 3)));
+    }
+
+    #[test]
+    fn a_restart_may_find_the_branch_that_memory_had_left() {
+        let mut view = view_of_a_rewritten_log();
+        view.observe(&Observed::Crashed { node: NodeId(1) });
+        let fact = started_with(place(&[1; 4]), 0);
+        view.observe(&Observed::Fact { node: NodeId(1), fact: &fact });
+        let node = view.node(NodeId(1)).unwrap();
+        assert_eq!((node.durable, node.log.at(3), node.log.at(1)), (4, Some(place(&[1; 3])), Some(place(&[1]))));
+    }
+
+    #[test]
+    fn a_log_that_nobody_ever_appended_is_known_only_at_its_end() {
+        let mut view = view_of_a_rewritten_log();
+        let fact = started_with(place(&[3; 6]), 0);
+        view.observe(&Observed::Fact { node: NodeId(1), fact: &fact });
+        let node = view.node(NodeId(1)).unwrap();
+        assert_eq!((node.log.holds(place(&[3; 6])), node.log.holds(place(&[3; 5]))), (Some(true), None));
+    }
+
+    #[test]
+    fn an_empty_disk_is_an_empty_log() {
+        let mut view = view_of_a_rewritten_log();
+        let fact = started_with(Position::default(), 0);
+        view.observe(&Observed::Fact { node: NodeId(1), fact: &fact });
+        assert_eq!(view.node(NodeId(1)).map(|node| (node.durable, node.log.end())), Some((0, 0)));
+    }
+}

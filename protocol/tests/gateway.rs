@@ -1,0 +1,158 @@
+//! What a node's clients may rely on: keys, slow readers, folders, and what they are told when there is no leader.
+#![allow(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
+
+mod common;
+
+use common::{CLUSTER, World};
+use std::sync::Arc;
+use tertulia_protocol::chat::{Command, Done, Refusal, RoomRef};
+use tertulia_protocol::client;
+use tertulia_protocol::contract::Now;
+use tertulia_protocol::gateway::*;
+use tertulia_protocol::ids::*;
+use tertulia_protocol::node::Output;
+use tertulia_protocol::replica::Identity;
+use tertulia_protocol::time::{Duration, Timestamp};
+use tertulia_protocol::wire::handshake::{HelloRefusal, PeerIdentity};
+
+const SOON: Duration = Duration::from_secs(5);
+const TOKEN: Token = Token([1; 32]);
+/// A connection of the test's own; the world's clients have others.
+const MINE: ConnectionId = ConnectionId(77_000_777);
+
+fn lobby() -> RoomRef {
+    RoomRef::Name("lobby".into())
+}
+
+fn world_with_lobby() -> World {
+    let mut world = World::new(3);
+    let ada = world.add_client("ada", 0);
+    world.clients[ada].submit(world.now, Command::CreateRoom { name: "lobby".into() }).unwrap();
+    world.run_until(SOON, |world| world.heard[ada].iter().any(|output| matches!(output, client::Output::Settled { .. })));
+    world
+}
+
+/// Asks a node on a connection of the test's own and returns the answer, playing the rest of the cluster meanwhile.
+fn ask(world: &mut World, node: NodeId, ask: Ask) -> Result<Answer, Refusal> {
+    let hello = ClientHello { token: Some(TOKEN) };
+    let now = world.now;
+    let asked = world.nodes.get_mut(&node).unwrap();
+    asked.handle_disconnected(now, MINE);
+    asked.handle_connected(now, MINE, hello);
+    asked.handle_request(now, MINE, Request { id: 9, ask });
+    world.replies.clear();
+    world.run_until(Duration::from_secs(20), |world| world.replies.iter().any(|(to, _)| *to == MINE));
+    world.replies.iter().find(|(to, _)| *to == MINE).unwrap().1.result.clone()
+}
+
+fn keyed(now: Now, key: u128, text: &str) -> Ask {
+    let identity = Identity::Key { key, stamp: now.wall };
+    Ask::Submit { identity, first_unacked: 0, command: Command::Post { room: lobby(), text: text.into() } }
+}
+
+#[test]
+fn a_key_finds_its_outcome_again_at_any_node() {
+    let mut world = world_with_lobby();
+    let now = world.now;
+    let first = ask(&mut world, NodeId(1), keyed(now, 5, "hello")).unwrap();
+    for node in 1..=3 {
+        assert_eq!(ask(&mut world, NodeId(node), keyed(now, 5, "hello")).unwrap(), first);
+    }
+    assert!(matches!(first, Answer::Done(Done::Posted { seq: 1, .. })));
+    let next = ask(&mut world, NodeId(2), keyed(now, 6, "again")).unwrap();
+    assert!(matches!(next, Answer::Done(Done::Posted { seq: 2, .. })));
+}
+
+#[test]
+fn a_key_for_another_request_is_refused_and_an_old_stamp_is_never_executed() {
+    let mut world = world_with_lobby();
+    let now = world.now;
+    ask(&mut world, NodeId(1), keyed(now, 5, "hello")).unwrap();
+    for node in 1..=3 {
+        assert_eq!(ask(&mut world, NodeId(node), keyed(now, 5, "other")), Err(Refusal::KeyReused));
+    }
+    let old = Now { wall: Timestamp(now.wall.0 - 25 * 3600 * 1_000_000), ..now };
+    assert_eq!(ask(&mut world, NodeId(3), keyed(old, 7, "late")), Err(Refusal::KeyExpired));
+}
+
+#[test]
+fn without_a_leader_a_request_is_held_and_then_refused_for_the_moment() {
+    let mut world = world_with_lobby();
+    world.kill(NodeId(2));
+    world.kill(NodeId(3));
+    let now = world.now;
+    let refused = ask(&mut world, NodeId(1), keyed(now, 5, "hello"));
+    assert!(refused.as_ref().is_err_and(Refusal::is_temporary), "{refused:?}");
+    let waited = world.now.instant.since(now.instant);
+    let started = world.now;
+    let refused = ask(&mut world, NodeId(1), keyed(now, 6, "hello"));
+    assert!(matches!(refused, Err(Refusal::NoLeader { .. })), "{refused:?} after {waited:?}");
+    assert!(world.now.instant.since(started.instant) <= Duration::from_millis(510));
+    // A page of history is shown all the same, and says that it may be behind.
+    let page = ask(&mut world, NodeId(1), Ask::History { room: lobby(), after: None, before: None, limit: 10 });
+    assert!(matches!(page, Ok(Answer::History { current: false, .. })), "{page:?}");
+}
+
+#[test]
+fn a_token_that_nobody_knows_is_refused_only_by_a_node_that_is_up_to_date() {
+    let mut world = world_with_lobby();
+    let now = world.now;
+    let node = world.nodes.get_mut(&NodeId(3)).unwrap();
+    node.handle_connected(now, MINE, ClientHello { token: Some(Token([99; 32])) });
+    node.handle_request(now, MINE, Request { id: 1, ask: Ask::Rooms });
+    world.run_until(SOON, |world| !world.replies.is_empty());
+    assert_eq!(world.replies[0].1.result, Err(Refusal::UnknownSession));
+}
+
+#[test]
+fn a_slow_reader_catches_up_from_the_store_and_misses_nothing() {
+    let mut world = world_with_lobby();
+    let now = world.now;
+    let node = world.nodes.get_mut(&NodeId(2)).unwrap();
+    node.handle_connected(now, MINE, ClientHello { token: Some(TOKEN) });
+    node.handle_request(now, MINE, Request { id: 1, ask: Ask::Follow { room: lobby(), from: From::After(0) } });
+    world.slow = Some(MINE);
+    // Far more than a reader may be owed: 100 posts of 4,000 bytes.
+    for nth in 0..100 {
+        let text = format!("{nth} {}", "x".repeat(4_000));
+        world.run_until(SOON, |world| world.clients[0].unsettled() < 32);
+        world.clients[0].submit(world.now, Command::Post { room: lobby(), text }).unwrap();
+    }
+    world.run_until(SOON, |world| world.clients[0].unsettled() == 0);
+    let owed: u32 = world.slow_events.iter().map(|event| event.cost()).sum();
+    assert!(owed <= world.limits.reader_bytes + 5_000, "{owed} bytes were handed to a reader who reads nothing");
+    // It begins to read.
+    let mut read: Vec<Cursor> = Vec::new();
+    world.run_until(SOON, |world| world.slow_events.len() > 10);
+    while read.len() < 100 {
+        let events: Vec<Arc<Event>> = world.slow_events.drain(..).collect();
+        assert!(!events.is_empty(), "nothing more comes after {} events", read.len());
+        let now = world.now;
+        for event in events {
+            read.push(event.cursor);
+            world.nodes.get_mut(&NodeId(2)).unwrap().handle_drained(now, MINE, event.cost());
+        }
+        let pause = world.now.instant + Duration::from_millis(60);
+        world.run_until(SOON, |world| world.now.instant >= pause);
+    }
+    assert_eq!(read, (1..=100).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_new_folder_under_an_old_id_is_refused_and_stops() {
+    let mut world = world_with_lobby();
+    let wiped = PeerIdentity { cluster: CLUSTER, node: NodeId(2), incarnation: Incarnation(999), boot: Boot(1) };
+    let refusal = world.nodes[&NodeId(1)].admit(&wiped).unwrap_err();
+    assert_eq!(refusal, HelloRefusal::NewFolder { node: NodeId(2) });
+    assert_eq!(world.nodes[&NodeId(1)].admit(&PeerIdentity { incarnation: Incarnation(2), ..wiped }), Ok(()));
+    let stranger = PeerIdentity { node: NodeId(9), ..wiped };
+    assert_eq!(world.nodes[&NodeId(1)].admit(&stranger), Err(HelloRefusal::Stranger { node: NodeId(9) }));
+    let now = world.now;
+    let node = world.nodes.get_mut(&NodeId(2)).unwrap();
+    node.handle_refused(now, NodeId(1), refusal);
+    let halted = std::iter::from_fn(|| node.poll_output()).find_map(|output| match output {
+        Output::Halt { reason } => Some(reason.to_string()),
+        _ => None,
+    });
+    assert!(halted.unwrap().contains("start the node on its own folder"));
+}
