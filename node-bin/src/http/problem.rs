@@ -64,6 +64,9 @@ impl Problem {
     }
 }
 
+/// The gateway asks for a pause this long, in milliseconds, only when a session's table of keys is full.
+const LONG_MS: u32 = 60_000;
+
 fn unavailable(kind: &'static str, title: &'static str, detail: String, retry_after: u64) -> Problem {
     Problem { retry_after: Some(retry_after), ..Problem::new(StatusCode::SERVICE_UNAVAILABLE, kind, title, detail) }
 }
@@ -80,10 +83,6 @@ impl From<Refusal> for Problem {
             Refusal::BadName => problem(StatusCode::BAD_REQUEST, "bad-name", "Not a name"),
             Refusal::EmptyText => problem(StatusCode::BAD_REQUEST, "empty-text", "The message is empty"),
             Refusal::TextTooLong { .. } => problem(StatusCode::PAYLOAD_TOO_LARGE, "text-too-long", "The message is too long"),
-            // A session's keys run out by asking much and come back with time; the cluster's other bounds stay until its operator acts.
-            Refusal::Full { ref what, .. } if what.contains("key") => {
-                Problem { retry_after: Some(60), ..problem(StatusCode::TOO_MANY_REQUESTS, "full", "A limit is reached") }
-            }
             Refusal::Full { .. } => problem(StatusCode::CONFLICT, "full", "A limit is reached"),
             Refusal::UnknownSession => problem(StatusCode::UNAUTHORIZED, "unknown-session", "No such session"),
             Refusal::NotSignedIn => problem(StatusCode::UNAUTHORIZED, "not-signed-in", "Not signed in"),
@@ -91,6 +90,10 @@ impl From<Refusal> for Problem {
             Refusal::KeyExpired => problem(StatusCode::CONFLICT, "key-expired", "The key is too old"),
             Refusal::Forgotten => problem(StatusCode::CONFLICT, "forgotten", "Acknowledged before"),
             Refusal::NoLeader { .. } => unavailable("no-leader", "No leader", detail, 1),
+            // Not a moment's load: the session has used up its Idempotency-Keys, which come back as their outcomes expire.
+            Refusal::Busy { retry_after_ms: LONG_MS.. } => {
+                Problem { retry_after: Some(60), ..problem(StatusCode::TOO_MANY_REQUESTS, "too-many-keys", "Too many requests") }
+            }
             Refusal::Busy { retry_after_ms } => {
                 unavailable("busy", "Busy", detail, u64::from(retry_after_ms).div_ceil(1_000).max(1))
             }
@@ -140,7 +143,7 @@ mod tests {
         assert_eq!(of(Refusal::Busy { retry_after_ms: 2_001 }), (503, "busy", Some(3)));
         assert_eq!(of(Refusal::Unknown), (503, "unknown-outcome", Some(1)));
         assert_eq!(of(Refusal::Full { what: "rooms".into(), limit: 9 }), (409, "full", None));
-        assert_eq!(of(Refusal::Full { what: "request keys".into(), limit: 9 }), (429, "full", Some(60)));
+        assert_eq!(of(Refusal::Busy { retry_after_ms: 60_000 }), (429, "too-many-keys", Some(60)));
     }
 
     #[test]
