@@ -1,1 +1,23 @@
-//! x
+//! Whole clusters under faults, replayed exactly from a seed.
+//!
+//! - [`scenario`]: what a `.toml` file says, parsed and checked, with errors that name the line.
+//! - [`plan`]: when each fault fires, whom it hits and when it ends: one plan for both engines.
+//! - [`workload`]: what the clients do and what they saw: one script for both engines.
+//! - [`witness`]: everything that the judge is told, and the first thing that it objects to.
+//! - [`fast`]: the discrete-event engine over the bare machines. It hunts.
+//! - [`turmoil_engine`]: the production driver on turmoil's network. It confirms.
+//! - [`engine`]: a scenario and a seed in, an outcome out, whichever engine.
+//! - [`trace`]: the hash that says whether two runs were the same run.
+//! - [`cli`]: the `sim` command.
+//!
+//! What every part keeps: a run is a pure function of (scenario, seed, engine, bug). No clock, no global randomness, no iteration over hashed maps.
+
+pub mod cli;
+pub mod engine;
+pub mod fast;
+pub mod plan;
+pub mod scenario;
+pub mod trace;
+pub mod turmoil_engine;
+pub mod witness;
+pub mod workload;

@@ -1,0 +1,140 @@
+//! What can happen in the fast engine, and what a node is handed.
+
+use std::sync::Arc;
+use tertulia_protocol::contract::{Link, Loaded};
+use tertulia_protocol::gateway::{ClientHello, Event as ChatEvent, Reply, Request};
+use tertulia_protocol::ids::{BatchId, Boot, ConnectionId, LoadId, NodeId};
+use tertulia_protocol::node::Message;
+use tertulia_protocol::wire::handshake::HelloRefusal;
+
+/// Something with a time. `boot` is the process that it is meant for: if that has died, nothing happens.
+pub(super) enum Event {
+    Peer {
+        from: usize,
+        to: usize,
+        boot: Boot,
+        message: Message,
+        digest: u64,
+    },
+    Loaded {
+        node: usize,
+        boot: Boot,
+        id: LoadId,
+        loaded: Loaded,
+    },
+    /// The oldest batches may be durable.
+    Synced {
+        node: usize,
+        boot: Boot,
+    },
+    /// A node's deadline, as it was when this was scheduled.
+    NodeTimer {
+        node: usize,
+        boot: Boot,
+    },
+    /// A node that was busy takes what has come meanwhile.
+    Wake {
+        node: usize,
+        boot: Boot,
+    },
+    /// What the node wrote to its clients has left.
+    Drained {
+        node: usize,
+        boot: Boot,
+    },
+    Start {
+        node: usize,
+    },
+    /// A dial ends.
+    Dialled {
+        a: usize,
+        b: usize,
+    },
+    /// The end of a connection is noticed.
+    Noticed {
+        a: usize,
+        b: usize,
+        boots: (Boot, Boot),
+    },
+    ToNode {
+        connection: ConnectionId,
+        word: ClientWord,
+    },
+    ToClient {
+        connection: ConnectionId,
+        word: NodeWord,
+        digest: u64,
+    },
+    ClientStart {
+        client: usize,
+    },
+    ClientTimer {
+        client: usize,
+    },
+    ClientAct {
+        client: usize,
+    },
+    /// The fault plan has something to do.
+    Plan,
+    /// Posts stop, faults heal.
+    Stop,
+    /// Has everything settled?
+    Check,
+}
+
+/// What a client's end of a connection sends.
+pub(super) enum ClientWord {
+    Open(ClientHello),
+    Request(Request),
+    Close,
+}
+
+/// What a node's end of a connection sends.
+pub(super) enum NodeWord {
+    Opened,
+    Reply(Reply),
+    Event(Arc<ChatEvent>),
+    /// Refused, closed or reset.
+    Closed,
+}
+
+/// What a node is handed.
+pub(super) enum Input {
+    /// `digest` is the message's.
+    Message {
+        from: NodeId,
+        message: Message,
+        digest: u64,
+    },
+    Link {
+        peer: NodeId,
+        link: Link,
+    },
+    Refused {
+        by: NodeId,
+        refusal: HelloRefusal,
+    },
+    Connected {
+        connection: ConnectionId,
+        hello: ClientHello,
+    },
+    Request {
+        connection: ConnectionId,
+        request: Request,
+    },
+    Drained {
+        connection: ConnectionId,
+        bytes: u32,
+    },
+    Disconnected {
+        connection: ConnectionId,
+    },
+    Stored {
+        up_to: BatchId,
+    },
+    Loaded {
+        id: LoadId,
+        loaded: Loaded,
+    },
+    Timeout,
+}

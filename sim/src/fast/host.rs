@@ -1,0 +1,103 @@
+//! One node of the cluster: its machine while it runs, its disk always, and the chain of all that went in and out.
+
+use super::disk::Disk;
+use super::event::Input;
+use crate::trace::{Chain, digest};
+use crate::workload;
+use tertulia_protocol::contract::Now;
+use tertulia_protocol::ids::{Boot, ConnectionId};
+use tertulia_protocol::node::Node;
+
+pub(super) struct Host {
+    /// `None` while the process is down.
+    pub machine: Option<Node>,
+    pub disk: Disk,
+    /// Of the present process, or of the last one.
+    pub boot: Boot,
+    /// How far this node's wall clock is ahead, in microseconds.
+    pub ahead: u64,
+    pub chain: Chain,
+    /// What has come while the node was busy. Not empty: a wake-up is scheduled.
+    pub inbox: Vec<Input>,
+    /// When the earliest scheduled timer event is due.
+    pub timer: u64,
+    /// Bytes written to clients since the last time that credit was given back. Not empty: an event is scheduled.
+    pub written: Vec<(ConnectionId, u32)>,
+}
+
+impl Host {
+    pub fn new(disk: Disk, ahead: u64) -> Host {
+        Host {
+            machine: None,
+            disk,
+            boot: Boot(0),
+            ahead,
+            chain: Chain::default(),
+            inbox: Vec::new(),
+            timer: u64::MAX,
+            written: Vec::new(),
+        }
+    }
+
+    /// Whether this very process runs.
+    pub fn runs(&self, boot: Boot) -> bool {
+        self.boot == boot && self.machine.is_some()
+    }
+
+    pub fn now(&self, at: u64) -> Now {
+        workload::now(at, self.ahead)
+    }
+
+    /// Hands over one input.
+    pub fn hand(&mut self, at: u64, input: Input) {
+        let now = self.now(at);
+        let Some(node) = &mut self.machine else { return };
+        let told = match input {
+            Input::Message { from, message, digest: told } => {
+                node.handle_message(now, from, message);
+                digest(&(1u8, from, told))
+            }
+            Input::Link { peer, link } => {
+                node.handle_link(now, peer, link);
+                digest(&(2u8, peer, link))
+            }
+            Input::Refused { by, refusal } => {
+                let told = digest(&(3u8, by, &refusal));
+                node.handle_refused(now, by, refusal);
+                told
+            }
+            Input::Connected { connection, hello } => {
+                let told = digest(&(4u8, connection, &hello));
+                node.handle_connected(now, connection, hello);
+                told
+            }
+            Input::Request { connection, request } => {
+                let told = digest(&(5u8, connection, &request));
+                node.handle_request(now, connection, request);
+                told
+            }
+            Input::Drained { connection, bytes } => {
+                node.handle_drained(now, connection, bytes);
+                digest(&(6u8, connection, bytes))
+            }
+            Input::Disconnected { connection } => {
+                node.handle_disconnected(now, connection);
+                digest(&(7u8, connection))
+            }
+            Input::Stored { up_to } => {
+                node.handle_stored(now, up_to);
+                digest(&(8u8, up_to))
+            }
+            Input::Loaded { id, loaded } => {
+                let told = digest(&(9u8, id, &loaded));
+                node.handle_loaded(now, id, Ok(loaded));
+                told
+            }
+            Input::Timeout => {
+                node.handle_timeout(now);
+                10
+            }
+        };
+        self.chain.input(at, told);
+    }
+}

@@ -1,0 +1,185 @@
+//! The fast engine: a discrete-event loop over the bare machines. It hunts.
+//!
+//! Messages are moved, not encoded (except on a sample of seeds: [`codec`]); time jumps from one event to the next; a node costs nothing while
+//! nothing happens to it. Everything that a driver does between a machine and the world is here in its simplest honest form:
+//!
+//! - `queue`, `event`: what happens when.
+//! - `host`, `nodes`: machines, their inputs and outputs, crashes and restarts.
+//! - `disk`, `network`, `links`: what they stand on.
+//! - `clients`: connections between clients and nodes.
+//! - `phases`: faults, the end of faults, and what must hold afterwards.
+//!
+//! A crash freezes first: the machine is dropped, and then it is decided what the disk keeps. Nothing that was on its way out is processed.
+
+mod clients;
+mod codec;
+mod disk;
+mod event;
+mod host;
+mod links;
+mod network;
+mod nodes;
+mod phases;
+mod queue;
+
+use crate::engine::{Options, Outcome, Verdict, catch};
+use crate::plan::FaultPlan;
+use crate::scenario::Scenario;
+use crate::trace::Chain;
+use crate::witness::Witness;
+use crate::workload::{Actor, actors};
+use clients::{Connections, Seat};
+use disk::Disk;
+use event::Event;
+use host::Host;
+use network::Network;
+use phases::Phase;
+use queue::Queue;
+use std::time::Duration;
+use tertulia_protocol::dice::{Purpose, Seed, draw, within};
+
+/// More events than any honest run has.
+const RUNAWAY: u64 = 100_000_000;
+
+/// Plays one seed.
+pub fn run(scenario: &Scenario, seed: Seed, options: Options) -> Outcome {
+    let mut world = World::new(scenario, seed, options);
+    if let Err(panic) = catch(|| world.play()) {
+        world.fail(Verdict::failed("panic", panic));
+    }
+    world.outcome()
+}
+
+/// Everything there is.
+struct World<'a> {
+    scenario: &'a Scenario,
+    seed: Seed,
+    options: Options,
+    now: u64,
+    events: u64,
+    queue: Queue<Event>,
+    hosts: Vec<Host>,
+    network: Network,
+    plan: FaultPlan,
+    /// When the plan is scheduled to be asked next.
+    plan_due: u64,
+    seats: Vec<Seat>,
+    connections: Connections,
+    witness: Witness,
+    phase: Phase,
+    coded: bool,
+    sent: u64,
+    verdict: Option<Verdict>,
+}
+
+impl<'a> World<'a> {
+    fn new(scenario: &'a Scenario, seed: Seed, options: Options) -> World<'a> {
+        let voters = scenario.cluster.voters;
+        let offset = |node: usize, what| draw(seed, Purpose::StartOffset, node as u64, what, 0);
+        let host = |node: usize| {
+            let disk = Disk::new(seed, node as u64, scenario.cluster.sync);
+            Host::new(disk, within(offset(node, 1), 0, 5_000))
+        };
+        let mut world = World {
+            scenario,
+            seed,
+            options,
+            now: 0,
+            events: 0,
+            queue: Queue::new(),
+            hosts: (0..voters).map(host).collect(),
+            network: Network::new(seed, &scenario.cluster),
+            plan: FaultPlan::new(scenario, seed),
+            plan_due: u64::MAX,
+            seats: (0..actors(scenario)).map(|_| Seat::default()).collect(),
+            connections: Connections::default(),
+            witness: Witness::new(voters),
+            phase: Phase::Safety,
+            coded: codec::sampled(seed),
+            sent: 0,
+            verdict: None,
+        };
+        for node in 0..voters {
+            world.queue.push(within(offset(node, 0), 0, 50_000), Event::Start { node });
+        }
+        for client in 0..world.seats.len() {
+            world.queue.push(Actor::starts(scenario, seed, client as u32), Event::ClientStart { client });
+        }
+        world.queue.push(scenario.workload.stop, Event::Stop);
+        world.schedule_plan();
+        world
+    }
+
+    /// Runs until there is a verdict.
+    fn play(&mut self) {
+        while self.verdict.is_none() {
+            let Some((at, event)) = self.queue.pop() else {
+                return self.fail(Verdict::failed("liveness", "nothing will ever happen again"));
+            };
+            debug_assert!(at >= self.now);
+            self.now = at;
+            self.events += 1;
+            if self.events > RUNAWAY {
+                return self.fail(Verdict::failed("runaway", format!("{RUNAWAY} events in {at} us")));
+            }
+            self.happen(event);
+            if let Some(violation) = self.witness.violation() {
+                let verdict = Verdict::failed(violation.rule, violation.to_string());
+                self.fail(verdict);
+            }
+        }
+    }
+
+    fn happen(&mut self, event: Event) {
+        match event {
+            Event::Peer { from, to, boot, message, digest } => self.arrive(from, to, boot, message, digest),
+            Event::Loaded { node, boot, id, loaded } => self.loaded(node, boot, id, loaded),
+            Event::Synced { node, boot } => self.synced(node, boot),
+            Event::NodeTimer { node, boot } => self.node_timer(node, boot),
+            Event::Wake { node, boot } => self.wake(node, boot),
+            Event::Drained { node, boot } => self.drained(node, boot),
+            Event::Start { node } => self.start(node),
+            Event::Dialled { a, b } => self.dialled(a, b),
+            Event::Noticed { a, b, boots } => self.noticed(a, b, boots),
+            Event::ToNode { connection, word } => self.to_node(connection, word),
+            Event::ToClient { connection, word, digest } => self.to_client(connection, word, digest),
+            Event::ClientStart { client } => self.client_start(client),
+            Event::ClientTimer { client } => self.client_timer(client),
+            Event::ClientAct { client } => self.client_act(client),
+            Event::Plan => self.follow_plan(),
+            Event::Stop => self.stop(),
+            Event::Check => self.check(),
+        }
+    }
+
+    /// The first verdict counts.
+    fn fail(&mut self, verdict: Verdict) {
+        self.verdict.get_or_insert(verdict);
+    }
+
+    /// A draw for something that has no better name than its time: what one node (or client) does at one microsecond.
+    fn moment(&self, purpose: Purpose, who: u64, nth: u64) -> u64 {
+        draw(self.seed, purpose, who, self.now, nth)
+    }
+
+    fn outcome(mut self) -> Outcome {
+        let mut trace = Chain::default();
+        for host in &self.hosts {
+            trace.output(host.chain.value());
+        }
+        for seat in &self.seats {
+            trace.output(seat.chain.value());
+        }
+        let mut story: Vec<(u64, String)> = self.plan.story().iter().chain(self.witness.story()).cloned().collect();
+        story.sort_by_key(|(at, _)| *at);
+        Outcome {
+            verdict: self.verdict.take().unwrap_or(Verdict::Ok),
+            trace: trace.value(),
+            events: self.events,
+            simulated: Duration::from_micros(self.now),
+            tally: self.witness.tally,
+            points: self.witness.points().collect(),
+            story,
+        }
+    }
+}

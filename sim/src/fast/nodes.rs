@@ -1,0 +1,262 @@
+//! Nodes: how inputs reach a machine, what becomes of its outputs, how it dies and comes back.
+
+use super::World;
+use super::codec;
+use super::event::{Event, Input, NodeWord};
+use crate::engine::Verdict;
+use crate::scenario::DiskFate;
+use crate::trace::digest;
+use crate::witness::node_id;
+use crate::workload::time_of;
+use tertulia_protocol::contract::Loaded;
+use tertulia_protocol::dice::{Purpose, below, within};
+use tertulia_protocol::ids::{Boot, ClusterId, LoadId, NodeId};
+use tertulia_protocol::node::{Config, Message, Node, Output};
+use tertulia_protocol::replica::Voter;
+use tertulia_protocol::wire::Kind;
+use tertulia_protocol::wire::handshake::PeerIdentity;
+
+/// The simulated cluster's name.
+const CLUSTER: ClusterId = ClusterId(0x7e57);
+
+impl World<'_> {
+    /// Starts a node's process on what its disk holds.
+    pub(super) fn start(&mut self, node: usize) {
+        let host = &mut self.hosts[node];
+        host.boot = Boot(host.boot.0 + 1);
+        let boot = host.boot;
+        let restored = match host.disk.restore(boot) {
+            Ok(restored) => restored,
+            Err(error) => return self.fail(Verdict::failed("store", format!("n{} cannot read its disk: {error}", node + 1))),
+        };
+        let now = host.now(self.now);
+        let machine = match Node::restore(self.config(node), restored, now) {
+            Ok(machine) => machine,
+            Err(error) => return self.fail(Verdict::failed("restore", format!("n{} does not start: {error}", node + 1))),
+        };
+        let host = &mut self.hosts[node];
+        host.chain.input(self.now, boot.0);
+        host.machine = Some(machine);
+        host.timer = u64::MAX;
+        self.witness.started(node);
+        self.drain(node);
+        self.review_links(node);
+    }
+
+    /// Kills a node's process: the machine first, then what the disk did not hold yet.
+    pub(super) fn crash(&mut self, node: usize, fate: DiskFate, torn: u64) {
+        let host = &mut self.hosts[node];
+        if host.machine.take().is_none() {
+            return;
+        }
+        host.inbox.clear();
+        host.written.clear();
+        host.disk.crash(fate, torn);
+        self.witness.crashed(self.now, node);
+        self.review_links(node);
+        self.cut_clients_of(node);
+    }
+
+    fn config(&self, node: usize) -> Config {
+        let voter = |node| Voter {
+            id: node_id(node),
+            peer_address: format!("n{}:7000", node + 1),
+            client_address: format!("http://n{}:8000", node + 1),
+            incarnation: None,
+        };
+        let voters = (0..self.hosts.len()).map(voter).collect();
+        let mut config = Config::new(node_id(node), CLUSTER, voters, self.seed);
+        config.timing = self.scenario.cluster.timing;
+        config.facts = true;
+        #[cfg(feature = "zoo")]
+        {
+            config.bug = self.options.bug;
+        }
+        config
+    }
+
+    /// How a node introduces itself.
+    pub(super) fn identity(&self, node: usize) -> PeerIdentity {
+        let host = &self.hosts[node];
+        PeerIdentity { cluster: CLUSTER, node: node_id(node), incarnation: host.disk.incarnation(), boot: host.boot }
+    }
+
+    /// Something comes to a node. Mostly it is handled at once; a node that is drawn to be busy takes it a little later, with whatever else has
+    /// come by then, in the order of coming.
+    pub(super) fn input(&mut self, node: usize, input: Input) {
+        if self.hosts[node].machine.is_none() {
+            return;
+        }
+        if self.hosts[node].inbox.is_empty() {
+            let drawn = self.moment(Purpose::InputBatch, node as u64, 0);
+            if below(drawn, 4) > 0 {
+                self.hosts[node].hand(self.now, input);
+                return self.drain(node);
+            }
+            let busy = within(drawn.rotate_left(32), 1, 400);
+            let boot = self.hosts[node].boot;
+            self.queue.push(self.now + busy, Event::Wake { node, boot });
+        }
+        self.hosts[node].inbox.push(input);
+    }
+
+    /// Hands over what has come, a drawn number of inputs before each drain.
+    pub(super) fn wake(&mut self, node: usize, boot: Boot) {
+        if !self.hosts[node].runs(boot) {
+            return;
+        }
+        let inputs = std::mem::take(&mut self.hosts[node].inbox);
+        let mut left = 0;
+        for (nth, input) in inputs.into_iter().enumerate() {
+            if left == 0 {
+                left = 1 + below(self.moment(Purpose::InputBatch, node as u64, nth as u64 + 1), 6);
+            }
+            self.hosts[node].hand(self.now, input);
+            self.take_facts(node);
+            left -= 1;
+            if left == 0 {
+                self.drain(node);
+            }
+        }
+        self.drain(node);
+    }
+
+    /// Takes all outputs, then the facts, then the deadline.
+    fn drain(&mut self, node: usize) {
+        self.take_facts(node);
+        while let Some(output) = self.hosts[node].machine.as_mut().and_then(Node::poll_output) {
+            self.output(node, output);
+        }
+        self.take_facts(node);
+        let host = &mut self.hosts[node];
+        let Some(deadline) = host.machine.as_ref().and_then(Node::poll_timeout) else { return };
+        let due = time_of(deadline).max(self.now + 1);
+        if due < host.timer {
+            host.timer = due;
+            let boot = host.boot;
+            self.queue.push(due, Event::NodeTimer { node, boot });
+        }
+    }
+
+    fn take_facts(&mut self, node: usize) {
+        let Some(machine) = &mut self.hosts[node].machine else { return };
+        for fact in machine.take_facts() {
+            self.witness.fact(self.now, node, &fact);
+            if let tertulia_protocol::facts::Fact::Reached { point } = fact {
+                self.plan.reached(self.now, point);
+                self.schedule_plan();
+            }
+        }
+    }
+
+    fn output(&mut self, node: usize, output: Output) {
+        let boot = self.hosts[node].boot;
+        match output {
+            Output::Send { to, message, .. } => self.send(node, to, message),
+            Output::Store { id, batch } => {
+                let told = digest(&(2u8, id, &batch));
+                self.hosts[node].chain.output(told);
+                let due = self.hosts[node].disk.store(self.now, id, batch, told);
+                self.queue.push(due, Event::Synced { node, boot });
+            }
+            Output::Apply { through, rows } => {
+                self.hosts[node].chain.output(digest(&(3u8, through, &rows)));
+                self.hosts[node].disk.apply(self.now, through, rows);
+            }
+            Output::Load { id, query } => {
+                let told = digest(&(4u8, id, &query));
+                self.hosts[node].chain.output(told);
+                let loaded = self.hosts[node].disk.load(&query);
+                let takes = within(self.moment(Purpose::DiskSync, node as u64, told), 20, 1_000);
+                self.queue.push(self.now + takes, Event::Loaded { node, boot, id, loaded });
+            }
+            Output::Reply { to, reply } => {
+                if self.coded {
+                    self.check_codec(Kind::Reply, &reply);
+                }
+                let told = digest(&(5u8, to, &reply));
+                self.hosts[node].chain.output(told);
+                self.say(to, NodeWord::Reply(reply), told);
+            }
+            Output::Publish { to, event } => self.publish(node, &to, &event),
+            Output::Close { connection, .. } => {
+                self.hosts[node].chain.output(digest(&(6u8, connection)));
+                self.say(connection, NodeWord::Closed, 6);
+            }
+            Output::Peer { .. } => {}
+            Output::Halt { reason } => self.fail(Verdict::failed("halt", format!("n{} halts: {reason}", node + 1))),
+            other => self.fail(Verdict::failed("engine", format!("the fast engine does not know this output: {other:?}"))),
+        }
+    }
+
+    fn send(&mut self, from: usize, to: NodeId, message: Message) {
+        let told = digest(&message);
+        self.hosts[from].chain.output(told ^ to.0.rotate_left(32));
+        let to = to.0 as usize - 1;
+        let Some(boot) = self.linked(from, to) else { return };
+        if self.coded {
+            self.check_codec(Kind::Peer, &message);
+        }
+        let [first, second] = self.network.send(self.now, from, to, told, self.plan.conditions());
+        if let Some(at) = second {
+            self.queue.push(at, Event::Peer { from, to, boot, message: message.clone(), digest: told });
+        }
+        let Some(at) = first else { return };
+        self.sent += 1;
+        let (message, digest) = match self.options.flip {
+            Some(nth) if nth == self.sent => match codec::flip_one_bit(&message) {
+                Some(flipped) => (flipped.clone(), digest(&flipped)),
+                None => (message, told),
+            },
+            _ => (message, told),
+        };
+        self.queue.push(at, Event::Peer { from, to, boot, message, digest });
+    }
+
+    pub(super) fn check_codec<T>(&mut self, kind: Kind, value: &T)
+    where
+        T: serde::Serialize + serde::de::DeserializeOwned + PartialEq + std::fmt::Debug,
+    {
+        if let Err(error) = codec::round_trip(kind, value) {
+            self.fail(Verdict::failed("codec", error));
+        }
+    }
+
+    /// A message arrives, unless its receiver has died or a partition stands in between by now.
+    pub(super) fn arrive(&mut self, from: usize, to: usize, boot: Boot, message: Message, digest: u64) {
+        if self.hosts[to].runs(boot) && !self.plan.conditions().blocked(from, to) {
+            self.input(to, Input::Message { from: node_id(from), message, digest });
+        }
+    }
+
+    pub(super) fn synced(&mut self, node: usize, boot: Boot) {
+        if !self.hosts[node].runs(boot) {
+            return;
+        }
+        if let Some(up_to) = self.hosts[node].disk.synced(self.now) {
+            self.input(node, Input::Stored { up_to });
+        }
+    }
+
+    pub(super) fn loaded(&mut self, node: usize, boot: Boot, id: LoadId, loaded: Loaded) {
+        if self.hosts[node].runs(boot) {
+            self.input(node, Input::Loaded { id, loaded });
+        }
+    }
+
+    /// The deadline may have moved since this was scheduled: then it is scheduled anew, and the machine is left alone.
+    pub(super) fn node_timer(&mut self, node: usize, boot: Boot) {
+        if !self.hosts[node].runs(boot) || self.hosts[node].timer != self.now {
+            return;
+        }
+        let host = &mut self.hosts[node];
+        host.timer = u64::MAX;
+        let Some(deadline) = host.machine.as_ref().and_then(Node::poll_timeout) else { return };
+        let due = time_of(deadline);
+        if due <= self.now {
+            return self.input(node, Input::Timeout);
+        }
+        host.timer = due;
+        self.queue.push(due, Event::NodeTimer { node, boot });
+    }
+}

@@ -1,0 +1,174 @@
+//! Everything that happens in a run, in order: for the judge, and for what only the run as a whole can tell.
+//!
+//! Beside the judge it keeps who leads, which named points were reached, how far each room has come, and the longest time in which somebody waited
+//! and nobody was answered.
+
+use std::collections::BTreeMap;
+use tertulia_judge::{At, ClientFact, Cluster, Judge, Observed, Violation};
+use tertulia_protocol::facts::Fact;
+use tertulia_protocol::ids::{NodeId, RoomId, Seq, Term};
+
+/// How many sentences of the story are kept for a failure's evidence.
+const STORY: usize = 400;
+
+pub struct Witness {
+    judge: Judge,
+    violation: Option<Violation>,
+    leading: Vec<Option<Term>>,
+    pub up: Vec<bool>,
+    reached: BTreeMap<&'static str, u32>,
+    /// The newest place of each room that any node has applied.
+    pub posted: BTreeMap<RoomId, Seq>,
+    /// The newest place of each room that any client was told of as its own.
+    pub acked: BTreeMap<RoomId, Seq>,
+    pub tally: Tally,
+    waiting_since: Option<u64>,
+    story: Vec<(u64, String)>,
+}
+
+/// Counts of one run.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Tally {
+    pub elections: u64,
+    pub crashes: u64,
+    pub submitted: u64,
+    pub acked: u64,
+    pub refused: u64,
+    pub delivered: u64,
+    pub reads: u64,
+    /// Microseconds.
+    pub longest_wait: u64,
+}
+
+/// A node's number in reports, from its place.
+pub fn node_id(node: usize) -> NodeId {
+    NodeId(node as u64 + 1)
+}
+
+impl Witness {
+    pub fn new(voters: usize) -> Witness {
+        Witness {
+            judge: Judge::new(Cluster { voters: (0..voters).map(node_id).collect() }),
+            violation: None,
+            leading: vec![None; voters],
+            up: vec![false; voters],
+            reached: BTreeMap::new(),
+            posted: BTreeMap::new(),
+            acked: BTreeMap::new(),
+            tally: Tally::default(),
+            waiting_since: None,
+            story: Vec::new(),
+        }
+    }
+
+    /// The node that leads in the highest term, of those that are up.
+    pub fn leader(&self) -> Option<usize> {
+        let leading = self.leading.iter().enumerate().filter_map(|(node, term)| term.map(|term| (term, node)));
+        leading.max().map(|(_, node)| node)
+    }
+
+    /// The first thing that the judge objected to.
+    pub fn violation(&self) -> Option<&Violation> {
+        self.violation.as_ref()
+    }
+
+    pub fn reached(&self, point: &str) -> bool {
+        self.reached.contains_key(point)
+    }
+
+    pub fn points(&self) -> impl Iterator<Item = (&'static str, u32)> + '_ {
+        self.reached.iter().map(|(point, times)| (*point, *times))
+    }
+
+    pub fn story(&self) -> &[(u64, String)] {
+        &self.story
+    }
+
+    pub fn fact(&mut self, now: u64, node: usize, fact: &Fact) {
+        let judged = self.judge.observe(At(now), Observed::Fact { node: node_id(node), fact });
+        self.judged(judged);
+        match fact {
+            Fact::Started { boot, term, durable, applied, .. } => {
+                let (index, from) = (durable.index, applied);
+                self.tell(now, || format!("n{} starts as {boot} in term {term}, log to {index}, rows to {from}", node + 1));
+            }
+            Fact::BecameLeader { term, last } => {
+                self.leading[node] = Some(*term);
+                self.tally.elections += 1;
+                self.tell(now, || format!("n{} leads term {term} from index {}", node + 1, last.index));
+            }
+            Fact::SteppedDown { term } => {
+                self.leading[node] = None;
+                self.tell(now, || format!("n{} steps down in term {term}", node + 1));
+            }
+            Fact::Posted { room, seq, .. } => {
+                let newest = self.posted.entry(*room).or_insert(0);
+                *newest = (*newest).max(*seq);
+            }
+            Fact::Reached { point } => *self.reached.entry(point).or_insert(0) += 1,
+            _ => {}
+        }
+    }
+
+    pub fn started(&mut self, node: usize) {
+        self.up[node] = true;
+    }
+
+    pub fn crashed(&mut self, now: u64, node: usize) {
+        self.up[node] = false;
+        self.leading[node] = None;
+        self.tally.crashes += 1;
+        let judged = self.judge.observe(At(now), Observed::Crashed { node: node_id(node) });
+        self.judged(judged);
+    }
+
+    pub fn client(&mut self, now: u64, fact: &ClientFact) {
+        let judged = self.judge.observe(At(now), Observed::Client(fact));
+        self.judged(judged);
+        match fact {
+            ClientFact::Submitted { .. } => {
+                self.tally.submitted += 1;
+                self.waiting_since.get_or_insert(now);
+            }
+            ClientFact::Acknowledged { room, seq, .. } => {
+                self.tally.acked += 1;
+                let newest = self.acked.entry(*room).or_insert(0);
+                *newest = (*newest).max(*seq);
+                self.answered(now);
+            }
+            ClientFact::RefusedFinally { .. } => {
+                self.tally.refused += 1;
+                self.answered(now);
+            }
+            ClientFact::Delivered { .. } => self.tally.delivered += 1,
+            ClientFact::Read { .. } => self.tally.reads += 1,
+            ClientFact::Followed { .. } => {}
+        }
+    }
+
+    /// The end: nothing more will happen.
+    pub fn finish(&mut self, now: u64) {
+        let judged = self.judge.finish(At(now));
+        self.judged(judged);
+    }
+
+    fn judged(&mut self, judged: Result<(), Violation>) {
+        if let (Err(violation), None) = (judged, &self.violation) {
+            self.violation = Some(violation);
+        }
+    }
+
+    /// A post was answered: the wait that it ends counts, and the next one begins if others still wait.
+    fn answered(&mut self, now: u64) {
+        let Some(since) = self.waiting_since else { return };
+        self.tally.longest_wait = self.tally.longest_wait.max(now - since);
+        let open = self.tally.submitted > self.tally.acked + self.tally.refused;
+        self.waiting_since = open.then_some(now);
+    }
+
+    fn tell(&mut self, now: u64, sentence: impl FnOnce() -> String) {
+        if self.story.len() < STORY {
+            self.story.push((now, sentence()));
+        }
+    }
+}

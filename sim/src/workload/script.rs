@@ -1,0 +1,452 @@
+//! One client and its script.
+
+use super::{actors, now, room_name, time_of};
+use crate::scenario::{Scenario, Span};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use tertulia_judge::{At, ClientFact, Extent, ReadPost, text_digest};
+use tertulia_protocol::chat::{Command, Done, Post, Refusal, RoomRef};
+use tertulia_protocol::client::{Client, Config, Output, Timing};
+use tertulia_protocol::contract::Now;
+use tertulia_protocol::dice::{Purpose, Seed, draw, within};
+use tertulia_protocol::gateway::{Answer, Ask, ClientHello, Event, EventKind, From, Reply, Request, Token};
+use tertulia_protocol::ids::{Cursor, RoomId, Seq};
+
+/// Posts on a page of the final reading.
+const PAGE: u32 = 100;
+/// Requests that one client may have open.
+const WINDOW: u32 = 32;
+
+/// What a client asks of the engine.
+#[derive(Debug)]
+pub enum Wire {
+    /// Drop any connection, open one to this server.
+    Connect {
+        server: u32,
+        hello: ClientHello,
+    },
+    Disconnect,
+    Send(Request),
+}
+
+/// Draws of a script, keyed by client and count.
+#[derive(Clone, Copy)]
+enum What {
+    Start = 0,
+    Gap = 1,
+    Room = 2,
+    Length = 3,
+    Pages = 4,
+    Moves = 5,
+    PageFrom = 6,
+    Token = 7,
+    Seed = 8,
+}
+
+/// A room on its way: made, joined, followed.
+#[derive(Default)]
+struct Room {
+    id: Option<RoomId>,
+    /// The room's newest event when this client joined.
+    joined: Option<Cursor>,
+    /// First and last event delivered.
+    first: Option<Cursor>,
+    last: Cursor,
+    /// What was committed anywhere when the first event was delivered: filled in by the engine.
+    committed_at_first: Option<Seq>,
+    /// All of the final reading so far; `None` before it begins.
+    reading: Option<Vec<ReadPost>>,
+    read: bool,
+}
+
+/// Why an open number was submitted.
+#[derive(Clone, Copy)]
+enum Submitted {
+    Create(usize),
+    Join(usize),
+    Post,
+}
+
+/// An open question.
+#[derive(Clone, Copy)]
+struct Question {
+    room: usize,
+    asked: u64,
+    after: Option<Seq>,
+    limit: u32,
+    last_reading: bool,
+}
+
+/// One client with its script. Begins at [`Actor::starts`].
+pub struct Actor {
+    number: u32,
+    seed: Seed,
+    client: Client,
+    posts: bool,
+    from: From,
+    rooms: Vec<Room>,
+    submitted: BTreeMap<u64, Submitted>,
+    questions: BTreeMap<u64, Question>,
+    gap: u64,
+    text: (u32, u32),
+    stop: u64,
+    pages: Option<Span>,
+    moves: Option<Span>,
+    next_post: u64,
+    next_page: u64,
+    next_move: u64,
+    post_count: u64,
+    page_count: u64,
+    move_count: u64,
+    final_reading: bool,
+    facts: Vec<ClientFact>,
+    trouble: Option<String>,
+}
+
+impl Actor {
+    /// When a client of this scenario begins.
+    pub fn starts(scenario: &Scenario, seed: Seed, number: u32) -> u64 {
+        let drawn = draw(seed, Purpose::StartOffset, u64::from(number) + 1_000, What::Start as u64, 0);
+        match scenario.workload.joiner {
+            Some(joiner) if number == scenario.workload.clients => joiner.at.pick(drawn),
+            _ => within(drawn, 0, 300_000),
+        }
+    }
+
+    pub fn new(scenario: &Scenario, seed: Seed, number: u32, at: u64) -> Actor {
+        debug_assert!(number < actors(scenario));
+        let workload = &scenario.workload;
+        let drawn = |what: What, nth: u64| draw(seed, Purpose::Identity, u64::from(number) + 1_000, what as u64, nth);
+        let mut token = [0; 32];
+        for (nth, part) in token.chunks_mut(8).enumerate() {
+            part.copy_from_slice(&drawn(What::Token, nth as u64).to_le_bytes());
+        }
+        let servers = scenario.cluster.voters as u32;
+        let config = Config {
+            name: format!("client {}", number + 1),
+            token: Token(token),
+            servers,
+            first: number % servers,
+            seed: Seed(drawn(What::Seed, 0)),
+            timing: Timing::default(),
+            window: WINDOW,
+        };
+        let late = workload.joiner.filter(|_| number == workload.clients);
+        let mut actor = Actor {
+            number,
+            seed,
+            client: Client::new(config, now(at, 0)),
+            posts: late.is_none(),
+            from: late.map_or(From::After(0), |joiner| From::Last(joiner.last)),
+            rooms: (0..workload.rooms).map(|_| Room::default()).collect(),
+            submitted: BTreeMap::new(),
+            questions: BTreeMap::new(),
+            gap: workload.gap * u64::from(workload.clients),
+            text: workload.text,
+            stop: workload.stop,
+            pages: workload.pages,
+            moves: workload.moves,
+            next_post: at,
+            next_page: at,
+            next_move: at,
+            post_count: 0,
+            page_count: 0,
+            move_count: 0,
+            final_reading: false,
+            facts: Vec::new(),
+            trouble: None,
+        };
+        actor.next_post += actor.spacing();
+        actor.next_page += actor.pause(actor.pages, What::Pages, 0);
+        actor.next_move += actor.pause(actor.moves, What::Moves, 0);
+        for room in 0..actor.rooms.len() {
+            actor.submit(now(at, 0), Command::CreateRoom { name: room_name(room) }, Submitted::Create(room));
+        }
+        actor
+    }
+
+    /// When [`Actor::act`] has something to do.
+    pub fn next_act(&self) -> Option<u64> {
+        let next = self.next_page.min(self.next_move).min(if self.posts { self.next_post } else { u64::MAX });
+        (next < self.stop).then_some(next)
+    }
+
+    /// Does what is due. True when the client's connection is to be cut, so that it moves.
+    pub fn act(&mut self, at: u64) -> bool {
+        if self.posts && self.next_post <= at && self.next_post < self.stop {
+            self.post(at);
+            self.next_post = at + self.spacing();
+        }
+        if self.next_page <= at {
+            self.page(at);
+            self.page_count += 1;
+            self.next_page = at + self.pause(self.pages, What::Pages, self.page_count);
+        }
+        let cut = self.next_move <= at;
+        if cut {
+            self.move_count += 1;
+            self.next_move = at + self.pause(self.moves, What::Moves, self.move_count);
+        }
+        cut
+    }
+
+    /// The next thing to move to a node; what the client saw is in [`Actor::take_facts`] afterwards.
+    pub fn poll(&mut self, at: u64) -> Option<Wire> {
+        loop {
+            match self.client.poll_output()? {
+                Output::Connect { server, hello } => return Some(Wire::Connect { server, hello }),
+                Output::Disconnect => return Some(Wire::Disconnect),
+                Output::Send(request) => return Some(Wire::Send(request)),
+                Output::SignedIn { .. } => {}
+                Output::Rejected(refusal) => self.trouble(format!("was refused its session: {refusal}")),
+                Output::Settled { number, result } => self.settled(at, number, result),
+                Output::Answered { ask, result } => self.answered(at, ask, result),
+                Output::Deliver(event) => self.deliver(&event),
+                Output::Unfollowed { room, refusal } => self.trouble(format!("may not follow {room}: {refusal}")),
+            }
+        }
+    }
+
+    /// When [`Actor::timeout`] wants to be called.
+    pub fn poll_timeout(&self) -> Option<u64> {
+        self.client.poll_timeout().map(time_of)
+    }
+
+    pub fn connected(&mut self, at: u64) {
+        self.client.handle_connected(now(at, 0));
+    }
+
+    pub fn disconnected(&mut self, at: u64) {
+        self.client.handle_disconnected(now(at, 0));
+    }
+
+    pub fn reply(&mut self, at: u64, reply: Reply) {
+        self.client.handle_reply(now(at, 0), reply);
+    }
+
+    pub fn event(&mut self, at: u64, event: Arc<Event>) {
+        self.client.handle_event(now(at, 0), event);
+    }
+
+    pub fn timeout(&mut self, at: u64) {
+        self.client.handle_timeout(now(at, 0));
+    }
+
+    /// What the client saw since the last call.
+    pub fn take_facts(&mut self) -> Vec<ClientFact> {
+        std::mem::take(&mut self.facts)
+    }
+
+    /// Something that may not happen to this script, as a sentence.
+    pub fn trouble_seen(&self) -> Option<&str> {
+        self.trouble.as_deref()
+    }
+
+    /// What this client still waits for before it has all of `newest`, or `None`.
+    pub fn waits_for(&self, newest: &BTreeMap<RoomId, Seq>) -> Option<String> {
+        if let Some((number, _)) = self.submitted.first_key_value() {
+            return Some(format!(
+                "client {} has {} commands open, the first is number {number}",
+                self.number + 1,
+                self.submitted.len()
+            ));
+        }
+        for (nth, room) in self.rooms.iter().enumerate() {
+            let Some((id, joined)) = room.id.zip(room.joined) else {
+                return Some(format!("client {} is not in {}", self.number + 1, room_name(nth)));
+            };
+            let newest = newest.get(&id).copied().unwrap_or(0).max(joined);
+            if room.last < newest {
+                let told =
+                    format!("client {} was delivered {} of {newest} messages of {}", self.number + 1, room.last, room_name(nth));
+                return Some(told);
+            }
+        }
+        None
+    }
+
+    /// Begins reading the whole history of all rooms, page by page.
+    pub fn read_all(&mut self, at: u64) {
+        self.final_reading = true;
+        for room in 0..self.rooms.len() {
+            self.rooms[room].reading = Some(Vec::new());
+            self.ask(at, Question { room, asked: at, after: None, limit: PAGE, last_reading: true });
+        }
+    }
+
+    /// Whether the final reading is done.
+    pub fn has_read_all(&self) -> bool {
+        self.rooms.iter().all(|room| room.read)
+    }
+
+    /// Fills in what was committed when a room's first event came.
+    pub fn note_committed(&mut self, posted: &BTreeMap<RoomId, Seq>) {
+        for room in &mut self.rooms {
+            if let (Some(id), Some(_), None) = (room.id, room.first, room.committed_at_first) {
+                room.committed_at_first = Some(posted.get(&id).copied().unwrap_or(0));
+            }
+        }
+    }
+
+    /// Whether a late joiner was shown the last messages that it asked for; a sentence if not.
+    pub fn missed_the_last(&self) -> Option<String> {
+        let From::Last(last) = self.from else { return None };
+        let reach = Seq::from(last) - 1;
+        for (nth, room) in self.rooms.iter().enumerate() {
+            let (Some(joined), first) = (room.joined, room.first) else { continue };
+            let committed = room.committed_at_first.unwrap_or(0);
+            let earliest = joined.saturating_sub(reach).max(1);
+            let latest = committed.saturating_sub(reach).max(1);
+            if joined > 0 && !first.is_some_and(|first| (earliest..=latest).contains(&first)) {
+                let place = room_name(nth);
+                return Some(format!(
+                    "the late joiner asked for the last {last} messages of {place}: the first it was shown is {first:?}, it should lie in {earliest}..={latest}"
+                ));
+            }
+        }
+        None
+    }
+
+    fn drawn(&self, what: What, nth: u64) -> u64 {
+        draw(self.seed, Purpose::Workload, u64::from(self.number), what as u64, nth)
+    }
+
+    /// Uniform from nothing to twice the mean: integers only, so that every machine draws the same.
+    fn spacing(&self) -> u64 {
+        within(self.drawn(What::Gap, self.post_count), 1, (self.gap * 2).max(1))
+    }
+
+    fn pause(&self, span: Option<Span>, what: What, nth: u64) -> u64 {
+        span.map_or(u64::MAX / 2, |span| span.pick(self.drawn(what, nth)).max(1))
+    }
+
+    fn submit(&mut self, now: Now, command: Command, why: Submitted) -> Option<u64> {
+        match self.client.submit(now, command) {
+            Ok(number) => {
+                self.submitted.insert(number, why);
+                Some(number)
+            }
+            Err(_full) => None,
+        }
+    }
+
+    fn post(&mut self, at: u64) {
+        let nth = self.post_count;
+        self.post_count += 1;
+        let place = tertulia_protocol::dice::below(self.drawn(What::Room, nth), self.rooms.len() as u64) as usize;
+        let (Some(room), Some(_)) = (self.rooms[place].id, self.rooms[place].joined) else { return };
+        let length = within(self.drawn(What::Length, nth), self.text.0.into(), self.text.1.into()) as usize;
+        let mut text = format!("{}.{} ", self.number + 1, nth);
+        while text.len() < length {
+            text.push((b'a' + (text.len() % 26) as u8) as char);
+        }
+        let (digest, room) = (text_digest(&text), RoomRef::Id(room));
+        if let Some(number) = self.submit(now(at, 0), Command::Post { room: room.clone(), text }, Submitted::Post) {
+            self.facts.push(ClientFact::Submitted { client: self.number, number, room, text_digest: digest });
+        }
+    }
+
+    fn page(&mut self, at: u64) {
+        let nth = self.page_count;
+        let room = (self.drawn(What::PageFrom, nth) % self.rooms.len() as u64) as usize;
+        if self.rooms[room].joined.is_none() || self.final_reading {
+            return;
+        }
+        let after = within(self.drawn(What::PageFrom, nth), 0, self.rooms[room].last);
+        self.ask(at, Question { room, asked: at, after: Some(after), limit: 20, last_reading: false });
+    }
+
+    fn ask(&mut self, at: u64, question: Question) {
+        let Some(id) = self.rooms[question.room].id else { return };
+        let ask = Ask::History { room: RoomRef::Id(id), after: question.after, before: None, limit: question.limit };
+        let ask = self.client.ask(now(at, 0), ask);
+        self.questions.insert(ask, question);
+    }
+
+    fn settled(&mut self, at: u64, number: u64, result: Result<Done, Refusal>) {
+        let Some(why) = self.submitted.remove(&number) else {
+            return self.trouble(format!("was told twice of its number {number}"));
+        };
+        match (why, result) {
+            (Submitted::Create(place), Ok(Done::Room { room, .. })) => {
+                self.rooms[place].id = Some(room);
+                self.submit(now(at, 0), Command::Join { room: RoomRef::Id(room) }, Submitted::Join(place));
+            }
+            (Submitted::Join(place), Ok(Done::Joined { room, last, .. })) => {
+                self.rooms[place].joined = Some(last);
+                if let From::After(after) = self.from {
+                    self.facts.push(ClientFact::Followed { client: self.number, room, after });
+                }
+                self.client.follow(now(at, 0), RoomRef::Id(room), self.from);
+            }
+            (Submitted::Post, Ok(Done::Posted { room, seq, id, .. })) => {
+                self.facts.push(ClientFact::Acknowledged { client: self.number, number, room, seq, id });
+            }
+            (why, Err(refusal)) => {
+                let open = matches!(refusal, Refusal::Unknown | Refusal::Forgotten | Refusal::KeyExpired);
+                if let (Submitted::Post, false) = (why, open) {
+                    self.facts.push(ClientFact::RefusedFinally { client: self.number, number });
+                }
+                self.trouble(format!("was refused number {number}: {refusal}"));
+            }
+            (_, Ok(done)) => self.trouble(format!("was given a wrong outcome for number {number}: {done:?}")),
+        }
+    }
+
+    fn answered(&mut self, at: u64, ask: u64, result: Result<Answer, Refusal>) {
+        let Some(question) = self.questions.remove(&ask) else {
+            return self.trouble(format!("was answered twice: question {ask}"));
+        };
+        match result {
+            Ok(Answer::History { posts, current, .. }) => self.history(at, question, posts, current),
+            Ok(answer) => self.trouble(format!("asked for history and was told {answer:?}")),
+            Err(refusal) if refusal.is_temporary() => self.ask(at, question),
+            Err(refusal) => self.trouble(format!("was refused history: {refusal}")),
+        }
+    }
+
+    fn history(&mut self, at: u64, question: Question, posts: Vec<Post>, current: bool) {
+        let Some(room) = self.rooms[question.room].id else { return };
+        let posts: Vec<ReadPost> = posts.iter().map(read_post).collect();
+        let to_end = posts.len() < question.limit as usize;
+        let (client, asked) = (self.number, At(question.asked));
+        if !question.last_reading {
+            let extent = if to_end { Extent::ToEnd } else { Extent::Page };
+            let (after, before) = (question.after, None);
+            return self.facts.push(ClientFact::Read { client, room, asked, after, before, posts, extent, current });
+        }
+        if to_end && !current {
+            // Nothing newer is not what this answer says: ask again.
+            return self.ask(at, question);
+        }
+        let last = posts.last().map(|post| post.seq);
+        let reading = self.rooms[question.room].reading.get_or_insert_default();
+        reading.extend(posts);
+        if !to_end {
+            return self.ask(at, Question { after: last, ..question });
+        }
+        let posts = std::mem::take(reading);
+        self.rooms[question.room].read = true;
+        let (after, before, extent) = (None, None, Extent::Final);
+        self.facts.push(ClientFact::Read { client, room, asked, after, before, posts, extent, current });
+    }
+
+    fn deliver(&mut self, event: &Event) {
+        let EventKind::Posted(post) = &event.kind;
+        let text_digest = text_digest(&post.text);
+        let (client, room, cursor) = (self.number, event.room, event.cursor);
+        self.facts.push(ClientFact::Delivered { client, room, cursor, seq: post.seq, id: post.id, text_digest });
+        if let Some(room) = self.rooms.iter_mut().find(|room| room.id == Some(event.room)) {
+            room.first.get_or_insert(cursor);
+            room.last = cursor;
+        }
+    }
+
+    fn trouble(&mut self, told: String) {
+        self.trouble.get_or_insert_with(|| format!("client {} {told}", self.number + 1));
+    }
+}
+
+fn read_post(post: &Post) -> ReadPost {
+    ReadPost { seq: post.seq, id: post.id, text_digest: text_digest(&post.text) }
+}
