@@ -25,8 +25,14 @@ pub struct ClusterView<'a> {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Action {
     /// `fate` is never [`DiskFate::Any`]; `torn` is a draw for how much of the unsynced writes survives.
-    Crash { node: usize, fate: DiskFate, torn: u64 },
-    Restart { node: usize },
+    Crash {
+        node: usize,
+        fate: DiskFate,
+        torn: u64,
+    },
+    Restart {
+        node: usize,
+    },
     /// The links changed.
     Links,
 }
@@ -305,7 +311,9 @@ impl FaultPlan {
         let verb = self.faults[fault].verb.clone();
         let target = self.draw(fault, Draw::Target, nth);
         let (kind, actions, told) = match &verb {
-            Verb::Crash { targets, disk } => self.crash(fault, nth, Pick { view, draw: target, up_only: true }.all(targets)?, *disk),
+            Verb::Crash { targets, disk } => {
+                self.crash(fault, nth, Pick { view, draw: target, up_only: true }.all(targets)?, *disk)
+            }
             Verb::Partition(split) => {
                 let pick = Pick { view, draw: target, up_only: false };
                 let groups = pick.groups(split)?;

@@ -230,7 +230,10 @@ mod tests {
             story: Vec::new(),
         };
         let wall = Duration::from_millis(50);
-        assert_eq!(line(7, &outcome, wall), "seed 7 ok trace=0123456789abcdef events=123 simulated=20.1s wall=0.05s speed=402.0x");
+        assert_eq!(
+            line(7, &outcome, wall),
+            "seed 7 ok trace=0123456789abcdef events=123 simulated=20.1s wall=0.05s speed=402.0x"
+        );
         outcome.verdict = Verdict::failed("election-safety", "two leaders");
         assert!(line(7, &outcome, wall).starts_with("seed 7 FAILED rule=election-safety trace=0123456789abcdef events=123 "));
         assert_eq!(evidence(&outcome, false), "FAILED by rule election-safety:\n  two leaders\n");

@@ -155,7 +155,10 @@ impl Disk {
         };
         let above = applied.index as usize;
         if above > self.durable.len() || (above > 0 && self.durable[above - 1].position() != applied) {
-            return Err(format!("rows through {applied:?} stand on a log that ends at {:?}", self.durable.last().map(Entry::position)));
+            return Err(format!(
+                "rows through {applied:?} stand on a log that ends at {:?}",
+                self.durable.last().map(Entry::position)
+            ));
         }
         let rows = self.durable_rows.iter().filter(|(key, _)| key.first().is_none_or(|first| *first < COLD));
         Ok(Restored {

@@ -135,7 +135,8 @@ impl World<'_> {
             return self.fail(Verdict::failed("last-messages", missed));
         }
         if let Some(max) = expect.unavailable_max.filter(|max| tally.longest_wait > *max) {
-            let told = format!("somebody waited and nobody was answered for {} us, the scenario allows {max} us", tally.longest_wait);
+            let told =
+                format!("somebody waited and nobody was answered for {} us, the scenario allows {max} us", tally.longest_wait);
             return self.fail(Verdict::failed("unavailable", told));
         }
         if tally.acked < expect.min_acked {

@@ -15,7 +15,8 @@ fn refusal(fault: &str) -> String {
 
 #[test]
 fn a_fault_is_read_with_its_units() {
-    let scenario = parse("id = \"split\"\nat = \"4s..6s\"\npartition = [[\"leader\", \"n2\"], [\"rest\"]]\nfor = \"3s\"").unwrap();
+    let scenario =
+        parse("id = \"split\"\nat = \"4s..6s\"\npartition = [[\"leader\", \"n2\"], [\"rest\"]]\nfor = \"3s\"").unwrap();
     let fault = &scenario.faults[0];
     assert_eq!(fault.trigger, Trigger::At(Span::millis(4_000, 6_000)));
     assert_eq!(fault.lasts, Some(Span::millis(3_000, 3_000)));

@@ -158,11 +158,14 @@ struct Faults<'a> {
 
 impl Faults<'_> {
     fn all(&self) -> Checked<Vec<Fault>> {
-        let ids: Vec<&str> = self.raw.iter().filter_map(|raw| raw.get_ref().id.as_ref()).map(|id| id.get_ref().as_str()).collect();
+        let ids: Vec<&str> =
+            self.raw.iter().filter_map(|raw| raw.get_ref().id.as_ref()).map(|id| id.get_ref().as_str()).collect();
         for (nth, raw) in self.raw.iter().enumerate() {
             let Some(id) = &raw.get_ref().id else { continue };
             if ids.iter().filter(|other| *other == id.get_ref()).count() > 1 {
-                return Err(self.source.error(Some(id.span()), format!("fault {} is not the only one with id \"{}\"", nth + 1, id.get_ref())));
+                return Err(self
+                    .source
+                    .error(Some(id.span()), format!("fault {} is not the only one with id \"{}\"", nth + 1, id.get_ref())));
             }
         }
         (0..self.raw.len()).map(|nth| self.one(nth)).collect()
@@ -180,7 +183,8 @@ impl Faults<'_> {
                 return Err(self.source.error(Some(span), message));
             }
             [(first, _), (second, at), ..] => {
-                let message = format!("a fault needs exactly one verb, this one has `{first}` and `{second}`: make two faults of it");
+                let message =
+                    format!("a fault needs exactly one verb, this one has `{first}` and `{second}`: make two faults of it");
                 return Err(self.source.error(Some(at.clone()), message));
             }
         };
@@ -279,10 +283,9 @@ impl Faults<'_> {
             None => vec![Target::All],
         };
         match (verb, &raw.crash, &raw.partition) {
-            ("crash", Some(crash), _) => Ok(Verb::Crash {
-                targets: self.targets(crash.get_ref(), crash.span(), false)?,
-                disk: self.disk(&raw.disk)?,
-            }),
+            ("crash", Some(crash), _) => {
+                Ok(Verb::Crash { targets: self.targets(crash.get_ref(), crash.span(), false)?, disk: self.disk(&raw.disk)? })
+            }
             ("partition", _, Some(partition)) => self.split(partition).map(Verb::Partition),
             ("loss", ..) => Ok(Verb::Loss { ppm: self.source.read(&raw.loss, units::percent)?.unwrap_or(0), on }),
             ("duplicate", ..) => Ok(Verb::Duplicate { ppm: self.source.read(&raw.duplicate, units::percent)?.unwrap_or(0), on }),
@@ -333,7 +336,9 @@ impl Faults<'_> {
             _ => vec![],
         };
         if names.is_empty() || value.as_array().is_some_and(|array| array.len() != names.len()) {
-            return Err(self.source.error(Some(at), "expected a target or a list of them, such as \"leader\" or [\"n1\", \"n2\"]"));
+            return Err(self
+                .source
+                .error(Some(at), "expected a target or a list of them, such as \"leader\" or [\"n1\", \"n2\"]"));
         }
         names.into_iter().map(|name| self.target(name, at.clone(), rest)).collect()
     }

@@ -245,7 +245,11 @@ impl Actor {
     /// What this client still waits for before it has all of `newest`, or `None`.
     pub fn waits_for(&self, newest: &BTreeMap<RoomId, Seq>) -> Option<String> {
         if let Some((number, _)) = self.submitted.first_key_value() {
-            return Some(format!("client {} has {} commands open, the first is number {number}", self.number + 1, self.submitted.len()));
+            return Some(format!(
+                "client {} has {} commands open, the first is number {number}",
+                self.number + 1,
+                self.submitted.len()
+            ));
         }
         for (nth, room) in self.rooms.iter().enumerate() {
             let Some((id, joined)) = room.id.zip(room.joined) else {
@@ -253,7 +257,8 @@ impl Actor {
             };
             let newest = newest.get(&id).copied().unwrap_or(0).max(joined);
             if room.last < newest {
-                let told = format!("client {} was delivered {} of {newest} messages of {}", self.number + 1, room.last, room_name(nth));
+                let told =
+                    format!("client {} was delivered {} of {newest} messages of {}", self.number + 1, room.last, room_name(nth));
                 return Some(told);
             }
         }
