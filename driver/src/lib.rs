@@ -1,11 +1,29 @@
 //! Runs a node machine over a network, a store and a clock that are given to it. It moves bytes; it decides nothing that the protocol could decide.
 
+mod client;
+mod clock;
 pub mod disk;
+mod entropy;
 mod folder;
+mod framed;
+mod framing;
 mod handle;
+mod input;
 pub mod log;
+mod metrics;
+mod net;
+mod peers;
 pub mod rows;
+mod runtime;
 pub mod sim_disk;
 pub mod store;
 
-pub use handle::{Connection, Handle, Incoming};
+pub use client::{ClientEvent, ClientHandle, ClientRunner, SubmitError};
+pub use clock::{Clock, EpochClock, SystemClock};
+pub use entropy::{Entropy, system_entropy};
+pub use framed::serve;
+pub use handle::{Connection, Handle, IN_FLIGHT, Incoming, Stopped};
+pub use input::{Input, Observer, feed};
+pub use metrics::{Metrics, Port, Reason};
+pub use net::{Net, TokioNet};
+pub use runtime::{Ended, FactSink, Setup, Shutdown, start};

@@ -58,6 +58,8 @@ struct State {
     /// Directory changes since the last `sync_dir`, oldest first.
     unsynced_names: Vec<NameChange>,
     fault: Option<DiskFault>,
+    /// Changes still let through before the disk freezes by itself.
+    changes_left: Option<u64>,
     syncs: u64,
 }
 
@@ -99,10 +101,18 @@ impl SimDisk {
         self.lock().life += 1;
     }
 
+    /// Lets so many more changes through (writes, syncs, changes of names), then freezes: a crash at any point that a test likes.
+    pub fn freeze_after(&self, changes: u64) {
+        self.lock().changes_left = Some(changes);
+    }
+
     /// A handle for the next run on this disk.
     #[must_use]
     pub fn thaw(&self) -> SimDisk {
-        let life = self.lock().life;
+        let mut state = self.lock();
+        state.changes_left = None;
+        let life = state.life;
+        drop(state);
         SimDisk { state: self.state.clone(), life }
     }
 
@@ -164,6 +174,10 @@ fn empty_sector() -> Sector {
     Box::new([0; SECTOR])
 }
 
+fn frozen(name: &str) -> io::Error {
+    io::Error::other(format!("{name}: the disk is frozen (simulated crash)"))
+}
+
 fn missing(name: &str) -> io::Error {
     io::Error::new(io::ErrorKind::NotFound, format!("{name}: no such file"))
 }
@@ -173,7 +187,16 @@ impl State {
         self.names.get(name).copied().ok_or_else(|| missing(name))
     }
 
-    fn check_write(&self, name: &str, grows: bool) -> io::Result<()> {
+    /// Asked before every change.
+    fn check_write(&mut self, name: &str, grows: bool) -> io::Result<()> {
+        match &mut self.changes_left {
+            Some(0) => {
+                self.life += 1;
+                return Err(frozen(name));
+            }
+            Some(left) => *left -= 1,
+            None => {}
+        }
         match self.fault {
             Some(DiskFault::FailingWrites) => Err(io::Error::other(format!("{name}: input/output error (simulated)"))),
             Some(DiskFault::Full) if grows => {

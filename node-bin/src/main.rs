@@ -1,1 +1,73 @@
-fn main() {}
+//! The binary `node`: a chat node, a whole cluster on one machine, and the terminal's clients.
+#![forbid(unsafe_code)]
+
+mod accept;
+mod cli;
+mod clock;
+mod demo;
+mod gate;
+mod hex;
+mod http;
+mod metrics;
+mod peers;
+mod rfc3339;
+mod secret;
+mod serve;
+mod terminal;
+
+use clap::Parser;
+use cli::{Cli, Command};
+use std::io::Write;
+use std::process::ExitCode;
+use tokio::runtime::Builder;
+
+fn main() -> ExitCode {
+    let command = Cli::parse().command.unwrap_or_else(|| Command::Demo(cli::Demo::default()));
+    // Only a server has work for several threads. A demo must not: its children end with the thread that started them.
+    let runtime = match &command {
+        Command::Serve(_) => Builder::new_multi_thread().worker_threads(2).enable_all().build(),
+        _ => Builder::new_current_thread().enable_all().build(),
+    };
+    let result = match runtime {
+        Ok(runtime) => {
+            let result = runtime.block_on(run(&command));
+            // Reading standard input blocks a thread that nobody can wake.
+            runtime.shutdown_background();
+            result
+        }
+        Err(error) => Err(format!("cannot start: {error}")),
+    };
+    let Err(message) = result else { return ExitCode::SUCCESS };
+    let _ = writeln!(std::io::stderr(), "error: {message}");
+    ExitCode::FAILURE
+}
+
+async fn run(command: &Command) -> Result<(), String> {
+    match command {
+        Command::Serve(args) => serve::run(args).await,
+        Command::Demo(args) => demo::run(args).await,
+        Command::Send(args) => terminal::send(args).await,
+        Command::Tail(args) => terminal::tail(args).await,
+        Command::Status(args) => terminal::status(args).await,
+        Command::Chat(args) => terminal::chat(args).await,
+    }
+}
+
+/// Prints a line. Whoever started a demo may not be reading any more: that is no reason to end it.
+fn say(line: &str) -> bool {
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "{line}").and_then(|()| out.flush()).is_ok()
+}
+
+/// Prints a line for somebody who may have gone (`node tail … | head`): then there is nobody left to work for.
+fn show(line: &str) {
+    if !say(line) {
+        std::process::exit(1);
+    }
+}
+
+/// Waits until the process is to stop.
+async fn stopped(stopping: &mut tokio::sync::watch::Receiver<bool>) {
+    // An error says that whoever could tell is gone: that is a stop, too.
+    let _ = stopping.wait_for(|stopping| *stopping).await;
+}

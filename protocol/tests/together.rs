@@ -209,3 +209,15 @@ fn a_bad_command_settles_its_number_and_harms_nothing() {
         ]
     );
 }
+
+#[test]
+fn a_client_of_a_node_that_knows_no_leader_moves_to_one_that_does() {
+    let (mut world, ada, _) = world_with_lobby();
+    let cut = world.lines[ada].unwrap();
+    world.cut = Some(cut);
+    world.run_until(SOON, |world| world.nodes[&cut].status().leader.is_none());
+    let now = world.now;
+    world.clients[ada].submit(now, post("from the other side")).unwrap();
+    world.run_until(SOON, |world| world.clients[ada].unsettled() == 0);
+    assert_ne!(world.lines[ada], Some(cut));
+}

@@ -1,7 +1,8 @@
 //! A scenario and a seed in, an outcome out, whichever engine.
 
+use crate::plan::FaultPlan;
 use crate::scenario::Scenario;
-use crate::witness::Tally;
+use crate::witness::{Tally, Witness};
 use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -127,4 +128,21 @@ pub fn catch<T>(play: impl FnOnce() -> T) -> Result<T, String> {
     let played = catch_unwind(AssertUnwindSafe(play));
     PLAYING.set(false);
     played.map_err(|_| PANIC.with(RefCell::take).unwrap_or_else(|| "no message".to_owned()))
+}
+
+/// What only the run as a whole can tell: whether it proves anything, and whether what was expected came true.
+pub(crate) fn judge_the_whole(scenario: &Scenario, plan: &FaultPlan, witness: &Witness) -> Verdict {
+    let (expect, tally) = (&scenario.expect, witness.tally);
+    if let Some(max) = expect.unavailable_max.filter(|max| tally.longest_wait > *max) {
+        let told = format!("somebody waited and nobody was answered for {} us, the scenario allows {max} us", tally.longest_wait);
+        return Verdict::failed("unavailable", told);
+    }
+    if tally.acked < expect.min_acked {
+        let told = format!("{} posts were acknowledged, the scenario expects {}", tally.acked, expect.min_acked);
+        return Verdict::failed("min-acked", told);
+    }
+    let mut why = plan.never_fired();
+    let missing = expect.reached.iter().filter(|point| !witness.reached(point));
+    why.extend(missing.map(|point| format!("the point \"{point}\" was never reached")));
+    if why.is_empty() { Verdict::Ok } else { Verdict::Vacuous { why } }
 }

@@ -2,7 +2,7 @@
 //!
 //! - A command gets the session's next number and is kept until it is settled. On every new connection all unsettled ones are sent again, in order, with the same numbers.
 //! - A refusal that may pass (no leader, busy, unknown) is tried again; one that will not settles the number.
-//! - A server that does not answer for [`Timing::patience`] is given up for the next one; pauses between attempts double, with jitter.
+//! - A server that knows no leader three times in a row, or that does not answer for [`Timing::patience`], is given up for the next one; pauses between attempts double, with jitter.
 //! - A followed room is followed again from the last delivered event; an event that was delivered before is dropped, and a gap is fetched.
 //!
 //! ```
@@ -32,6 +32,9 @@ use crate::time::{Duration, Instant};
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+
+/// Answers without a leader after which another server is tried.
+const LEADERLESS: u32 = 3;
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Line {
@@ -90,6 +93,8 @@ pub struct Client {
     server: u32,
     /// Attempts since something last went well.
     failures: u32,
+    /// Answers in a row that say that the server knows no leader.
+    leaderless: u32,
     draws: u64,
     commands: BTreeMap<u64, (Command, Stage)>,
     next_number: u64,
@@ -115,6 +120,7 @@ impl Client {
             server,
             line: Line::Pausing { until: now.instant },
             failures: 0,
+            leaderless: 0,
             draws: 0,
             commands: BTreeMap::new(),
             next_number: 1,
@@ -193,12 +199,22 @@ impl Client {
         self.now = now.instant;
         self.heard = now.instant;
         let Some((about, _)) = self.sent.remove(&reply.id) else { return };
+        match &reply.result {
+            Err(Refusal::NoLeader { .. }) => self.leaderless += 1,
+            Ok(Answer::Pong) => {}
+            _ => self.leaderless = 0,
+        }
         match about {
             About::SignIn => self.signed_in(reply.result),
             About::Number(number) => self.answered_number(number, reply.result),
             About::Ask(ask) => self.answered_ask(ask, reply.result),
             About::Follow(follow) => self.answered_follow(follow, reply.result),
             About::Ping => {}
+        }
+        if self.leaderless >= LEADERLESS && self.config.servers > 1 {
+            // It may be cut off from the others: somebody else may know a leader.
+            self.outputs.push_back(Output::Disconnect);
+            self.move_on();
         }
     }
 
@@ -391,6 +407,7 @@ impl Client {
         let rounds = self.failures / self.config.servers.max(1);
         let pause = (timing.backoff_min * 2u32.saturating_pow(rounds.min(16))).min(timing.backoff_max);
         self.failures += 1;
+        self.leaderless = 0;
         self.line = Line::Pausing { until: self.now + self.jittered(pause) };
         self.sent.clear();
         self.sign_in_at = None;

@@ -97,6 +97,8 @@ pub struct World {
     wires: VecDeque<(NodeId, NodeId, Message)>,
     voters: Vec<Voter>,
     pub limits: Limits,
+    /// A node that no message reaches or leaves.
+    pub cut: Option<NodeId>,
 }
 
 impl World {
@@ -120,6 +122,7 @@ impl World {
             wires: VecDeque::new(),
             voters: (1..=size).map(voter).collect(),
             limits: Limits::default(),
+            cut: None,
         };
         for id in 1..=size {
             world.start(NodeId(id));
@@ -192,7 +195,8 @@ impl World {
     fn step(&mut self) {
         self.drain();
         if let Some((from, to, message)) = self.wires.pop_front() {
-            if let Some(node) = self.nodes.get_mut(&to) {
+            let cut = self.cut == Some(from) || self.cut == Some(to);
+            if let Some(node) = self.nodes.get_mut(&to).filter(|_| !cut) {
                 node.handle_message(self.now, from, message);
             }
             return;

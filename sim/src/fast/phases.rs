@@ -129,23 +129,11 @@ impl World<'_> {
             let verdict = Verdict::failed(violation.rule, violation.to_string());
             return self.fail(verdict);
         }
-        let (expect, tally) = (&self.scenario.expect, self.witness.tally);
         let missed = self.seats.iter().filter_map(|seat| seat.actor.as_ref()).find_map(|actor| actor.missed_the_last());
         if let Some(missed) = missed {
             return self.fail(Verdict::failed("last-messages", missed));
         }
-        if let Some(max) = expect.unavailable_max.filter(|max| tally.longest_wait > *max) {
-            let told =
-                format!("somebody waited and nobody was answered for {} us, the scenario allows {max} us", tally.longest_wait);
-            return self.fail(Verdict::failed("unavailable", told));
-        }
-        if tally.acked < expect.min_acked {
-            let told = format!("{} posts were acknowledged, the scenario expects {}", tally.acked, expect.min_acked);
-            return self.fail(Verdict::failed("min-acked", told));
-        }
-        let mut why = self.plan.never_fired();
-        let missing = expect.reached.iter().filter(|point| !self.witness.reached(point));
-        why.extend(missing.map(|point| format!("the point \"{point}\" was never reached")));
-        self.fail(if why.is_empty() { Verdict::Ok } else { Verdict::Vacuous { why } });
+        let verdict = crate::engine::judge_the_whole(self.scenario, &self.plan, &self.witness);
+        self.fail(verdict);
     }
 }

@@ -1,13 +1,277 @@
-//! The confirming engine: the production driver with its codec, log and rows on turmoil's network.
+//! The confirming engine: the production driver with its codec, its log and its rows, on turmoil's network. It finds what the fast engine cannot see, and confirms what it can.
+//!
+//! One loop directs the run: a tick of turmoil, then everything that happened in it is told to the witness, then the faults that are due.
 
-use crate::engine::{Options, Outcome, Unplayable};
-use crate::scenario::Scenario;
-use tertulia_protocol::dice::Seed;
+mod clients;
+mod host;
+mod net;
+mod stage;
+
+use crate::engine::{Options, Outcome, Unplayable, Verdict};
+use crate::plan::{Action, ClusterView, FaultPlan};
+use crate::scenario::{DiskFate, Scenario};
+use crate::trace::{Chain, digest};
+use crate::witness::Witness;
+use net::host_name;
+use stage::{Stage, Told, lock};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::{Duration, SystemTime};
+use tertulia_driver::sim_disk::CrashOutcome;
+use tertulia_protocol::contract::StateHash;
+use tertulia_protocol::dice::{Purpose, Seed, below, draw};
+use tertulia_protocol::facts::Fact;
+use tertulia_protocol::ids::Index;
+
+/// Turmoil counts whole milliseconds.
+const TICK: Duration = Duration::from_millis(1);
+const CLIENTS: &str = "clients";
 
 /// Plays a scenario on turmoil.
 ///
 /// # Errors
-/// Always, so far: this build has no turmoil engine.
-pub fn run(_scenario: &Scenario, _seed: Seed, _options: Options) -> Result<Outcome, Unplayable> {
-    Err(Unplayable { message: "the turmoil engine is not part of this build yet: use --engine fast".to_owned() })
+/// The scenario has something that turmoil cannot express.
+pub fn run(scenario: &Scenario, seed: Seed, options: Options) -> Result<Outcome, Unplayable> {
+    check(scenario, options)?;
+    let mut run = Run::new(scenario, seed, options);
+    let verdict = run.play().unwrap_or_else(|failed| failed);
+    Ok(run.outcome(verdict))
+}
+
+fn check(scenario: &Scenario, options: Options) -> Result<(), Unplayable> {
+    let one_way =
+        scenario.cluster.links.iter().find(|((from, to), span)| scenario.cluster.links.get(&(*to, *from)) != Some(span));
+    if let Some(((from, to), _)) = one_way {
+        let message = format!(
+            "the turmoil engine has the same delay both ways: give \"{}->{}\" the delay of \"{}->{}\", or use --engine fast",
+            to + 1,
+            from + 1,
+            from + 1,
+            to + 1
+        );
+        return Err(Unplayable { message });
+    }
+    if options.tamper.is_some() {
+        return Err(Unplayable { message: "only the fast engine tampers with messages: frames here have checksums".to_owned() });
+    }
+    Ok(())
+}
+
+struct Run<'a> {
+    stage: Arc<Stage>,
+    sim: turmoil::Sim<'a>,
+    plan: FaultPlan,
+    witness: Witness,
+    /// The last entry that each node applied, and its state then.
+    applied: Vec<(Index, StateHash)>,
+    now: u64,
+}
+
+impl Run<'_> {
+    fn new(scenario: &Scenario, seed: Seed, options: Options) -> Self {
+        let plan = FaultPlan::new(scenario, seed);
+        let stage = Arc::new(Stage::new(scenario, seed, plan.conditions().clone(), options));
+        let end = Duration::from_micros(scenario.workload.stop + scenario.expect.heal_within) + Duration::from_secs(60);
+        let milliseconds = |micros: u64| Duration::from_millis(micros.div_ceil(1_000).max(1));
+        let mut sim = turmoil::Builder::new()
+            .rng_seed(seed.0)
+            .epoch(SystemTime::UNIX_EPOCH)
+            .simulation_duration(end)
+            .tick_duration(TICK)
+            .tcp_capacity(4_096)
+            .min_message_latency(milliseconds(scenario.cluster.link.from))
+            .max_message_latency(milliseconds(scenario.cluster.link.to))
+            .build();
+        for node in 0..scenario.cluster.voters {
+            let stage = Arc::clone(&stage);
+            sim.host(host_name(node), move || {
+                let stage = Arc::clone(&stage);
+                async move {
+                    host::run(stage, node).await;
+                    Ok(())
+                }
+            });
+        }
+        let to_clients = Arc::clone(&stage);
+        sim.host(CLIENTS, move || {
+            let stage = Arc::clone(&to_clients);
+            async move {
+                clients::run(stage).await;
+                Ok(())
+            }
+        });
+        for ((from, to), span) in &scenario.cluster.links {
+            sim.set_link_latency(host_name(*from), host_name(*to), milliseconds(u64::midpoint(span.from, span.to)));
+        }
+        let witness = Witness::new(scenario.cluster.voters);
+        Run { stage, sim, plan, witness, applied: vec![<(Index, StateHash)>::default(); scenario.cluster.voters], now: 0 }
+    }
+
+    /// The whole story; `Err` as soon as something went wrong.
+    fn play(&mut self) -> Result<Verdict, Verdict> {
+        let (stop, heal_within) = (self.stage.scenario.workload.stop, self.stage.scenario.expect.heal_within);
+        while self.now < stop {
+            self.tick()?;
+            self.faults();
+        }
+        for action in self.plan.heal(self.now) {
+            self.carry_out(action);
+        }
+        let deadline = self.now + heal_within;
+        while let Some(why) = self.unsettled() {
+            if self.now >= deadline {
+                return Err(Verdict::failed(
+                    "liveness",
+                    format!("not within {} ms after all faults healed: {why}", heal_within / 1_000),
+                ));
+            }
+            self.tick()?;
+        }
+        self.stage.final_reading.store(true, Relaxed);
+        while let Some(nth) = self.still_reading() {
+            if self.now >= deadline + heal_within {
+                return Err(Verdict::failed("liveness", format!("client {} cannot read everything", nth + 1)));
+            }
+            self.tick()?;
+        }
+        self.witness.finish(self.now);
+        self.violation()?;
+        Ok(crate::engine::judge_the_whole(&self.stage.scenario, &self.plan, &self.witness))
+    }
+
+    /// A step of turmoil, and everything that happened in it.
+    fn tick(&mut self) -> Result<(), Verdict> {
+        if let Err(error) = self.sim.step() {
+            return Err(Verdict::failed("panic", error.to_string()));
+        }
+        self.now = self.sim.elapsed().as_micros() as u64;
+        self.stage.set_now(self.now);
+        let told = std::mem::take(&mut *lock(&self.stage.told));
+        for told in told {
+            match told {
+                Told::Fact { at, node, fact } => self.hear_fact(at, node, &fact),
+                Told::Client { at, fact } => self.witness.client(at, &fact),
+            }
+        }
+        self.violation()?;
+        if let Some((_, why)) = lock(&self.stage.ended).first() {
+            return Err(Verdict::failed("halted", why.clone()));
+        }
+        let trouble = lock(&self.stage.standings).iter().find_map(|standing| standing.trouble.clone());
+        trouble.map_or(Ok(()), |trouble| Err(Verdict::failed("client", trouble)))
+    }
+
+    fn violation(&self) -> Result<(), Verdict> {
+        let Some(violation) = self.witness.violation() else { return Ok(()) };
+        Err(Verdict::failed(violation.rule, format!("at {} us: {}", violation.at.0, violation.evidence)))
+    }
+
+    fn hear_fact(&mut self, at: u64, node: usize, fact: &Fact) {
+        self.witness.fact(at, node, fact);
+        match fact {
+            Fact::Started { .. } => self.witness.started(node),
+            Fact::Applied { at, hash } => self.applied[node] = (at.index, *hash),
+            Fact::Posted { room, seq, .. } => {
+                let mut posted = lock(&self.stage.posted);
+                let newest = posted.entry(*room).or_insert(0);
+                *newest = (*newest).max(*seq);
+            }
+            Fact::Reached { point } => self.plan.reached(at, point),
+            _ => {}
+        }
+    }
+
+    fn faults(&mut self) {
+        loop {
+            let up = self.witness.up.clone();
+            let view = ClusterView { up: &up, leader: self.witness.leader() };
+            let Some(actions) = self.plan.poll(self.now, view) else { return };
+            for action in actions {
+                self.carry_out(action);
+            }
+        }
+    }
+
+    fn carry_out(&mut self, action: Action) {
+        match action {
+            Action::Crash { node, fate, torn } => self.crash(node, fate, torn),
+            Action::Restart { node } => {
+                self.sim.bounce(host_name(node));
+                self.set_links();
+            }
+            Action::Links => self.set_links(),
+        }
+    }
+
+    /// Cut off first and frozen first: peers see silence and not the clean end that turmoil gives a crashed host's streams, and no destructor tidies up the disk.
+    fn crash(&mut self, node: usize, fate: DiskFate, torn: u64) {
+        let outcome = match fate {
+            DiskFate::Keep | DiskFate::Any => CrashOutcome::Keep,
+            DiskFate::LoseUnsynced => CrashOutcome::LoseUnsynced,
+            DiskFate::Torn => CrashOutcome::Torn,
+        };
+        let mut nth = 0;
+        lock(&self.stage.disks[node]).crash(outcome, &mut |bound| {
+            nth += 1;
+            below(draw(Seed(torn), Purpose::DiskTorn, node as u64, 0, nth), bound)
+        });
+        for other in (0..self.applied.len()).filter(|other| *other != node) {
+            self.sim.partition(host_name(node), host_name(other));
+        }
+        self.sim.crash(host_name(node));
+        self.witness.crashed(self.now, node);
+    }
+
+    /// Turmoil's partitions follow from what is blocked now, and from who is down.
+    fn set_links(&mut self) {
+        *self.stage.conditions() = self.plan.conditions().clone();
+        let nodes = self.applied.len();
+        for from in 0..nodes {
+            for to in (0..nodes).filter(|to| *to != from) {
+                let down = !self.sim.is_host_running(host_name(from)) || !self.sim.is_host_running(host_name(to));
+                if down || self.plan.conditions().blocked(from, to) {
+                    self.sim.partition_oneway(host_name(from), host_name(to));
+                } else {
+                    self.sim.repair_oneway(host_name(from), host_name(to));
+                }
+            }
+        }
+    }
+
+    /// A client that has not read everything yet.
+    fn still_reading(&self) -> Option<usize> {
+        lock(&self.stage.standings).iter().position(|standing| !standing.has_read_all)
+    }
+
+    /// What is still missing before all is well, as a sentence.
+    fn unsettled(&self) -> Option<String> {
+        if let Some(node) = self.witness.up.iter().position(|up| !up) {
+            return Some(format!("n{} is down", node + 1));
+        }
+        if let Some(node) = self.applied.iter().position(|applied| *applied != self.applied[0]) {
+            return Some(format!("n{} has applied {:?}, n1 {:?}", node + 1, self.applied[node], self.applied[0]));
+        }
+        lock(&self.stage.standings).iter().find_map(|standing| standing.waits_for.clone())
+    }
+
+    fn outcome(self, verdict: Verdict) -> Outcome {
+        let chains: Vec<u64> = self.stage.chains.iter().map(|chain| lock(chain).value()).collect();
+        let mut trace = Chain::default();
+        for chain in &chains {
+            trace.output(*chain);
+        }
+        let mut story: Vec<(u64, String)> = self.plan.story().iter().chain(self.witness.story()).cloned().collect();
+        story.sort_by_key(|(at, _)| *at);
+        let points: BTreeMap<&'static str, u32> = self.witness.points().collect();
+        Outcome {
+            verdict,
+            trace: digest(&trace.value()),
+            events: self.stage.events.load(Relaxed),
+            simulated: Duration::from_micros(self.now),
+            tally: self.witness.tally,
+            points: points.into_iter().collect(),
+            story,
+        }
+    }
 }

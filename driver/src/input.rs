@@ -1,0 +1,46 @@
+//! Everything that a node machine can be handed, as one type: what is handed over in one place can be traced in one line.
+
+use tertulia_protocol::contract::{Link, Loaded, Now, StoreError};
+use tertulia_protocol::gateway::{ClientHello, Request};
+use tertulia_protocol::ids::{BatchId, ConnectionId, LoadId, NodeId};
+use tertulia_protocol::node::{Message, Node, Output};
+use tertulia_protocol::wire::handshake::HelloRefusal;
+
+/// One call of one of [`Node`]'s `handle_…` methods.
+#[derive(Clone, PartialEq, Eq, Debug, Hash)]
+pub enum Input {
+    Message { from: NodeId, message: Message },
+    Link { peer: NodeId, link: Link },
+    Refused { by: NodeId, refusal: HelloRefusal },
+    Connected { connection: ConnectionId, hello: ClientHello },
+    Request { connection: ConnectionId, request: Request },
+    Drained { connection: ConnectionId, bytes: u32 },
+    Disconnected { connection: ConnectionId },
+    Stored { up_to: BatchId },
+    StoreFailed { batch: BatchId, error: StoreError },
+    Loaded { load: LoadId, loaded: Result<Loaded, StoreError> },
+    Timeout,
+}
+
+/// Hands one input to the node.
+pub fn feed(node: &mut Node, now: Now, input: Input) {
+    match input {
+        Input::Message { from, message } => node.handle_message(now, from, message),
+        Input::Link { peer, link } => node.handle_link(now, peer, link),
+        Input::Refused { by, refusal } => node.handle_refused(now, by, refusal),
+        Input::Connected { connection, hello } => node.handle_connected(now, connection, hello),
+        Input::Request { connection, request } => node.handle_request(now, connection, request),
+        Input::Drained { connection, bytes } => node.handle_drained(now, connection, bytes),
+        Input::Disconnected { connection } => node.handle_disconnected(now, connection),
+        Input::Stored { up_to } => node.handle_stored(now, up_to),
+        Input::StoreFailed { batch, error } => node.handle_store_failed(now, batch, error),
+        Input::Loaded { load, loaded } => node.handle_loaded(now, load, loaded),
+        Input::Timeout => node.handle_timeout(now),
+    }
+}
+
+/// Sees every input of a node before it is handed over and every output before it is carried out, in order.
+pub trait Observer: Send {
+    fn input(&mut self, now: Now, input: &Input);
+    fn output(&mut self, now: Now, output: &Output);
+}

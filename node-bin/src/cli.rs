@@ -1,0 +1,187 @@
+//! The command line.
+
+use crate::peers::{Peer, parse_peer, parse_url};
+use clap::{Args, Parser, Subcommand};
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// A replicated group chat. Three nodes need nothing beside them; any one of them may die at any moment.
+#[derive(Parser, Debug)]
+#[command(name = "node", version, about, after_help = "Without a command: node demo")]
+pub struct Cli {
+    #[command(subcommand)]
+    pub command: Option<Command>,
+}
+
+#[derive(Subcommand, Debug)]
+pub enum Command {
+    /// Run a whole cluster on this machine, with a web page
+    Demo(Demo),
+    /// Run one node
+    Serve(Serve),
+    /// Post to a room: one message, or each line of standard input
+    Send(Send),
+    /// Follow a room
+    Tail(Tail),
+    /// Show members, leader and who leads next
+    Status(Status),
+    /// Chat in the terminal
+    Chat(Chat),
+}
+
+#[derive(Args, Debug)]
+#[command(after_help = "\
+For each node one line is printed: its name, where clients reach it, its process.
+A second start on the same --data is the same cluster. Each node logs to DIR/node-N/node.log.")]
+pub struct Demo {
+    /// How many nodes; by default as many as --data holds, or 3
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..=99))]
+    pub nodes: Option<u16>,
+    /// The first node's HTTP port, the others' follow; peers use these ports + 1000. By default what --data was made with, or 8081
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..=64000))]
+    pub http_base: Option<u16>,
+    /// Where the nodes keep their data
+    #[arg(long, value_name = "DIR", default_value = "data")]
+    pub data: PathBuf,
+    /// Stop by itself after this time, for example 90s or 5min
+    #[arg(long = "for", value_name = "DURATION", value_parser = duration)]
+    pub for_: Option<Duration>,
+    /// Start a node again when it ends by itself
+    #[arg(long)]
+    pub restart: bool,
+}
+
+impl Default for Demo {
+    fn default() -> Demo {
+        Demo { nodes: None, http_base: None, data: "data".into(), for_: None, restart: false }
+    }
+}
+
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Three nodes, each on its own machine; --peers and the secret file are the same on all of them:
+
+  openssl rand -hex 32 > secret
+  node serve --id 1 --listen 0.0.0.0:8081 --peer-listen 0.0.0.0:9081 --data /var/lib/tertulia --secret-file secret \\
+    --peers 1=10.0.0.1:9081=http://10.0.0.1:8081,2=10.0.0.2:9081=http://10.0.0.2:8081,3=10.0.0.3:9081=http://10.0.0.3:8081
+
+Peers and clients are not encrypted: keep the peers' ports on a network of their own, put TLS in front of --listen.
+Exit status: 0 stopped on request, 1 could not start, 2 wrong arguments, 3 the node halted itself and says why.")]
+pub struct Serve {
+    /// This node's id: a number from 1, never used again for another data folder
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub id: u64,
+    /// Where clients reach it: HTTP, WebSocket and the framed protocol on one port
+    #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:8081")]
+    pub listen: String,
+    /// Where the other nodes reach it
+    #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:9081")]
+    pub peer_listen: String,
+    /// This node's data folder
+    #[arg(long, value_name = "DIR")]
+    pub data: PathBuf,
+    /// All nodes of the cluster, this one too, with the addresses for peers and for clients
+    #[arg(long, value_name = "ID=HOST:PORT=URL,…", value_delimiter = ',', value_parser = parse_peer, required = true)]
+    pub peers: Vec<Peer>,
+    /// The file with the cluster's secret: at least 32 hexadecimal digits
+    #[arg(long, value_name = "FILE")]
+    pub secret_file: PathBuf,
+    /// End when standard input ends, and with the process that started this one
+    #[arg(long, hide = true)]
+    pub exit_with_stdin: bool,
+}
+
+/// Which servers a client may use.
+#[derive(Args, Debug)]
+pub struct Servers {
+    /// A node's address; give several and the client moves to another one when one dies
+    #[arg(long = "server", value_name = "URL", value_parser = parse_url,
+          default_values = ["http://127.0.0.1:8081", "http://127.0.0.1:8082", "http://127.0.0.1:8083"])]
+    pub urls: Vec<String>,
+}
+
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Prints `ROOM SEQ ID` for each message once a majority of the nodes holds it for good.
+Exit status: 0 only if every message is acknowledged. The room is made if there is none. Blank lines of standard input are left out.")]
+pub struct Send {
+    #[command(flatten)]
+    pub servers: Servers,
+    /// Who posts
+    #[arg(long)]
+    pub name: String,
+    /// The room's name or id
+    pub room: String,
+    /// The message; without it each line of standard input is one
+    pub text: Option<String>,
+    /// Give up when nothing has been acknowledged for so long
+    #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = duration)]
+    pub patience: Duration,
+}
+
+#[derive(Args, Debug)]
+pub struct Tail {
+    #[command(flatten)]
+    pub servers: Servers,
+    /// Who reads; joins the room
+    #[arg(long)]
+    pub name: String,
+    /// The room's name or id
+    pub room: String,
+    /// How many earlier messages to begin with
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u32).range(0..=1000))]
+    pub last: u32,
+    /// One JSON object a line
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Args, Debug)]
+pub struct Status {
+    #[command(flatten)]
+    pub servers: Servers,
+    /// JSON instead of a table
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Args, Debug)]
+#[command(after_help = "Each line you write is posted. End with Ctrl-D, when all is acknowledged, or at once with Ctrl-C.")]
+pub struct Chat {
+    #[command(flatten)]
+    pub servers: Servers,
+    /// Who you are
+    #[arg(long = "user", visible_alias = "name", value_name = "NAME")]
+    pub user: String,
+    /// The room's name or id; it is made if there is none
+    pub room: String,
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    humantime::parse_duration(text).map_err(|error| format!("{error}: write for example 90s or 5min"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_list_of_peers_is_cut_at_its_commas() {
+        let line = "node serve --id 1 --data d --secret-file s --peers 1=a:1=http://a:11,2=b:2=http://b:12";
+        let Some(Command::Serve(serve)) = Cli::try_parse_from(line.split(' ')).unwrap().command else { panic!() };
+        assert_eq!(serve.peers.len(), 2);
+        assert_eq!(serve.peers[1].peer_address, "b:2");
+    }
+
+    #[test]
+    fn durations_are_humane() {
+        assert_eq!(duration("90s"), Ok(Duration::from_secs(90)));
+        assert!(duration("soon").unwrap_err().contains("90s"));
+    }
+}

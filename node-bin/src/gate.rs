@@ -1,0 +1,60 @@
+//! What the HTTP side needs of a node, small enough that a test can stand in for one.
+
+use crate::http::Problem;
+use std::future::Future;
+use std::sync::Arc;
+use tertulia_driver::{Connection, Handle, Incoming, Metrics};
+use tertulia_protocol::gateway::{Answer, Ask, ClientHello, Request, Token};
+
+/// A way to the node, cheap to clone.
+pub trait Gate: Clone + Send + Sync + 'static {
+    type Line: Line;
+    /// What the driver has counted.
+    fn counters(&self) -> Option<Arc<Metrics>>;
+    /// Opens a connection. `None` when the node has stopped.
+    fn open(&self, token: Option<Token>) -> impl Future<Output = Option<Self::Line>> + Send;
+}
+
+/// One connection; dropping it closes it.
+pub trait Line: Send + 'static {
+    /// `false` when the node has stopped.
+    fn request(&mut self, request: Request) -> impl Future<Output = bool> + Send;
+    /// The next reply or event. Asking says that the former one was passed on.
+    fn next(&mut self) -> impl Future<Output = Option<Incoming>> + Send;
+}
+
+impl Gate for Handle {
+    type Line = Connection;
+    fn counters(&self) -> Option<Arc<Metrics>> {
+        Some(Arc::clone(self.metrics()))
+    }
+    async fn open(&self, token: Option<Token>) -> Option<Connection> {
+        self.connect(ClientHello { token }).await
+    }
+}
+
+impl Line for Connection {
+    async fn request(&mut self, request: Request) -> bool {
+        Connection::request(self, request).await.is_ok()
+    }
+    async fn next(&mut self) -> Option<Incoming> {
+        Connection::next(self).await
+    }
+}
+
+/// One question, one answer.
+pub async fn ask<G: Gate>(gate: &G, token: Option<Token>, ask: Ask) -> Result<Answer, Problem> {
+    const ID: u64 = 1;
+    let mut line = gate.open(token).await.ok_or_else(Problem::stopped)?;
+    if !line.request(Request { id: ID, ask }).await {
+        return Err(Problem::stopped());
+    }
+    loop {
+        match line.next().await {
+            Some(Incoming::Reply(reply)) if reply.id == ID => return reply.result.map_err(Problem::from),
+            Some(Incoming::Closed(reason)) => return Err(Problem::closed(reason)),
+            Some(_) => {}
+            None => return Err(Problem::stopped()),
+        }
+    }
+}

@@ -1,0 +1,104 @@
+//! The HTTP face of a node: routes, and what holds for all of them. Any node answers anything; what needs the leader is forwarded by the node itself.
+
+mod cluster;
+mod extract;
+mod messages;
+mod origins;
+mod page;
+mod problem;
+mod rooms;
+mod sessions;
+mod stream;
+#[cfg(test)]
+mod tests;
+
+pub use cluster::{role, view as cluster_view};
+pub use origins::Origins;
+pub use problem::Problem;
+
+use crate::gate::Gate;
+use crate::metrics::Metrics;
+use axum::Router;
+use axum::extract::{DefaultBodyLimit, MatchedPath, Request, State};
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use std::time::Duration;
+use tokio::sync::watch;
+
+/// Bytes of a request's body.
+pub const BODY_LIMIT: usize = 64 << 10;
+/// The longest that a request may take in all. The node itself gives up earlier.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// What all handlers share.
+#[derive(Clone)]
+pub struct App<G> {
+    pub gate: G,
+    pub origins: Origins,
+    pub metrics: Metrics,
+    /// Becomes true when the node stops: streams end.
+    pub stopping: watch::Receiver<bool>,
+}
+
+/// The routes of one node.
+pub fn router<G: Gate>(app: App<G>) -> Router {
+    Router::new()
+        .route("/api/v1/sessions", post(sessions::sign_in::<G>))
+        .route("/api/v1/rooms", get(rooms::list::<G>).post(rooms::create::<G>))
+        .route("/api/v1/rooms/{room}/join", post(rooms::join::<G>))
+        .route("/api/v1/rooms/{room}/leave", post(rooms::leave::<G>))
+        .route("/api/v1/rooms/{room}/messages", get(messages::history::<G>).post(messages::post::<G>))
+        .route("/api/v1/stream", get(stream::open::<G>))
+        .route("/api/v1/cluster", get(cluster::cluster::<G>))
+        .route("/healthz", get(cluster::healthz))
+        .route("/readyz", get(cluster::readyz::<G>))
+        .route("/metrics", get(cluster::metrics::<G>))
+        .merge(page::routes())
+        .fallback(not_found)
+        .method_not_allowed_fallback(method_not_allowed)
+        .layer(DefaultBodyLimit::max(BODY_LIMIT))
+        .layer(middleware::from_fn(limit_time))
+        .layer(middleware::from_fn_with_state(app.origins.clone(), origins::cors))
+        .layer(middleware::from_fn_with_state(app.metrics.clone(), count))
+        .with_state(app)
+}
+
+async fn not_found(request: Request) -> Problem {
+    let path = request.uri().path();
+    Problem::new(
+        StatusCode::NOT_FOUND,
+        "not-found",
+        "Nothing here",
+        format!("there is nothing at {path}: the API begins at /api/v1/"),
+    )
+}
+
+async fn method_not_allowed(request: Request) -> Problem {
+    let detail = format!("{} does not take {}: see the Allow header", request.uri().path(), request.method());
+    Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", "Wrong method", detail)
+}
+
+/// No request hangs; and what the API says is never cached.
+async fn limit_time(request: Request, next: Next) -> Response {
+    let mut response = match tokio::time::timeout(REQUEST_TIMEOUT, next.run(request)).await {
+        Ok(response) => response,
+        Err(_) => Problem::timed_out().into_response(),
+    };
+    response.headers_mut().entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+    response.headers_mut().insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    response
+}
+
+async fn count(State(metrics): State<Metrics>, request: Request, next: Next) -> Response {
+    // The route and not the path: strangers may not make us remember each address that they think of.
+    let route = request.extensions().get::<MatchedPath>().cloned();
+    let method = request.method().clone();
+    let response = next.run(request).await;
+    let method = if STANDARD.contains(&method.as_str()) { method.as_str() } else { "other" };
+    metrics.requested(route.as_ref().map_or("none", MatchedPath::as_str), method, response.status().as_u16());
+    response
+}
+
+const STANDARD: [&str; 7] = ["GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS"];

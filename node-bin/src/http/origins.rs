@@ -1,0 +1,127 @@
+//! Which web pages may talk to this node: its own, and those that the cluster's other members serve. So a page goes on at another node when
+//! the one that served it dies. Everybody else's pages get no CORS headers and no WebSocket.
+
+use crate::peers::{address_of, host_and_port};
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+/// The members' addresses, as browsers name them.
+#[derive(Clone, Debug)]
+pub struct Origins {
+    /// `http://host:port`, lower case.
+    allowed: Arc<BTreeSet<String>>,
+    policy: HeaderValue,
+}
+
+impl Origins {
+    /// `members`: addresses as [`crate::peers::parse_url`] returns them.
+    pub fn new(members: &[String]) -> Origins {
+        let mut allowed = BTreeSet::new();
+        let mut connect = String::from("'self'");
+        for url in members {
+            let address = address_of(url).to_ascii_lowercase();
+            connect.push_str(&format!(" http://{address} ws://{address}"));
+            // A browser on the same machine may call it by any of these names.
+            match host_and_port(&address) {
+                Some(("127.0.0.1" | "localhost" | "[::1]", port)) => {
+                    for host in ["127.0.0.1", "localhost", "[::1]"] {
+                        allowed.insert(origin(host, port));
+                    }
+                }
+                Some((host, port)) => {
+                    allowed.insert(origin(host, port));
+                }
+                None => {}
+            }
+        }
+        let policy = format!(
+            "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src {connect}; base-uri 'none'; \
+             form-action 'self'; frame-ancestors 'none'"
+        );
+        let policy = HeaderValue::try_from(policy).unwrap_or(HeaderValue::from_static("default-src 'self'"));
+        Origins { allowed: Arc::new(allowed), policy }
+    }
+
+    /// The Content-Security-Policy of the web page: its own scripts, and connections to members only.
+    pub fn page_policy(&self) -> HeaderValue {
+        self.policy.clone()
+    }
+
+    fn is_member(&self, origin: &HeaderValue) -> bool {
+        origin.to_str().is_ok_and(|origin| self.allowed.contains(&origin.to_ascii_lowercase()))
+    }
+
+    /// Whether a WebSocket may be opened: by a program (no Origin), by a page of this host, or by a member's page.
+    pub fn may_stream(&self, headers: &HeaderMap) -> bool {
+        let Some(origin) = headers.get(header::ORIGIN) else { return true };
+        let same_host = match (origin.to_str(), headers.get(header::HOST).map(HeaderValue::to_str)) {
+            (Ok(origin), Some(Ok(host))) => origin.split_once("://").is_some_and(|(_, rest)| rest.eq_ignore_ascii_case(host)),
+            _ => false,
+        };
+        same_host || self.is_member(origin)
+    }
+}
+
+/// As browsers write it: without the port that is HTTP's own.
+fn origin(host: &str, port: u16) -> String {
+    if port == 80 { format!("http://{host}") } else { format!("http://{host}:{port}") }
+}
+
+/// Answers preflights of members' pages and marks responses to them.
+pub async fn cors(State(origins): State<Origins>, request: Request, next: Next) -> Response {
+    let origin = request.headers().get(header::ORIGIN).filter(|origin| origins.is_member(origin)).cloned();
+    let Some(origin) = origin else {
+        let mut response = next.run(request).await;
+        response.headers_mut().append(header::VARY, HeaderValue::from_static("Origin"));
+        return response;
+    };
+    let preflight = request.method() == Method::OPTIONS && request.headers().contains_key(header::ACCESS_CONTROL_REQUEST_METHOD);
+    let mut response = if preflight { StatusCode::NO_CONTENT.into_response() } else { next.run(request).await };
+    let headers = response.headers_mut();
+    if preflight {
+        headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("GET, POST"));
+        headers.insert(
+            header::ACCESS_CONTROL_ALLOW_HEADERS,
+            HeaderValue::from_static("Authorization, Content-Type, Idempotency-Key"),
+        );
+        headers.insert(header::ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("600"));
+    }
+    headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
+    headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static("Retry-After"));
+    headers.append(header::VARY, HeaderValue::from_static("Origin"));
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
+        pairs.iter().map(|(name, value)| (header::HeaderName::from_static(name), HeaderValue::from_static(value))).collect()
+    }
+
+    #[test]
+    fn only_programs_and_the_members_own_pages_may_stream() {
+        let origins = Origins::new(&["http://127.0.0.1:8081".into(), "http://chat.example:80".into()]);
+        assert!(origins.may_stream(&headers(&[])));
+        assert!(origins.may_stream(&headers(&[("origin", "http://127.0.0.1:8081"), ("host", "127.0.0.1:8082")])));
+        assert!(origins.may_stream(&headers(&[("origin", "http://localhost:8081"), ("host", "localhost:8082")])));
+        assert!(origins.may_stream(&headers(&[("origin", "http://chat.example"), ("host", "127.0.0.1:8082")])));
+        assert!(origins.may_stream(&headers(&[("origin", "https://front.example"), ("host", "front.example")])));
+        assert!(!origins.may_stream(&headers(&[("origin", "http://evil.example"), ("host", "127.0.0.1:8082")])));
+        assert!(!origins.may_stream(&headers(&[("origin", "http://127.0.0.1:9999"), ("host", "127.0.0.1:8082")])));
+        assert!(!origins.may_stream(&headers(&[("origin", "null"), ("host", "127.0.0.1:8082")])));
+    }
+
+    #[test]
+    fn the_page_may_connect_to_members_only() {
+        let policy = Origins::new(&["http://10.0.0.1:8081".into()]).page_policy();
+        let policy = policy.to_str().unwrap();
+        assert!(policy.contains("connect-src 'self' http://10.0.0.1:8081 ws://10.0.0.1:8081;"));
+        assert!(!policy.contains("unsafe"));
+    }
+}

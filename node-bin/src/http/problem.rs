@@ -1,0 +1,168 @@
+//! Errors as `application/problem+json` (RFC 9457). Each `type` is stable; `detail` is a sentence for people that says what to do.
+
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde_json::{Value, json};
+use tertulia_protocol::chat::Refusal;
+use tertulia_protocol::gateway::CloseReason;
+
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Problem {
+    /// What stands behind `urn:tertulia:`.
+    pub kind: &'static str,
+    pub title: &'static str,
+    pub status: StatusCode,
+    pub detail: String,
+    /// In seconds. Whatever has one may succeed later, with the same key.
+    pub retry_after: Option<u64>,
+}
+
+impl Problem {
+    pub fn new(status: StatusCode, kind: &'static str, title: &'static str, detail: impl Into<String>) -> Problem {
+        Problem { kind, title, status, detail: detail.into(), retry_after: None }
+    }
+
+    pub fn bad_request(detail: impl Into<String>) -> Problem {
+        Problem::new(StatusCode::BAD_REQUEST, "bad-request", "The request is malformed", detail)
+    }
+
+    /// The node behind this address has stopped or is about to.
+    pub fn stopped() -> Problem {
+        Problem::closed(CloseReason::Stopping)
+    }
+
+    pub fn closed(reason: CloseReason) -> Problem {
+        let (kind, title) = match reason {
+            CloseReason::TooManyConnections => ("too-many-connections", "Too many connections"),
+            CloseReason::Stopping => ("stopping", "The node is stopping"),
+        };
+        unavailable(kind, title, reason.to_string(), 1)
+    }
+
+    /// The request took longer than a request may.
+    pub fn timed_out() -> Problem {
+        unavailable("unknown-outcome", "Not confirmed yet", Refusal::Unknown.to_string(), 1)
+    }
+
+    /// The node answered something that does not belong to the question: a fault of ours.
+    pub fn unexpected() -> Problem {
+        Problem::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "internal",
+            "Internal error",
+            "the node gave an answer to another question: please report this",
+        )
+    }
+
+    pub fn body(&self) -> Value {
+        json!({
+            "type": format!("urn:tertulia:{}", self.kind),
+            "title": self.title,
+            "status": self.status.as_u16(),
+            "detail": self.detail,
+        })
+    }
+}
+
+/// The gateway asks for a pause this long, in milliseconds, only when a session's table of keys is full.
+const LONG_MS: u32 = 60_000;
+
+fn unavailable(kind: &'static str, title: &'static str, detail: String, retry_after: u64) -> Problem {
+    Problem { retry_after: Some(retry_after), ..Problem::new(StatusCode::SERVICE_UNAVAILABLE, kind, title, detail) }
+}
+
+impl From<Refusal> for Problem {
+    fn from(refusal: Refusal) -> Problem {
+        let detail = refusal.to_string();
+        let problem = |status, kind, title| Problem::new(status, kind, title, detail.clone());
+        match refusal {
+            Refusal::UnknownRoom { .. } => problem(StatusCode::NOT_FOUND, "unknown-room", "No such room"),
+            Refusal::NotAMember { .. } => problem(StatusCode::FORBIDDEN, "not-a-member", "Not a member"),
+            Refusal::EmptyName => problem(StatusCode::BAD_REQUEST, "empty-name", "The name is empty"),
+            Refusal::NameTooLong { .. } => problem(StatusCode::BAD_REQUEST, "name-too-long", "The name is too long"),
+            Refusal::BadName => problem(StatusCode::BAD_REQUEST, "bad-name", "Not a name"),
+            Refusal::EmptyText => problem(StatusCode::BAD_REQUEST, "empty-text", "The message is empty"),
+            Refusal::TextTooLong { .. } => problem(StatusCode::PAYLOAD_TOO_LARGE, "text-too-long", "The message is too long"),
+            Refusal::Full { .. } => problem(StatusCode::CONFLICT, "full", "A limit is reached"),
+            Refusal::UnknownSession => problem(StatusCode::UNAUTHORIZED, "unknown-session", "No such session"),
+            Refusal::NotSignedIn => problem(StatusCode::UNAUTHORIZED, "not-signed-in", "Not signed in"),
+            Refusal::KeyReused => problem(StatusCode::UNPROCESSABLE_ENTITY, "key-reused", "The key belongs to another request"),
+            Refusal::KeyExpired => problem(StatusCode::CONFLICT, "key-expired", "The key is too old"),
+            Refusal::Forgotten => problem(StatusCode::CONFLICT, "forgotten", "Acknowledged before"),
+            Refusal::NoLeader { .. } => unavailable("no-leader", "No leader", detail, 1),
+            // Not a moment's load: the session has used up its Idempotency-Keys, which come back as their outcomes expire.
+            Refusal::Busy { retry_after_ms: LONG_MS.. } => {
+                Problem { retry_after: Some(60), ..problem(StatusCode::TOO_MANY_REQUESTS, "too-many-keys", "Too many requests") }
+            }
+            Refusal::Busy { retry_after_ms } => {
+                unavailable("busy", "Busy", detail, u64::from(retry_after_ms).div_ceil(1_000).max(1))
+            }
+            Refusal::Unknown => Problem::timed_out(),
+            Refusal::BadRequest { why } => Problem::bad_request(why),
+        }
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let mut response = (self.status, self.body().to_string()).into_response();
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        if self.status == StatusCode::UNAUTHORIZED {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        if let Some(seconds) = self.retry_after {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        response
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tertulia_protocol::chat::RoomRef;
+    use tertulia_protocol::ids::RoomId;
+
+    fn of(refusal: Refusal) -> (u16, &'static str, Option<u64>) {
+        let problem = Problem::from(refusal);
+        (problem.status.as_u16(), problem.kind, problem.retry_after)
+    }
+
+    #[test]
+    fn each_refusal_has_its_status() {
+        assert_eq!(of(Refusal::UnknownRoom { room: RoomRef::Name("x".into()) }), (404, "unknown-room", None));
+        assert_eq!(of(Refusal::NotAMember { room: RoomId(1) }), (403, "not-a-member", None));
+        assert_eq!(of(Refusal::EmptyText), (400, "empty-text", None));
+        assert_eq!(of(Refusal::TextTooLong { bytes: 5000, limit: 4096 }), (413, "text-too-long", None));
+        assert_eq!(of(Refusal::UnknownSession), (401, "unknown-session", None));
+        assert_eq!(of(Refusal::NotSignedIn), (401, "not-signed-in", None));
+        assert_eq!(of(Refusal::KeyReused), (422, "key-reused", None));
+        assert_eq!(of(Refusal::KeyExpired), (409, "key-expired", None));
+        assert_eq!(of(Refusal::NoLeader { since_ms: 700 }), (503, "no-leader", Some(1)));
+        assert_eq!(of(Refusal::Busy { retry_after_ms: 2_001 }), (503, "busy", Some(3)));
+        assert_eq!(of(Refusal::Unknown), (503, "unknown-outcome", Some(1)));
+        assert_eq!(of(Refusal::Full { what: "rooms".into(), limit: 9 }), (409, "full", None));
+        assert_eq!(of(Refusal::Busy { retry_after_ms: 60_000 }), (429, "too-many-keys", Some(60)));
+    }
+
+    #[test]
+    fn whatever_is_temporary_says_when_to_come_back() {
+        for refusal in [Refusal::NoLeader { since_ms: 1 }, Refusal::Busy { retry_after_ms: 0 }, Refusal::Unknown] {
+            assert!(refusal.is_temporary());
+            assert!(Problem::from(refusal).retry_after.is_some());
+        }
+    }
+
+    #[test]
+    fn a_problem_is_problem_json_with_the_headers_of_its_status() {
+        let response = Problem::from(Refusal::NotSignedIn).into_response();
+        assert_eq!(response.status(), 401);
+        assert_eq!(response.headers()["content-type"], "application/problem+json");
+        assert_eq!(response.headers()["www-authenticate"], "Bearer");
+        let body = Problem::from(Refusal::EmptyText).body();
+        assert_eq!(body["type"], "urn:tertulia:empty-text");
+        assert_eq!(body["status"], 400);
+        assert_eq!(body["detail"], Refusal::EmptyText.to_string());
+    }
+}

@@ -1,0 +1,298 @@
+//! The routes against a node that a closure plays.
+
+use super::*;
+use crate::gate::Line;
+use axum::body::Body;
+use serde_json::{Value, json};
+use std::sync::{Arc, Mutex};
+use tertulia_driver::Incoming;
+use tertulia_protocol::chat::{Command, Done, Post, Refusal, RoomRef, RoomView};
+use tertulia_protocol::gateway::{Answer, Ask, MemberStatus, Reply, Role, Status, Token};
+use tertulia_protocol::ids::*;
+use tertulia_protocol::replica::Identity;
+use tertulia_protocol::time::Timestamp;
+use tower::ServiceExt;
+
+const TOKEN: Token = Token([0x11; 32]);
+
+/// Answers each request at once, and remembers what was asked.
+#[derive(Clone, Default)]
+struct Fake {
+    asked: Arc<Mutex<Vec<Ask>>>,
+}
+
+struct FakeLine {
+    fake: Fake,
+    token: Option<Token>,
+    reply: Option<Reply>,
+}
+
+impl Gate for Fake {
+    type Line = FakeLine;
+    fn counters(&self) -> Option<Arc<tertulia_driver::Metrics>> {
+        None
+    }
+    async fn open(&self, token: Option<Token>) -> Option<FakeLine> {
+        Some(FakeLine { fake: self.clone(), token, reply: None })
+    }
+}
+
+impl Line for FakeLine {
+    async fn request(&mut self, request: tertulia_protocol::gateway::Request) -> bool {
+        self.fake.asked.lock().unwrap().push(request.ask.clone());
+        self.reply = Some(Reply { id: request.id, result: answer(self.token, request.ask) });
+        true
+    }
+    async fn next(&mut self) -> Option<Incoming> {
+        self.reply.take().map(Incoming::Reply)
+    }
+}
+
+fn answer(token: Option<Token>, ask: Ask) -> Result<Answer, Refusal> {
+    match ask {
+        Ask::SignIn { name, .. } if name.is_empty() => Err(Refusal::EmptyName),
+        Ask::SignIn { name, .. } => Ok(Answer::SignedIn { user: UserId(3), session: SessionId(12), name, next_number: 1 }),
+        Ask::Cluster => Ok(Answer::Cluster(status())),
+        _ if token != Some(TOKEN) => Err(Refusal::UnknownSession),
+        Ask::Rooms => {
+            Ok(Answer::Rooms(vec![RoomView { id: RoomId(1), name: "lobby".into(), member: true, members: 2, last: 7 }]))
+        }
+        Ask::Submit { command: Command::CreateRoom { name }, .. } => {
+            let created = name != "lobby";
+            Ok(Answer::Done(Done::Room { room: RoomId(1), name, created }))
+        }
+        Ask::Submit { command: Command::Join { room: RoomRef::Id(room) }, .. } => {
+            Ok(Answer::Done(Done::Joined { room, name: "lobby".into(), last: 7 }))
+        }
+        Ask::Submit { command: Command::Join { room }, .. } => Err(Refusal::UnknownRoom { room }),
+        Ask::Submit { command: Command::Post { text, .. }, .. } if text.len() > 4_096 => {
+            Err(Refusal::TextTooLong { bytes: text.len() as u32, limit: 4_096 })
+        }
+        Ask::Submit { command: Command::Post { .. }, .. } => {
+            Ok(Answer::Done(Done::Posted { room: RoomId(1), seq: 8, id: MessageId(0xab), at: Timestamp(1_500_000) }))
+        }
+        Ask::History { limit, .. } => Ok(Answer::History { room: RoomId(1), posts: vec![post(u64::from(limit))], current: true }),
+        _ => Err(Refusal::NoLeader { since_ms: 900 }),
+    }
+}
+
+fn post(seq: Seq) -> Post {
+    Post { seq, id: MessageId(1), author: UserId(3), author_name: "ana".into(), text: "hello".into(), at: Timestamp(1_500_000) }
+}
+
+fn status() -> Status {
+    let member = |id, role| MemberStatus {
+        id: NodeId(id),
+        client_address: format!("http://127.0.0.1:{}", 8080 + id),
+        peer_address: format!("127.0.0.1:{}", 9080 + id),
+        role,
+        reachable: true,
+    };
+    Status {
+        node: NodeId(2),
+        leader: Some(NodeId(1)),
+        term: 4,
+        commit: 9,
+        applied: 8,
+        succession: vec![NodeId(1), NodeId(2)],
+        members: vec![member(1, Role::Leader), member(2, Role::Follower)],
+        waiting_for: Vec::new(),
+        state_hash: 0xfe,
+    }
+}
+
+struct Answered {
+    status: u16,
+    headers: axum::http::HeaderMap,
+    text: String,
+}
+
+impl Answered {
+    fn json(&self) -> Value {
+        serde_json::from_str(&self.text).unwrap()
+    }
+}
+
+async fn call(fake: &Fake, method: &str, path: &str, headers: &[(&str, &str)], body: impl Into<Body>) -> Answered {
+    let members = ["http://127.0.0.1:8081".to_owned(), "http://127.0.0.1:8082".to_owned()];
+    let stopping = watch::channel(false).1;
+    let app = App { gate: fake.clone(), origins: Origins::new(&members), metrics: Metrics::new(), stopping };
+    let mut request = axum::http::Request::builder().method(method).uri(path);
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    let response = router(app).oneshot(request.body(body.into()).unwrap()).await.unwrap();
+    let (status, headers) = (response.status().as_u16(), response.headers().clone());
+    let bytes = axum::body::to_bytes(response.into_body(), 1 << 20).await.unwrap();
+    Answered { status, headers, text: String::from_utf8(bytes.to_vec()).unwrap() }
+}
+
+fn bearer() -> (&'static str, &'static str) {
+    ("authorization", "Bearer 1111111111111111111111111111111111111111111111111111111111111111")
+}
+
+const JSON: (&str, &str) = ("content-type", "application/json");
+
+/// Calls as a signed-in program does.
+async fn ask(method: &str, path: &str, body: &Value) -> Answered {
+    call(&Fake::default(), method, path, &[bearer(), JSON], body.to_string()).await
+}
+
+#[tokio::test]
+async fn signing_in_answers_with_a_token_that_the_node_was_given() {
+    let fake = Fake::default();
+    let answered = call(&fake, "POST", "/api/v1/sessions", &[JSON], r#"{"name": "ana"}"#).await;
+    assert_eq!(answered.status, 201);
+    let body = answered.json();
+    assert_eq!((&body["user"], &body["session"]), (&json!(3), &json!(12)));
+    let asked = fake.asked.lock().unwrap().clone();
+    let Ask::SignIn { token, .. } = &asked[0] else { panic!() };
+    assert_eq!(body["token"], crate::hex::encode(&token.0));
+}
+
+#[tokio::test]
+async fn rooms_and_messages_have_their_shapes() {
+    let rooms = ask("GET", "/api/v1/rooms", &json!(null)).await;
+    assert_eq!(rooms.json(), json!({"rooms": [{"id": 1, "name": "lobby", "member": true, "members": 2, "last": 7}]}));
+    assert_eq!(rooms.headers["cache-control"], "no-store");
+    assert_eq!(ask("POST", "/api/v1/rooms", &json!({"name": "new"})).await.status, 201);
+    let again = ask("POST", "/api/v1/rooms", &json!({"name": "lobby"})).await;
+    assert_eq!((again.status, again.json()), (200, json!({"id": 1, "name": "lobby"})));
+    let joined = ask("POST", "/api/v1/rooms/1/join", &json!(null)).await;
+    assert_eq!((joined.status, &joined.json()["id"]), (200, &json!(1)));
+    let posted = ask("POST", "/api/v1/rooms/lobby/messages", &json!({"text": "hello"})).await;
+    assert_eq!(posted.status, 201);
+    let id = "000000000000000000000000000000ab";
+    let at = "1970-01-01T00:00:01.500Z";
+    assert_eq!(posted.json(), json!({"id": id, "seq": 8, "at": at, "state": "committed", "room": 1}));
+    let page = ask("GET", "/api/v1/rooms/1/messages?after=2&limit=5", &json!(null)).await.json();
+    assert_eq!(
+        page["messages"],
+        json!([{"seq": 5, "id": "00000000000000000000000000000001", "author": "ana", "text": "hello", "at": at}])
+    );
+}
+
+#[tokio::test]
+async fn a_key_makes_the_same_identity_each_time_and_none_a_new_one() {
+    let fake = Fake::default();
+    let body = r#"{"text": "x"}"#;
+    for headers in
+        [&[bearer(), JSON, ("idempotency-key", "k1")][..], &[bearer(), JSON, ("idempotency-key", "k1")], &[bearer(), JSON]]
+    {
+        assert_eq!(call(&fake, "POST", "/api/v1/rooms/1/messages", headers, body).await.status, 201);
+    }
+    let keys: Vec<u128> = fake
+        .asked
+        .lock()
+        .unwrap()
+        .iter()
+        .map(|ask| match ask {
+            Ask::Submit { identity: Identity::Key { key, .. }, .. } => *key,
+            _ => panic!(),
+        })
+        .collect();
+    assert_eq!(keys[0], keys[1]);
+    assert_ne!(keys[0], keys[2]);
+}
+
+#[tokio::test]
+async fn every_mistake_is_a_problem() {
+    let long = json!({"text": "x".repeat(5_000)});
+    let huge = json!({"text": "x".repeat(70_000)});
+    let (none, text) = (json!(null), json!({"text": "x"}));
+    for (method, path, body, status, kind) in [
+        ("GET", "/api/v1/nothing", &none, 404, "not-found"),
+        ("GET", "/api/v1/sessions", &none, 405, "method-not-allowed"),
+        ("DELETE", "/api/v1/rooms", &none, 405, "method-not-allowed"),
+        ("POST", "/api/v1/sessions", &json!({"name": ""}), 400, "empty-name"),
+        ("POST", "/api/v1/sessions", &json!({}), 400, "bad-request"),
+        ("POST", "/api/v1/sessions", &json!({"name": 7}), 400, "bad-request"),
+        ("POST", "/api/v1/rooms/nowhere/join", &none, 404, "unknown-room"),
+        ("POST", "/api/v1/rooms/99999999999999999999999/join", &none, 404, "unknown-room"),
+        ("POST", "/api/v1/rooms/%ff/messages", &text, 400, "bad-request"),
+        ("POST", "/api/v1/rooms/1/messages", &long, 413, "text-too-long"),
+        ("POST", "/api/v1/rooms/1/messages", &huge, 413, "body-too-large"),
+        ("GET", "/api/v1/rooms/1/messages?limit=0", &none, 400, "bad-request"),
+        ("GET", "/api/v1/rooms/1/messages?limit=1001", &none, 400, "bad-request"),
+        ("GET", "/api/v1/rooms/1/messages?after=-1", &none, 400, "bad-request"),
+        ("GET", "/api/v1/rooms/1/messages?before=x", &none, 400, "bad-request"),
+        ("POST", "/api/v1/rooms/1/leave", &none, 503, "no-leader"),
+    ] {
+        let answered = ask(method, path, body).await;
+        assert_eq!(answered.status, status, "{method} {path}: {}", answered.text);
+        assert_eq!(answered.headers["content-type"], "application/problem+json", "{method} {path}");
+        let problem = answered.json();
+        assert_eq!(problem["type"], format!("urn:tertulia:{kind}"), "{method} {path}");
+        assert_eq!(problem["status"], status);
+        assert!(problem["detail"].as_str().unwrap().len() > 10);
+        assert_eq!(answered.headers.contains_key("retry-after"), status == 503);
+        assert_eq!(answered.headers.contains_key("allow"), status == 405, "{method} {path}");
+    }
+}
+
+#[tokio::test]
+async fn bodies_must_be_json_and_callers_signed_in() {
+    let fake = Fake::default();
+    let path = "/api/v1/rooms/1/messages";
+    let unsigned = call(&fake, "POST", path, &[JSON], "{}").await;
+    assert_eq!((unsigned.status, &unsigned.headers["www-authenticate"]), (401, &HeaderValue::from_static("Bearer")));
+    assert_eq!(unsigned.json()["type"], "urn:tertulia:not-signed-in");
+    let other = format!("Bearer {}", "22".repeat(32));
+    let stranger = call(&fake, "GET", "/api/v1/rooms", &[("authorization", &other)], "").await;
+    assert_eq!((stranger.status, &stranger.json()["type"]), (401, &json!("urn:tertulia:unknown-session")));
+    let form = call(&fake, "POST", path, &[bearer(), ("content-type", "text/plain")], "text=x").await;
+    assert_eq!((form.status, &form.json()["type"]), (415, &json!("urn:tertulia:unsupported-media-type")));
+    assert_eq!(call(&fake, "POST", path, &[bearer(), JSON], "{\"text\": ").await.status, 400);
+    assert_eq!(call(&fake, "POST", path, &[bearer(), JSON, ("idempotency-key", "")], r#"{"text":"x"}"#).await.status, 400);
+}
+
+#[tokio::test]
+async fn preflights_are_answered_for_the_members_pages_only() {
+    let fake = Fake::default();
+    let preflight = |origin| {
+        let headers = [("origin", origin), ("access-control-request-method", "POST")];
+        let fake = &fake;
+        async move { call(fake, "OPTIONS", "/api/v1/rooms", &headers, "").await }
+    };
+    let member = preflight("http://127.0.0.1:8082").await;
+    assert_eq!(member.status, 204);
+    assert_eq!(member.headers["access-control-allow-origin"], "http://127.0.0.1:8082");
+    let allowed = member.headers["access-control-allow-headers"].to_str().unwrap();
+    assert!(allowed.contains("Authorization") && allowed.contains("Idempotency-Key"));
+    let stranger = preflight("http://evil.example").await;
+    assert_eq!(stranger.status, 405);
+    assert!(!stranger.headers.contains_key("access-control-allow-origin"));
+    let missing = call(&fake, "GET", "/nothing", &[("origin", "http://127.0.0.1:8082")], "").await;
+    assert_eq!(missing.headers["access-control-allow-origin"], "http://127.0.0.1:8082");
+}
+
+#[tokio::test]
+async fn whoever_watches_a_node_gets_plain_answers() {
+    let fake = Fake::default();
+    let cluster = call(&fake, "GET", "/api/v1/cluster", &[], "").await.json();
+    assert_eq!((&cluster["node"], &cluster["leader"], &cluster["term"]), (&json!(2), &json!(1), &json!(4)));
+    assert_eq!(cluster["succession"], json!([1, 2]));
+    assert_eq!(cluster["nodes"][0]["role"], "leader");
+    assert_eq!(cluster["nodes"][1]["address"], "http://127.0.0.1:8082");
+    let health = call(&fake, "GET", "/healthz", &[], "").await;
+    assert_eq!((health.status, health.text.as_str()), (200, "ok"));
+    assert_eq!(call(&fake, "GET", "/readyz", &[], "").await.status, 200);
+    let metrics = call(&fake, "GET", "/metrics", &[], "").await.text;
+    assert!(metrics.contains("tertulia_term 4\n") && metrics.contains("tertulia_is_leader 0\n"), "{metrics}");
+}
+
+#[tokio::test]
+async fn the_page_and_its_files_come_with_a_strict_policy() {
+    let fake = Fake::default();
+    for (path, kind) in
+        [("/", "text/html"), ("/app.js", "text/javascript"), ("/cluster.js", "text/javascript"), ("/style.css", "text/css")]
+    {
+        let file = call(&fake, "GET", path, &[], "").await;
+        assert_eq!(file.status, 200);
+        assert!(file.headers["content-type"].to_str().unwrap().starts_with(kind));
+        let policy = file.headers["content-security-policy"].to_str().unwrap();
+        assert!(policy.contains("script-src 'self'") && policy.contains("ws://127.0.0.1:8082"));
+    }
+    let page = call(&fake, "GET", "/", &[], "").await.text;
+    assert!(!page.contains("style=") && !page.contains("onclick"), "the policy forbids inline style and script");
+}

@@ -1,0 +1,167 @@
+//! What a node counts, as Prometheus reads it.
+
+use prometheus_client::encoding::{EncodeLabelSet, text};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::Registry;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use tertulia_driver::{Metrics as Driver, Port, Reason};
+use tertulia_protocol::gateway::Status;
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Requested {
+    route: String,
+    method: String,
+    status: u16,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Refused {
+    port: &'static str,
+    reason: &'static str,
+}
+
+/// Cheap to clone; all clones count together.
+#[derive(Clone, Debug)]
+pub struct Metrics {
+    registry: Arc<Registry>,
+    requests: Family<Requested, Counter>,
+    refused: Family<Refused, Counter>,
+    connections: Gauge,
+    clients: Gauge,
+    links: Gauge,
+    dials: Counter,
+    reconnects: Counter,
+    dropped: Counter,
+    term: Gauge,
+    commit: Gauge,
+    applied: Gauge,
+    is_leader: Gauge,
+}
+
+impl Metrics {
+    pub fn new() -> Metrics {
+        let mut registry = Registry::with_prefix("tertulia");
+        let (requests, refused) = (Family::default(), Family::default());
+        registry.register("http_requests", "HTTP requests answered, by route and status", requests.clone());
+        registry.register("refused_frames", "Frames and hellos that ended their connection, by port and reason", refused.clone());
+        let mut counter = |name, help| {
+            let counter = Counter::default();
+            registry.register(name, help, counter.clone());
+            counter
+        };
+        let dials = counter("dials", "Attempts to reach a peer");
+        let reconnects = counter("reconnects", "Links to peers that came up again");
+        let dropped = counter("dropped_messages", "Messages to peers that a full or broken link dropped");
+        let mut gauge = |name, help| {
+            let gauge = Gauge::default();
+            registry.register(name, help, gauge.clone());
+            gauge
+        };
+        let connections = gauge("connections", "Open connections on the clients' port");
+        let clients = gauge("clients", "Connections that the node knows: framed clients, streams, and requests under way");
+        let links = gauge("links", "Links to peers that are up");
+        let term = gauge("term", "The raft term this node is in");
+        let commit = gauge("commit", "The last log entry known to be committed");
+        let applied = gauge("applied", "The last log entry applied");
+        let is_leader = gauge("is_leader", "1 on the leader");
+        let registry = Arc::new(registry);
+        Metrics {
+            registry,
+            requests,
+            refused,
+            connections,
+            clients,
+            links,
+            dials,
+            reconnects,
+            dropped,
+            term,
+            commit,
+            applied,
+            is_leader,
+        }
+    }
+
+    pub fn requested(&self, route: &str, method: &str, status: u16) {
+        let labels = Requested { route: route.into(), method: method.into(), status };
+        self.requests.get_or_create(&labels).inc();
+    }
+
+    /// A connection on the clients' port that ended before it reached the driver. Reasons here are none of [`Reason`]'s.
+    pub fn refused(&self, reason: &'static str) {
+        self.refused.get_or_create(&Refused { port: Port::Client.name(), reason }).inc();
+    }
+
+    /// The driver keeps plain counters of its own.
+    fn take_over(&self, driver: &Driver) {
+        for port in Port::ALL {
+            for reason in Reason::ALL {
+                let labels = Refused { port: port.name(), reason: reason.name() };
+                self.refused.get_or_create(&labels).inner().store(driver.refused(port, reason), Relaxed);
+            }
+        }
+        self.links.set(driver.links() as i64);
+        self.dials.inner().store(driver.dials(), Relaxed);
+        self.reconnects.inner().store(driver.reconnects(), Relaxed);
+        self.dropped.inner().store(driver.messages_dropped(), Relaxed);
+        self.clients.set(driver.connections() as i64);
+    }
+
+    /// Counts one connection for as long as the guard lives.
+    pub fn connected(&self) -> Connected {
+        self.connections.inc();
+        Connected { connections: self.connections.clone() }
+    }
+
+    /// Everything as text, with the node's state and its driver's counters as of now.
+    pub fn text(&self, status: Option<&Status>, driver: Option<&Driver>) -> String {
+        if let Some(driver) = driver {
+            self.take_over(driver);
+        }
+        if let Some(status) = status {
+            self.term.set(status.term as i64);
+            self.commit.set(status.commit as i64);
+            self.applied.set(status.applied as i64);
+            self.is_leader.set(i64::from(status.leader == Some(status.node)));
+        }
+        let mut out = String::new();
+        // Writing to a string does not fail.
+        let _ = text::encode(&mut out, &self.registry);
+        out
+    }
+}
+
+/// See [`Metrics::connected`].
+pub struct Connected {
+    connections: Gauge,
+}
+
+impl Drop for Connected {
+    fn drop(&mut self) {
+        self.connections.dec();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_counted_is_in_the_text() {
+        let metrics = Metrics::new();
+        metrics.requested("/api/v1/rooms", "GET", 200);
+        metrics.refused("http");
+        metrics.refused("http");
+        let open = metrics.connected();
+        drop(metrics.connected());
+        let text = metrics.text(None, None);
+        assert!(text.contains("tertulia_http_requests_total{route=\"/api/v1/rooms\",method=\"GET\",status=\"200\"} 1"), "{text}");
+        assert!(text.contains("tertulia_refused_frames_total{port=\"client\",reason=\"http\"} 2"), "{text}");
+        assert!(text.contains("tertulia_connections 1"), "{text}");
+        drop(open);
+        assert!(metrics.text(None, None).contains("tertulia_connections 0"));
+    }
+}

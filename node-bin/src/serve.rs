@@ -1,0 +1,195 @@
+//! `node serve`: one node. The only file that knows how the driver is started.
+
+use crate::accept::accept;
+use crate::cli::Serve;
+use crate::http::{App, Origins, router};
+use crate::metrics::Metrics;
+use crate::peers::{Peer, check_peers};
+use crate::secret;
+use std::future::Future;
+use std::io::{IsTerminal, Write};
+use std::net::SocketAddr;
+use std::time::Duration;
+use tertulia_driver::disk::RealDisk;
+use tertulia_driver::store::{self, FolderIdentity, StoreOptions, ThreadedStore};
+use tertulia_driver::{Ended, Handle, Setup, SystemClock, TokioNet, system_entropy};
+use tertulia_protocol::dice::Seed;
+use tertulia_protocol::ids::{Boot, Incarnation, NodeId};
+use tertulia_protocol::node::Config;
+use tertulia_protocol::wire::handshake::Secret;
+use tokio::io::AsyncReadExt;
+use tokio::net::{TcpListener, TcpStream, lookup_host};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::{oneshot, watch};
+
+/// The exit status of a node that halted itself.
+const HALTED: i32 = 3;
+/// How long the store may take to end in good order; what it does not write is replayed at the next start.
+const SHUTDOWN: Duration = Duration::from_millis(1_500);
+
+/// Runs until it is asked to stop.
+///
+/// # Errors
+/// The node could not start. (One that halts itself later ends the process.)
+pub async fn run(args: &Serve) -> Result<(), String> {
+    init_log();
+    raise_file_limit();
+    if args.exit_with_stdin {
+        end_with_parent();
+    }
+    let mut stop = Stop::new(args.exit_with_stdin)?;
+    let (listener, peer_listen, secret) = prepare(args).await?;
+    let metrics = Metrics::new();
+    let node = start(args, secret, peer_listen).await?;
+    let (stopping, watcher) = watch::channel(false);
+    let urls: Vec<String> = args.peers.iter().map(|peer| peer.client_url.clone()).collect();
+    let app =
+        App { gate: node.handle.clone(), origins: Origins::new(&urls), metrics: metrics.clone(), stopping: watcher.clone() };
+    let framed = move |stream: TcpStream| {
+        let handle = node.handle.clone();
+        async move { tertulia_driver::serve(&handle, stream, &[]).await }
+    };
+    let mut accepting = tokio::spawn(accept(listener, router(app), metrics, watcher, framed));
+    tracing::info!(node = args.id, listen = args.listen, peer_listen = args.peer_listen, "serving");
+
+    let ended = node.ended;
+    tokio::pin!(ended);
+    tokio::select! {
+        biased;
+        ended = &mut ended => halt(&ended),
+        why = stop.requested() => tracing::info!(why, "stopping"),
+    }
+    let _ = stopping.send(true);
+    // Requests that are under way need the node: it stops after them.
+    tokio::select! {
+        ended = &mut ended => halt(&ended),
+        _ = &mut accepting => {}
+    }
+    let _ = node.shutdown.send(());
+    let _ = tokio::time::timeout(SHUTDOWN, ended).await;
+    Ok(())
+}
+
+/// Ends the process where it stands: after a halt nothing may be written any more, also not by a destructor.
+fn halt(ended: &Ended) {
+    let Ended::Halted(reason) = ended else { return };
+    let _ = writeln!(std::io::stderr(), "error: {reason}");
+    std::process::exit(HALTED);
+}
+
+/// All that can be wrong with the arguments is found before the store is opened.
+async fn prepare(args: &Serve) -> Result<(TcpListener, SocketAddr, Secret), String> {
+    check_peers(&args.peers, NodeId(args.id))?;
+    let secret = secret::read(&args.secret_file)?;
+    let listen = resolve(&args.listen, "--listen").await?;
+    let peer_listen = resolve(&args.peer_listen, "--peer-listen").await?;
+    let listener = bind(listen, "--listen").await?;
+    drop(bind(peer_listen, "--peer-listen").await?);
+    Ok((listener, peer_listen, secret))
+}
+
+async fn resolve(text: &str, flag: &str) -> Result<SocketAddr, String> {
+    let bad = |error: &dyn std::fmt::Display| format!("{flag} {text}: {error}; write it as HOST:PORT");
+    let mut found = lookup_host(text).await.map_err(|error| bad(&error))?;
+    found.next().ok_or_else(|| bad(&"no such host"))
+}
+
+async fn bind(address: SocketAddr, flag: &str) -> Result<TcpListener, String> {
+    TcpListener::bind(address).await.map_err(|error| {
+        format!("cannot listen on {address}: {error}; stop what listens there, or choose another address with {flag}")
+    })
+}
+
+struct Node<F> {
+    handle: Handle,
+    /// Runs the node; ends when it halts itself, or after `shutdown`.
+    ended: F,
+    shutdown: oneshot::Sender<()>,
+}
+
+/// Opens the data folder and starts the node.
+async fn start(
+    args: &Serve,
+    secret: Secret,
+    peer_listen: SocketAddr,
+) -> Result<Node<impl Future<Output = Ended> + use<>>, String> {
+    let (cluster, node) = (secret.cluster_id(), NodeId(args.id));
+    // A folder of its own inside: logs and other things may lie beside it.
+    let folder = args.data.join("store");
+    let fail = |error: &dyn std::fmt::Display| format!("cannot use the data folder {}: {error}", folder.display());
+    let disk = RealDisk::open(&folder).map_err(|error| fail(&error))?;
+    let identity = FolderIdentity { cluster, node };
+    let draw = || Incarnation(rand::random());
+    let (opened, restored) =
+        store::open(disk, identity, Boot(rand::random()), draw, StoreOptions::default()).map_err(|error| fail(&error))?;
+    let store = ThreadedStore::start(opened).map_err(|error| fail(&error))?;
+    let voters = args.peers.iter().map(Peer::voter).collect();
+    let (shutdown, asked) = oneshot::channel::<()>();
+    let setup = Setup {
+        config: Config::new(node, cluster, voters, Seed(rand::random())),
+        secret,
+        net: TokioNet::default(),
+        peer_listen: peer_listen.to_string(),
+        store,
+        restored,
+        clock: SystemClock::new(),
+        entropy: system_entropy(),
+        shutdown: Box::pin(async move { drop(asked.await) }),
+        facts: None,
+        observer: None,
+    };
+    let (handle, ended) = tertulia_driver::start(setup).await.map_err(|error| error.to_string())?;
+    Ok(Node { handle, ended, shutdown })
+}
+
+/// What asks a node to stop.
+struct Stop {
+    interrupt: Signal,
+    terminate: Signal,
+    with_stdin: bool,
+}
+
+impl Stop {
+    fn new(with_stdin: bool) -> Result<Stop, String> {
+        let on = |kind| signal(kind).map_err(|error| format!("cannot watch for signals: {error}"));
+        Ok(Stop { interrupt: on(SignalKind::interrupt())?, terminate: on(SignalKind::terminate())?, with_stdin })
+    }
+
+    async fn requested(&mut self) -> &'static str {
+        let with_stdin = self.with_stdin;
+        let stdin = async {
+            if !with_stdin {
+                std::future::pending::<()>().await;
+            }
+            let mut byte = [0];
+            while matches!(tokio::io::stdin().read(&mut byte).await, Ok(1..)) {}
+        };
+        tokio::select! {
+            _ = self.interrupt.recv() => "SIGINT",
+            _ = self.terminate.recv() => "SIGTERM",
+            () = stdin => "the process that started this one has ended",
+        }
+    }
+}
+
+/// Even a node that hangs ends with its demo.
+fn end_with_parent() {
+    #[cfg(target_os = "linux")]
+    if let Err(error) = rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL)) {
+        tracing::warn!(%error, "cannot tie this process to the one that started it");
+    }
+}
+
+/// Each connection is a file; the usual soft limit of 1,024 is below what is served.
+fn raise_file_limit() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
+}
+
+fn init_log() {
+    use tracing_subscriber::EnvFilter;
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let _ = log.with_ansi(std::io::stderr().is_terminal()).try_init();
+}

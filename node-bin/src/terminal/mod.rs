@@ -1,0 +1,105 @@
+//! The terminal's clients: for people (`chat`), for scripts and pipes (`send`, `tail`), for operators (`status`).
+
+mod chat;
+mod remote;
+mod send;
+mod status;
+mod tail;
+
+pub use chat::chat;
+pub use send::send;
+pub use status::status;
+pub use tail::tail;
+
+use remote::Remote;
+use std::time::Duration;
+use tertulia_driver::ClientEvent;
+use tertulia_protocol::chat::{Command, Done, Post, RoomRef};
+use tertulia_protocol::ids::RoomId;
+use tokio::io::{AsyncBufReadExt, BufReader, Lines, Stdin};
+use tokio::time::{sleep, timeout};
+
+/// When nothing has been reached for so long, a person is told why nothing happens.
+const TELL_AFTER: Duration = Duration::from_secs(3);
+
+/// A room as users write it: its id, or its name. A name is never all digits.
+fn room_ref(text: &str) -> RoomRef {
+    match text.parse() {
+        Ok(id) if text.bytes().all(|byte| byte.is_ascii_digit()) => RoomRef::Id(RoomId(id)),
+        _ => RoomRef::Name(text.into()),
+    }
+}
+
+/// Enters a room. With `make` a room of that name is made if there is none.
+async fn enter(remote: &mut Remote, room: &str, make: bool, patience: Option<Duration>) -> Result<RoomId, String> {
+    let command = match room_ref(room) {
+        RoomRef::Name(name) if make => Command::CreateRoom { name },
+        room => Command::Join { room },
+    };
+    let number = remote.submit(command).await.map_err(|error| error.to_string())?;
+    let entered = async {
+        let mut silent = true;
+        loop {
+            let event = tokio::select! {
+                biased;
+                event = remote.next() => event?,
+                () = sleep(TELL_AFTER), if silent => {
+                    silent = false;
+                    eprintln!("no answer yet; still trying {}", remote.servers().join(", "));
+                    continue;
+                }
+            };
+            match event {
+                ClientEvent::Rejected(refusal) => return Err(refusal.to_string()),
+                ClientEvent::Settled { number: settled, result } if settled == number => {
+                    return match result {
+                        Ok(Done::Room { room, .. } | Done::Joined { room, .. }) => Ok(room),
+                        Ok(_) => Err("the node answered another question: please report this".into()),
+                        Err(refusal) => Err(refusal.to_string()),
+                    };
+                }
+                _ => {}
+            }
+        }
+    };
+    match patience {
+        None => entered.await,
+        Some(patience) => timeout(patience, entered).await.unwrap_or_else(|_| {
+            Err(format!("no server let us in within {}: check --server", humantime::format_duration(patience)))
+        }),
+    }
+}
+
+/// Lines of standard input; at a byte that is no UTF-8 they end with an error.
+fn lines() -> Lines<BufReader<Stdin>> {
+    BufReader::new(tokio::io::stdin()).lines()
+}
+
+/// Control characters could rewrite somebody's terminal: they are shown, not obeyed.
+fn harmless(text: &str) -> String {
+    text.chars().map(|letter| if letter.is_control() && letter != '\t' { '\u{fffd}' } else { letter }).collect()
+}
+
+/// A message for people: `12:03 ana: hello`.
+fn line(post: &Post) -> String {
+    let at = crate::rfc3339::format(post.at);
+    let text = post.text.lines().map(harmless).collect::<Vec<_>>().join("\n      ");
+    format!("{} {}: {text}", at.get(11..16).unwrap_or(&at), harmless(&post.author_name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_room_is_its_id_or_its_name() {
+        assert_eq!(room_ref("7"), RoomRef::Id(RoomId(7)));
+        assert_eq!(room_ref("+7"), RoomRef::Name("+7".into()));
+        assert_eq!(room_ref("lobby"), RoomRef::Name("lobby".into()));
+    }
+
+    #[test]
+    fn messages_cannot_drive_the_terminal() {
+        assert_eq!(harmless("a\u{1b}[2Jb"), "a\u{fffd}[2Jb");
+    }
+}

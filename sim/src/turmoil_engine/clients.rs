@@ -1,0 +1,191 @@
+//! All clients of a run, on one simulated host: each an [`Actor`] with a framed connection.
+
+use super::host::CLIENT_PORT;
+use super::net::{TurmoilNet, host_name};
+use super::stage::{Stage, Standing, Told, lock};
+use crate::trace::digest;
+use crate::workload::{Actor, Wire, actors};
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+use tertulia_driver::Net;
+use tertulia_protocol::gateway::{ClientHello, Event, Reply};
+use tertulia_protocol::wire::{CLIENT_FRAME_LIMIT, CLIENT_MAGIC, FrameReader, Kind, encode_frame};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::sync::mpsc;
+use tokio::task::{AbortHandle, JoinSet};
+
+/// How often a client looks at what the director says.
+const LOOK: u64 = 20_000;
+/// How long to wait for a connection: a partition answers nothing.
+const CONNECT_LIMIT: Duration = Duration::from_secs(1);
+
+enum Heard {
+    Connected,
+    Reply(Reply),
+    Event(Event),
+    Ended,
+}
+
+/// A connection, ended when dropped.
+struct Line {
+    requests: mpsc::UnboundedSender<bytes::Bytes>,
+    heard: mpsc::UnboundedReceiver<Heard>,
+    task: AbortHandle,
+}
+
+impl Drop for Line {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// Runs all clients for ever.
+pub async fn run(stage: Arc<Stage>) {
+    let mut playing = JoinSet::new();
+    for number in 0..actors(&stage.scenario) {
+        playing.spawn(play(Arc::clone(&stage), number));
+    }
+    while playing.join_next().await.is_some() {}
+}
+
+async fn play(stage: Arc<Stage>, number: u32) {
+    let begins = Actor::starts(&stage.scenario, stage.seed, number);
+    tokio::time::sleep(Duration::from_micros(begins)).await;
+    let mut actor = Actor::new(&stage.scenario, stage.seed, number, stage.elapsed());
+    let mut line: Option<Line> = None;
+    let mut reading = false;
+    loop {
+        let at = stage.elapsed();
+        if stage.final_reading.load(Relaxed) && !reading {
+            reading = true;
+            actor.read_all(at);
+        }
+        if actor.next_act().is_some_and(|due| due <= at) && actor.act(at) && line.take().is_some() {
+            actor.disconnected(at);
+        }
+        if actor.poll_timeout().is_some_and(|due| due <= at) {
+            actor.timeout(at);
+        }
+        while let Some(wire) = actor.poll(at) {
+            match wire {
+                Wire::Connect { server, hello } => line = Some(connect(&stage, server, &hello)),
+                Wire::Disconnect => line = None,
+                Wire::Send(request) => {
+                    if let Some(line) = &line {
+                        let _ = line.requests.send(encode_frame(Kind::Request, &request));
+                    }
+                }
+            }
+        }
+        report(&stage, number, &mut actor, at);
+        let due = [actor.next_act(), actor.poll_timeout()].into_iter().flatten().min().unwrap_or(u64::MAX);
+        // At least a moment, so that a client that wants to act at once cannot stop time.
+        let pause = Duration::from_micros(due.saturating_sub(at).clamp(100, LOOK));
+        tokio::select! {
+            biased;
+            heard = next(line.as_mut()) => {
+                hear(&stage, number, &mut actor, &mut line, heard);
+                while let Some(Ok(more)) = line.as_mut().map(|line| line.heard.try_recv()) {
+                    hear(&stage, number, &mut actor, &mut line, more);
+                }
+            }
+            () = tokio::time::sleep(pause) => {}
+        }
+    }
+}
+
+/// Tells what the client saw, and how it stands.
+fn report(stage: &Stage, number: u32, actor: &mut Actor, at: u64) {
+    {
+        let posted = lock(&stage.posted);
+        actor.note_committed(&posted);
+        lock(&stage.standings)[number as usize] = Standing {
+            waits_for: actor.waits_for(&posted),
+            has_read_all: actor.has_read_all(),
+            trouble: actor.trouble_seen().map(str::to_owned).or_else(|| actor.missed_the_last()),
+        };
+    }
+    for fact in actor.take_facts() {
+        stage.tell(Told::Client { at, fact });
+    }
+}
+
+async fn next(line: Option<&mut Line>) -> Heard {
+    match line {
+        Some(line) => line.heard.recv().await.unwrap_or(Heard::Ended),
+        None => std::future::pending().await,
+    }
+}
+
+fn hear(stage: &Stage, number: u32, actor: &mut Actor, line: &mut Option<Line>, heard: Heard) {
+    let at = stage.elapsed();
+    stage.events.fetch_add(1, Relaxed);
+    let chain = &stage.chains[stage.scenario.cluster.voters + number as usize];
+    match heard {
+        Heard::Connected => actor.connected(at),
+        Heard::Reply(reply) => {
+            lock(chain).input(at, digest(&reply));
+            actor.reply(at, reply);
+        }
+        Heard::Event(event) => {
+            lock(chain).input(at, digest(&event));
+            actor.event(at, Arc::new(event));
+        }
+        Heard::Ended => {
+            *line = None;
+            actor.disconnected(at);
+        }
+    }
+}
+
+fn connect(stage: &Arc<Stage>, server: u32, hello: &ClientHello) -> Line {
+    let (requests, to_send) = mpsc::unbounded_channel();
+    let (to_actor, heard) = mpsc::unbounded_channel();
+    let mut greeting = CLIENT_MAGIC.to_vec();
+    greeting.extend_from_slice(&encode_frame(Kind::ClientHello, hello));
+    let net = TurmoilNet::of_clients(stage);
+    let address = format!("{}:{CLIENT_PORT}", host_name(server as usize));
+    let task = tokio::spawn(async move {
+        // Why it ended does not matter to the client: it moves on.
+        let _ = converse(&net, &address, &greeting, to_send, &to_actor).await;
+        let _ = to_actor.send(Heard::Ended);
+    });
+    Line { requests, heard, task: task.abort_handle() }
+}
+
+async fn converse(
+    net: &TurmoilNet,
+    address: &str,
+    greeting: &[u8],
+    mut to_send: mpsc::UnboundedReceiver<bytes::Bytes>,
+    to_actor: &mpsc::UnboundedSender<Heard>,
+) -> io::Result<()> {
+    let stream = tokio::time::timeout(CONNECT_LIMIT, net.connect(address)).await.map_err(|_| io::ErrorKind::TimedOut)??;
+    let (mut input, mut output) = tokio::io::split(stream);
+    output.write_all(greeting).await?;
+    let gone = |_| io::Error::from(io::ErrorKind::BrokenPipe);
+    to_actor.send(Heard::Connected).map_err(gone)?;
+    let mut reader = FrameReader::new(CLIENT_FRAME_LIMIT);
+    loop {
+        while let Some(frame) = reader.next_frame().map_err(io::Error::other)? {
+            let heard = match frame.kind {
+                Kind::Reply => Heard::Reply(frame.decode().map_err(io::Error::other)?),
+                Kind::Event => Heard::Event(frame.decode().map_err(io::Error::other)?),
+                _ => return Ok(()),
+            };
+            to_actor.send(heard).map_err(gone)?;
+        }
+        tokio::select! {
+            biased;
+            request = to_send.recv() => match request {
+                Some(request) => output.write_all(&request).await?,
+                None => return Ok(()),
+            },
+            read = input.read_buf(reader.buffer()) => if read? == 0 {
+                return Ok(());
+            },
+        }
+    }
+}

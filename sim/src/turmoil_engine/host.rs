@@ -1,0 +1,161 @@
+//! One simulated machine: the production driver over a simulated disk, a seeded source of entropy and turmoil's clock, and the framed clients' port.
+
+use super::net::{TurmoilNet, host_name};
+use super::stage::{Stage, Told, lock};
+use crate::trace::digest;
+use crate::workload;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+use tertulia_driver::store::{FolderIdentity, StoreOptions, open};
+use tertulia_driver::store::{InlineStore, Job};
+use tertulia_driver::{Clock, Ended, Entropy, Input, Net, Observer, Setup, serve, start};
+use tertulia_protocol::contract::Now;
+use tertulia_protocol::dice::{Purpose, Seed, draw};
+use tertulia_protocol::ids::{Boot, Incarnation, NodeId};
+use tertulia_protocol::node::{Config, Output};
+use tertulia_protocol::replica::Voter;
+use tertulia_protocol::wire::handshake::Secret;
+
+const PEER_PORT: u16 = 9_000;
+pub const CLIENT_PORT: u16 = 8_000;
+/// Small segments, so that a run fills several.
+const SEGMENT_BYTES: u64 = 64 << 10;
+
+/// Turmoil's time, with a wall clock that is a few milliseconds off on each node.
+#[derive(Clone)]
+struct SimClock {
+    stage: Arc<Stage>,
+    ahead: u64,
+}
+
+impl Clock for SimClock {
+    fn now(&self) -> Now {
+        workload::now(self.stage.elapsed(), self.ahead)
+    }
+}
+
+/// Chains everything that goes into a node and comes out of it.
+struct Tracer {
+    stage: Arc<Stage>,
+    node: usize,
+}
+
+impl Observer for Tracer {
+    fn input(&mut self, now: Now, input: &Input) {
+        self.stage.events.fetch_add(1, Relaxed);
+        lock(&self.stage.chains[self.node]).input(now.instant.0, digest(input));
+    }
+
+    fn output(&mut self, _now: Now, output: &Output) {
+        lock(&self.stage.chains[self.node]).output(digest(output));
+    }
+}
+
+fn secret() -> Secret {
+    Secret::new(b"a secret of a simulated cluster").expect("it is long enough")
+}
+
+fn voters(stage: &Stage) -> Vec<Voter> {
+    let voter = |node: usize| Voter {
+        id: NodeId(node as u64 + 1),
+        peer_address: format!("{}:{PEER_PORT}", host_name(node)),
+        client_address: format!("http://{}:{CLIENT_PORT}", host_name(node)),
+        incarnation: None,
+    };
+    (0..stage.scenario.cluster.voters).map(voter).collect()
+}
+
+/// Starts the node on what its disk holds and runs it until it is crashed.
+pub async fn run(stage: Arc<Stage>, node: usize) {
+    if let Err(why) = run_until_ended(&stage, node).await {
+        lock(&stage.ended).push((node, why));
+    }
+    // A host that returns would be told from one that crashed: wait to be crashed.
+    std::future::pending::<()>().await;
+}
+
+async fn run_until_ended(stage: &Arc<Stage>, node: usize) -> Result<(), String> {
+    let setup = prepare(stage, node)?;
+    let (handle, ended) = start(setup).await.map_err(|error| error.to_string())?;
+    let net = TurmoilNet::of_node(stage, node);
+    let mut listener = net.bind(&format!("0.0.0.0:{CLIENT_PORT}")).await.map_err(|error| error.to_string())?;
+    let clients = async {
+        while let Ok((stream, _)) = net.accept(&mut listener).await {
+            let handle = handle.clone();
+            tokio::spawn(async move { serve(&handle, stream, &[]).await });
+        }
+    };
+    tokio::select! {
+        biased;
+        ended = ended => match ended {
+            Ended::Halted(reason) => Err(format!("n{} halts: {reason}", node + 1)),
+            Ended::Stopped => Ok(()),
+        },
+        () = clients => Err(format!("n{} accepts no more clients", node + 1)),
+    }
+}
+
+type SimStore = InlineStore<tertulia_driver::sim_disk::SimDisk, Box<dyn FnMut(&Job) -> Duration + Send>>;
+
+fn prepare(stage: &Arc<Stage>, node: usize) -> Result<Setup<TurmoilNet, SimStore, SimClock>, String> {
+    let (seed, who) = (stage.seed, node as u64);
+    let boot = stage.boots[node].fetch_add(1, Relaxed) + 1;
+    let disk = lock(&stage.disks[node]).thaw();
+    *lock(&stage.disks[node]) = disk.clone();
+    let id = NodeId(who + 1);
+    let secret = secret();
+    let options = StoreOptions { segment_bytes: SEGMENT_BYTES, ..StoreOptions::default() };
+    let incarnation = || Incarnation(u128::from(draw(seed, Purpose::Identity, who, 0, 0)));
+    let identity = FolderIdentity { cluster: secret.cluster_id(), node: id };
+    let (opened, restored) = open(disk, identity, Boot(boot), incarnation, options).map_err(|error| error.to_string())?;
+
+    let sync = stage.scenario.cluster.sync;
+    let mut jobs = 0;
+    let latency = move |job: &Job| {
+        jobs += 1;
+        match job {
+            Job::Append { .. } => Duration::from_micros(sync.pick(draw(seed, Purpose::DiskSync, who, boot, jobs))),
+            Job::Apply { .. } | Job::Load { .. } => Duration::ZERO,
+        }
+    };
+    let latency: Box<dyn FnMut(&Job) -> Duration + Send> = Box::new(latency);
+
+    let mut config = Config::new(id, secret.cluster_id(), voters(stage), Seed(draw(seed, Purpose::Identity, who, 1, 0)));
+    config.timing = stage.scenario.cluster.timing;
+    #[cfg(feature = "zoo")]
+    {
+        config.bug = stage.bug;
+    }
+    let facts_to = Arc::clone(stage);
+    let facts = move |facts: Vec<tertulia_protocol::facts::Fact>| {
+        let at = facts_to.elapsed();
+        for fact in facts {
+            facts_to.tell(Told::Fact { at, node, fact });
+        }
+    };
+    Ok(Setup {
+        config,
+        secret,
+        net: TurmoilNet::of_node(stage, node),
+        peer_listen: format!("0.0.0.0:{PEER_PORT}"),
+        store: InlineStore::new(opened, latency),
+        restored,
+        clock: SimClock { stage: Arc::clone(stage), ahead: draw(seed, Purpose::StartOffset, who, 1, 0) % 5_000 },
+        entropy: entropy(seed, who, boot),
+        shutdown: Box::pin(std::future::pending()),
+        facts: Some(Box::new(facts)),
+        observer: Some(Box::new(Tracer { stage: Arc::clone(stage), node })),
+    })
+}
+
+/// Nonces and pauses between dials: seeded, apart from the protocol's own draws.
+fn entropy(seed: Seed, who: u64, boot: u64) -> Entropy {
+    let count = std::sync::atomic::AtomicU64::new(0);
+    Arc::new(move |bytes: &mut [u8]| {
+        for part in bytes.chunks_mut(8) {
+            let drawn = draw(seed, Purpose::Identity, who + 5_000, boot, count.fetch_add(1, Relaxed));
+            part.copy_from_slice(&drawn.to_le_bytes()[..part.len()]);
+        }
+    })
+}

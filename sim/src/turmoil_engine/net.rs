@@ -1,0 +1,213 @@
+//! Turmoil's streams as the driver's [`Net`], with loss, delay and duplication of whole peer frames.
+//!
+//! Turmoil's TCP does not retransmit, so weather acts above it: on frames that a dialling peer sends, after its handshake. A partition is turmoil's own.
+//! Draws are keyed by the link, the frame's content and the moment.
+
+use super::stage::Stage;
+use bytes::{Buf, Bytes, BytesMut};
+use std::collections::BTreeMap;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+use tertulia_driver::Net;
+use tertulia_protocol::dice::{Purpose, chance, draw};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep_until};
+use turmoil::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use turmoil::net::{TcpListener, TcpStream};
+
+/// Frames of a dialler's handshake, which no weather touches: its hello and its proof.
+const HANDSHAKE: u32 = 2;
+/// Length and checksum in front of a frame.
+const FRAME_HEAD: usize = 8;
+
+/// The network of one simulated host.
+#[derive(Clone)]
+pub struct TurmoilNet {
+    stage: Arc<Stage>,
+    /// The node that lives here; `None`: clients, whose streams have no weather.
+    node: Option<usize>,
+}
+
+impl TurmoilNet {
+    pub fn of_node(stage: &Arc<Stage>, node: usize) -> TurmoilNet {
+        TurmoilNet { stage: Arc::clone(stage), node: Some(node) }
+    }
+
+    pub fn of_clients(stage: &Arc<Stage>) -> TurmoilNet {
+        TurmoilNet { stage: Arc::clone(stage), node: None }
+    }
+}
+
+/// The name of a node's host.
+pub fn host_name(node: usize) -> String {
+    format!("n{}", node + 1)
+}
+
+fn split_address(address: &str) -> io::Result<(&str, u16)> {
+    let bad = || io::Error::new(io::ErrorKind::InvalidInput, format!("not host:port: {address}"));
+    let (host, port) = address.rsplit_once(':').ok_or_else(bad)?;
+    Ok((host, port.parse().map_err(|_| bad())?))
+}
+
+impl Net for TurmoilNet {
+    type Stream = Shaped;
+    type Listener = TcpListener;
+
+    async fn bind(&self, address: &str) -> io::Result<TcpListener> {
+        TcpListener::bind(split_address(address)?).await
+    }
+
+    fn local_address(&self, listener: &TcpListener) -> io::Result<SocketAddr> {
+        listener.local_addr()
+    }
+
+    async fn accept(&self, listener: &mut TcpListener) -> io::Result<(Shaped, SocketAddr)> {
+        let (stream, from) = listener.accept().await?;
+        Ok((Shaped::new(stream, None), from))
+    }
+
+    async fn connect(&self, address: &str) -> io::Result<Shaped> {
+        let (host, port) = split_address(address)?;
+        let stream = TcpStream::connect((host, port)).await?;
+        let peer = host.strip_prefix('n').and_then(|number| number.parse::<usize>().ok()).map(|number| number - 1);
+        let link = self.node.zip(peer).map(|(from, to)| Link { stage: Arc::clone(&self.stage), from, to });
+        Ok(Shaped::new(stream, link))
+    }
+}
+
+/// A way from one node to another, with whatever weather there is.
+struct Link {
+    stage: Arc<Stage>,
+    from: usize,
+    to: usize,
+}
+
+impl Link {
+    /// The copies of a frame that arrive, each with its extra delay.
+    fn copies(&self, frame: &[u8]) -> Vec<Duration> {
+        let (at, seed) = (self.stage.elapsed(), self.stage.seed);
+        let conditions = self.stage.conditions();
+        if conditions.is_fair() {
+            return vec![Duration::ZERO];
+        }
+        let (loss, duplicate, delays) = conditions.weather(self.from, self.to);
+        let who = (self.from * 64 + self.to) as u64;
+        let content = crate::trace::digest(frame);
+        let drawn = |purpose, nth| draw(seed, purpose, who, content ^ at, nth);
+        if chance(drawn(Purpose::LinkLoss, 0), loss) {
+            return Vec::new();
+        }
+        let delays: Vec<_> = delays.collect();
+        let copies = 1 + u64::from(chance(drawn(Purpose::LinkDuplicate, 0), duplicate));
+        let delay = |copy| {
+            delays.iter().enumerate().map(|(nth, span)| span.pick(drawn(Purpose::LinkExtraDelay, copy * 16 + nth as u64))).sum()
+        };
+        (0..copies).map(|copy| Duration::from_micros(delay(copy))).collect()
+    }
+}
+
+/// A stream that a task writes to, frame by frame.
+pub struct Shaped {
+    input: OwnedReadHalf,
+    to_pump: Option<mpsc::UnboundedSender<(Duration, Bytes)>>,
+    link: Option<Link>,
+    /// What has been written and is no whole frame yet.
+    cutting: BytesMut,
+    frames: u32,
+}
+
+impl Shaped {
+    fn new(stream: TcpStream, link: Option<Link>) -> Shaped {
+        let (input, output) = stream.into_split();
+        let (to_pump, from_writer) = mpsc::unbounded_channel();
+        tokio::spawn(pump(output, from_writer));
+        Shaped { input, to_pump: Some(to_pump), link, cutting: BytesMut::new(), frames: 0 }
+    }
+
+    fn send(&self, delay: Duration, bytes: Bytes) -> io::Result<()> {
+        let pump = self.to_pump.as_ref().ok_or(io::ErrorKind::BrokenPipe)?;
+        pump.send((delay, bytes)).map_err(|_| io::ErrorKind::BrokenPipe.into())
+    }
+
+    /// Sends the whole frames of what has been written.
+    fn cut(&mut self, link: &Link) -> io::Result<()> {
+        while let Some(length) = self.cutting.first_chunk::<4>().map(|length| u32::from_le_bytes(*length) as usize + FRAME_HEAD) {
+            if self.cutting.len() < length {
+                break;
+            }
+            let frame = self.cutting.copy_to_bytes(length);
+            self.frames += 1;
+            if self.frames <= HANDSHAKE {
+                self.send(Duration::ZERO, frame)?;
+                continue;
+            }
+            for delay in link.copies(&frame) {
+                self.send(delay, frame.clone())?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Writes each piece when its delay has passed; pieces of the same moment in the order in which they came.
+async fn pump(mut output: OwnedWriteHalf, mut pieces: mpsc::UnboundedReceiver<(Duration, Bytes)>) {
+    let mut waiting: BTreeMap<(Instant, u64), Bytes> = BTreeMap::new();
+    let (mut count, mut open) = (0, true);
+    while open || !waiting.is_empty() {
+        let next = waiting.first_key_value().map(|((at, _), _)| *at);
+        tokio::select! {
+            biased;
+            piece = pieces.recv(), if open => match piece {
+                Some((delay, bytes)) => {
+                    count += 1;
+                    waiting.insert((Instant::now() + delay, count), bytes);
+                }
+                None => open = false,
+            },
+            () = sleep_until(next.unwrap_or_else(Instant::now)), if next.is_some() => {}
+        }
+        while let Some(piece) = waiting.first_entry().filter(|piece| piece.key().0 <= Instant::now()) {
+            if output.write_all(&piece.remove()).await.is_err() {
+                return;
+            }
+        }
+    }
+    // The other side may be gone already.
+    let _ = output.shutdown().await;
+}
+
+impl AsyncRead for Shaped {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.input).poll_read(cx, buf)
+    }
+}
+
+impl AsyncWrite for Shaped {
+    fn poll_write(mut self: Pin<&mut Self>, _cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        let this = &mut *self;
+        let sent = match this.link.take() {
+            None => this.send(Duration::ZERO, Bytes::copy_from_slice(buf)),
+            Some(link) => {
+                this.cutting.extend_from_slice(buf);
+                let sent = this.cut(&link);
+                this.link = Some(link);
+                sent
+            }
+        };
+        Poll::Ready(sent.map(|()| buf.len()))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.to_pump = None;
+        Poll::Ready(Ok(()))
+    }
+}

@@ -1,0 +1,95 @@
+//! What the hosts of one run share with the loop that directs them. Everything runs on one thread; the locks are there because the driver's types are `Send`.
+
+use crate::plan::Conditions;
+use crate::scenario::Scenario;
+use crate::trace::Chain;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use tertulia_driver::sim_disk::SimDisk;
+use tertulia_judge::ClientFact;
+use tertulia_protocol::dice::Seed;
+use tertulia_protocol::facts::Fact;
+
+/// Something that the witness is to hear, in the order in which it happened.
+pub enum Told {
+    Fact { at: u64, node: usize, fact: Fact },
+    Client { at: u64, fact: ClientFact },
+}
+
+/// How one client stands, after its last turn.
+#[derive(Clone, Debug, Default)]
+pub struct Standing {
+    /// What it still waits for, as a sentence.
+    pub waits_for: Option<String>,
+    pub has_read_all: bool,
+    /// What may not happen to it and did.
+    pub trouble: Option<String>,
+}
+
+pub struct Stage {
+    pub scenario: Scenario,
+    pub seed: Seed,
+    pub disks: Vec<Mutex<SimDisk>>,
+    pub boots: Vec<AtomicU64>,
+    /// A chain for each node over all of its boots, then one for each client.
+    pub chains: Vec<Mutex<Chain>>,
+    pub events: AtomicU64,
+    pub told: Mutex<Vec<Told>>,
+    /// Why a node ended by itself.
+    pub ended: Mutex<Vec<(usize, String)>>,
+    pub standings: Mutex<Vec<Standing>>,
+    /// The newest place of each room that any node has applied.
+    pub posted: Mutex<std::collections::BTreeMap<tertulia_protocol::ids::RoomId, u64>>,
+    /// Clients read everything now.
+    pub final_reading: AtomicBool,
+    conditions: Mutex<Conditions>,
+    now: AtomicU64,
+    #[cfg(feature = "zoo")]
+    pub bug: Option<tertulia_protocol::zoo::Bug>,
+}
+
+pub fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Stage {
+    pub fn new(scenario: &Scenario, seed: Seed, conditions: Conditions, options: crate::engine::Options) -> Stage {
+        let (nodes, actors) = (scenario.cluster.voters, crate::workload::actors(scenario) as usize);
+        #[cfg(not(feature = "zoo"))]
+        let _ = options;
+        Stage {
+            scenario: scenario.clone(),
+            seed,
+            disks: (0..nodes).map(|_| Mutex::new(SimDisk::new())).collect(),
+            boots: (0..nodes).map(|_| AtomicU64::new(0)).collect(),
+            chains: (0..nodes + actors).map(|_| Mutex::new(Chain::default())).collect(),
+            events: AtomicU64::new(0),
+            told: Mutex::default(),
+            ended: Mutex::default(),
+            standings: Mutex::new(vec![Standing { waits_for: Some("has not begun".to_owned()), ..Standing::default() }; actors]),
+            posted: Mutex::default(),
+            final_reading: AtomicBool::new(false),
+            conditions: Mutex::new(conditions),
+            now: AtomicU64::new(0),
+            #[cfg(feature = "zoo")]
+            bug: options.bug,
+        }
+    }
+
+    /// Simulated microseconds, inside a host.
+    pub fn elapsed(&self) -> u64 {
+        turmoil::sim_elapsed().map_or_else(|| self.now.load(Relaxed), |elapsed| elapsed.as_micros() as u64)
+    }
+
+    pub fn set_now(&self, now: u64) {
+        self.now.store(now, Relaxed);
+    }
+
+    pub fn conditions(&self) -> MutexGuard<'_, Conditions> {
+        lock(&self.conditions)
+    }
+
+    pub fn tell(&self, told: Told) {
+        lock(&self.told).push(told);
+    }
+}
