@@ -36,8 +36,17 @@ impl Engine {
 pub struct Options {
     #[cfg(feature = "zoo")]
     pub bug: Option<Bug>,
-    /// A test's hook: the nth message between nodes arrives with one bit of it changed.
-    pub flip: Option<u64>,
+    /// For tests of the trace: what is done to one message between nodes.
+    pub tamper: Option<Tamper>,
+}
+
+/// One small change of a run, to show that the trace sees it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Tamper {
+    /// One bit of the nth message is changed.
+    Flip(u64),
+    /// The nth message comes a microsecond later than drawn.
+    Late(u64),
 }
 
 /// What came of a run.

@@ -188,7 +188,7 @@ impl World<'_> {
     }
 
     /// A client's word arrives.
-    pub(super) fn to_node(&mut self, connection: ConnectionId, word: ClientWord) {
+    pub(super) fn heard_from_client(&mut self, connection: ConnectionId, word: ClientWord) {
         let Some(state) = self.connections.get(connection) else { return };
         let node = state.node;
         let host = &self.hosts[node];
@@ -211,7 +211,7 @@ impl World<'_> {
     }
 
     /// A node's word arrives, unless the client has turned to another connection.
-    pub(super) fn to_client(&mut self, connection: ConnectionId, word: NodeWord, digest: u64) {
+    pub(super) fn heard_from_node(&mut self, connection: ConnectionId, word: NodeWord, digest: u64) {
         let Some(client) = self.connections.get(connection).map(|state| state.client) else { return };
         let (now, seat) = (self.now, &mut self.seats[client]);
         let Some(actor) = seat.actor.as_mut().filter(|_| seat.connection == Some(connection)) else { return };

@@ -3,7 +3,7 @@
 use super::World;
 use super::codec;
 use super::event::{Event, Input, NodeWord};
-use crate::engine::Verdict;
+use crate::engine::{Tamper, Verdict};
 use crate::scenario::DiskFate;
 use crate::trace::digest;
 use crate::witness::node_id;
@@ -203,14 +203,16 @@ impl World<'_> {
         }
         let Some(at) = first else { return };
         self.sent += 1;
-        let (message, digest) = match self.options.flip {
-            Some(nth) if nth == self.sent => match codec::flip_one_bit(&message) {
-                Some(flipped) => (flipped.clone(), digest(&flipped)),
-                None => (message, told),
-            },
-            _ => (message, told),
+        let (at, message, told) = match self.options.tamper {
+            Some(Tamper::Late(nth)) if nth == self.sent => (at + 1, message, told),
+            Some(Tamper::Flip(nth)) if nth == self.sent => {
+                let flipped = codec::flip_one_bit(&message).unwrap_or(message);
+                let told = digest(&flipped);
+                (at, flipped, told)
+            }
+            _ => (at, message, told),
         };
-        self.queue.push(at, Event::Peer { from, to, boot, message, digest });
+        self.queue.push(at, Event::Peer { from, to, boot, message, digest: told });
     }
 
     pub(super) fn check_codec<T>(&mut self, kind: Kind, value: &T)

@@ -52,8 +52,8 @@ fn check(scenario: &Scenario, options: Options) -> Result<(), Unplayable> {
         );
         return Err(Unplayable { message });
     }
-    if options.flip.is_some() {
-        return Err(Unplayable { message: "only the fast engine flips bits: frames here have checksums".to_owned() });
+    if options.tamper.is_some() {
+        return Err(Unplayable { message: "only the fast engine tampers with messages: frames here have checksums".to_owned() });
     }
     Ok(())
 }

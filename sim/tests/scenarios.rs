@@ -1,0 +1,121 @@
+//! Every scenario in the repository on the fast engine, for a few seeds: none may fail, none may be vacuous.
+//!
+//! `TERTULIA_SEEDS=100..200` chooses other seeds than 0..4.
+
+use std::ops::Range;
+use std::path::PathBuf;
+use tertulia_sim::engine::{self, Engine, Options, Outcome, Tamper, Verdict};
+use tertulia_sim::scenario::Scenario;
+
+fn load(name: &str) -> Scenario {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../scenarios").join(name);
+    Scenario::load(path.to_str().expect("a path in UTF-8")).unwrap_or_else(|error| panic!("{error}"))
+}
+
+fn play(scenario: &Scenario, seed: u64, options: Options) -> Outcome {
+    engine::run(Engine::Fast, scenario, seed, options).expect("the fast engine plays every scenario")
+}
+
+fn seeds() -> Range<u64> {
+    let Ok(text) = std::env::var("TERTULIA_SEEDS") else { return 0..4 };
+    let ends = text.split_once("..").and_then(|(from, to)| Some(from.parse().ok()?..to.parse().ok()?));
+    ends.unwrap_or_else(|| panic!("TERTULIA_SEEDS={text} is not a range such as 100..200"))
+}
+
+fn holds(name: &str) {
+    let scenario = load(name);
+    for seed in seeds() {
+        let outcome = play(&scenario, seed, Options::default());
+        assert_eq!(outcome.verdict, Verdict::Ok, "cargo sim run scenarios/{name} --seed {seed}");
+    }
+}
+
+#[test]
+fn the_leader_crashes() {
+    holds("leader-crash.toml");
+}
+
+#[test]
+fn the_cluster_falls_in_two() {
+    holds("partition-halves.toml");
+}
+
+#[test]
+fn the_network_loses_delays_and_doubles() {
+    holds("lossy-network.toml");
+}
+
+#[test]
+fn the_power_fails_everywhere() {
+    holds("power-cut.toml");
+}
+
+#[test]
+fn nodes_restart_all_the_time() {
+    holds("restart-storm.toml");
+}
+
+#[test]
+fn the_bench() {
+    holds("bench.toml");
+}
+
+#[test]
+fn the_primary_of_the_instant_messenger_dies() {
+    holds("seeds/instant-messenger.toml");
+}
+
+#[test]
+fn no_scenario_is_left_out() {
+    let list = |folder: &str| {
+        let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../scenarios").join(folder);
+        let files = std::fs::read_dir(folder).expect("the folder of scenarios");
+        let names = files.map(|file| file.expect("a file").file_name().into_string().expect("a name in UTF-8"));
+        names.filter(|name| name.ends_with(".toml")).collect::<Vec<_>>()
+    };
+    let this = include_str!("scenarios.rs");
+    let all = list(".").into_iter().chain(list("seeds").into_iter().map(|name| format!("seeds/{name}")));
+    for name in all {
+        assert!(this.contains(&format!("holds(\"{name}\")")), "{name} has no test here");
+    }
+}
+
+#[test]
+fn the_same_seed_is_the_same_run_and_another_seed_is_not() {
+    let scenario = load("leader-crash.toml");
+    let [first, again, other] = [5, 5, 6].map(|seed| play(&scenario, seed, Options::default()));
+    assert_eq!(first, again);
+    assert_ne!(first.trace, other.trace);
+}
+
+#[test]
+fn one_flipped_bit_or_one_late_message_is_another_run() {
+    let scenario = load("leader-crash.toml");
+    let plain = play(&scenario, 5, Options::default());
+    for nth in [20, 1_000] {
+        let flipped = play(&scenario, 5, Options { tamper: Some(Tamper::Flip(nth)), ..Options::default() });
+        let late = play(&scenario, 5, Options { tamper: Some(Tamper::Late(nth)), ..Options::default() });
+        assert_ne!(plain.trace, flipped.trace, "message {nth} flipped");
+        assert_ne!(plain.trace, late.trace, "message {nth} late");
+    }
+}
+
+#[test]
+fn a_fault_that_never_fires_makes_a_run_vacuous() {
+    let mut scenario = load("leader-crash.toml");
+    scenario.expect.reached.push("no such point".to_owned());
+    let outcome = play(&scenario, 0, Options::default());
+    assert_eq!(outcome.verdict, Verdict::Vacuous { why: vec!["the point \"no such point\" was never reached".to_owned()] });
+}
+
+#[cfg(feature = "zoo")]
+#[test]
+fn every_bug_of_the_zoo_is_found() {
+    use tertulia_protocol::zoo::Bug;
+    let scenario = load("restart-storm.toml");
+    for bug in Bug::ALL {
+        let options = Options { bug: Some(bug), ..Options::default() };
+        let found = (0..100).any(|seed| matches!(play(&scenario, seed, options).verdict, Verdict::Failed { .. }));
+        assert!(found, "{} is not found in 100 seeds", bug.name());
+    }
+}
