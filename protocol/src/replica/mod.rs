@@ -221,7 +221,9 @@ impl<S: StateMachine> Replica<S> {
             Some((Some(kept), _)) if kept != digest => Some(Err(SessionRefusal::KeyReused)),
             Some((_, outcome)) => Some(Ok(outcome)),
             None => match slot {
-                Slot::Number(number) if self.sessions.next(session)? > number => Some(Err(SessionRefusal::Forgotten)),
+                Slot::Number(number) if self.sessions.next(session)? > number && self.sessions.remembers(session, number) => {
+                    Some(Err(SessionRefusal::Forgotten))
+                }
                 _ => None,
             },
         }
@@ -308,6 +310,9 @@ impl<S: StateMachine> Replica<S> {
     fn offer_number(&mut self, now: Now, session: SessionId, number: u64, submission: Submission) -> Offer {
         let executed = self.sessions.next(session).unwrap_or(1);
         let expected = self.proposed_next.get(&session).copied().unwrap_or(executed);
+        if number < executed && !self.sessions.remembers(session, number) {
+            return self.propose(now, request_of(&submission), &submission);
+        }
         if number < executed {
             return Offer::Known;
         }

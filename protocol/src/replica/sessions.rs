@@ -29,6 +29,9 @@ struct Session {
     keys: BTreeMap<u128, KeyOutcome>,
     /// The keys by age.
     ages: BTreeSet<(Timestamp, u128)>,
+    /// Executed, and no longer known to be.
+    #[cfg(feature = "zoo")]
+    forgotten: BTreeSet<u64>,
 }
 
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -77,19 +80,11 @@ pub(super) struct Sessions {
     sessions: BTreeMap<SessionId, Session>,
     by_credential: BTreeMap<Credential, SessionId>,
     limits: Limits,
-    #[cfg(feature = "zoo")]
-    forgetful: bool,
 }
 
 impl Sessions {
     pub(super) fn new(limits: Limits) -> Sessions {
-        Sessions {
-            sessions: BTreeMap::new(),
-            by_credential: BTreeMap::new(),
-            limits,
-            #[cfg(feature = "zoo")]
-            forgetful: false,
-        }
+        Sessions { sessions: BTreeMap::new(), by_credential: BTreeMap::new(), limits }
     }
 
     /// Takes one row if it is of this table.
@@ -125,11 +120,20 @@ impl Sessions {
     /// The bug of the zoo: what the sessions have had executed does not survive a restart.
     #[cfg(feature = "zoo")]
     pub(super) fn forget(&mut self) {
-        self.forgetful = true;
         for session in self.sessions.values_mut() {
-            (session.next, session.first_unacked) = (1, 1);
-            session.outcomes.clear();
-            session.keys.clear();
+            session.forgotten = (1..session.next).collect();
+        }
+    }
+
+    /// Whether the table still knows that it has executed a number.
+    #[cfg_attr(not(feature = "zoo"), expect(clippy::unused_self, reason = "only a bug forgets"))]
+    pub(super) fn remembers(&self, session: SessionId, number: u64) -> bool {
+        #[cfg(feature = "zoo")]
+        return self.sessions.get(&session).is_none_or(|session| !session.forgotten.contains(&number));
+        #[cfg(not(feature = "zoo"))]
+        {
+            let _ = (session, number);
+            true
         }
     }
 
@@ -145,6 +149,8 @@ impl Sessions {
                 outcomes: BTreeMap::new(),
                 keys: BTreeMap::new(),
                 ages: BTreeSet::new(),
+                #[cfg(feature = "zoo")]
+                forgotten: BTreeSet::new(),
             },
         );
     }
@@ -164,9 +170,10 @@ impl Sessions {
     }
 
     /// The answer to a request that was executed, if it is kept.
-    pub(super) fn outcome(&self, session: SessionId, slot: Slot) -> Option<(Option<u64>, Bytes)> {
-        let session = self.sessions.get(&session)?;
+    pub(super) fn outcome(&self, id: SessionId, slot: Slot) -> Option<(Option<u64>, Bytes)> {
+        let session = self.sessions.get(&id)?;
         match slot {
+            Slot::Number(number) if !self.remembers(id, number) => None,
             Slot::Number(number) => session.outcomes.get(&number).map(|outcome| (None, outcome.clone())),
             Slot::Key(key) => session.keys.get(&key).map(|kept| (Some(kept.digest), kept.outcome.clone())),
         }
@@ -183,12 +190,11 @@ impl Sessions {
     }
 
     /// What is to be done with a request that the log has brought. `at`: its entry's stamp.
-    pub(super) fn look_up(&self, session: SessionId, identity: Identity, digest: u64, at: Timestamp) -> Lookup {
-        let Some(session) = self.sessions.get(&session) else { return Lookup::Refused(SessionRefusal::UnknownSession) };
+    pub(super) fn look_up(&self, id: SessionId, identity: Identity, digest: u64, at: Timestamp) -> Lookup {
+        let Some(session) = self.sessions.get(&id) else { return Lookup::Refused(SessionRefusal::UnknownSession) };
         match identity {
             Identity::Number(number) if number == session.next => Lookup::Next,
-            #[cfg(feature = "zoo")]
-            Identity::Number(number) if self.forgetful && number > session.next => Lookup::Next,
+            Identity::Number(number) if !self.remembers(id, number) => Lookup::Next,
             Identity::Number(number) if number > session.next => Lookup::Refused(SessionRefusal::Gap),
             Identity::Number(number) => {
                 session.outcomes.get(&number).cloned().map_or(Lookup::Refused(SessionRefusal::Forgotten), Lookup::Known)
@@ -225,7 +231,9 @@ impl Sessions {
         match identity {
             Identity::Number(number) => {
                 let before = session.row();
-                session.next = number + 1;
+                session.next = session.next.max(number + 1);
+                #[cfg(feature = "zoo")]
+                session.forgotten.remove(&number);
                 // What the client has acknowledged goes; so does what lies so far back that no client may still wait for it.
                 session.first_unacked =
                     session.first_unacked.max(first_unacked.min(number)).max((number + 1).saturating_sub(window));
