@@ -170,7 +170,7 @@ impl Handle {
 
 impl Connection {
     /// Hands over a request; waits while the node takes no more (its admission is used up), or while [`IN_FLIGHT`] requests of this connection
-    /// are unanswered. `Err` when the node has stopped.
+    /// are unanswered. Cancelled, it has not handed it over. `Err` when the node has stopped.
     pub async fn request(&mut self, request: Request) -> Result<(), Stopped> {
         // Nobody else can take replies while we wait, so we put them aside ourselves: else the two would wait for each other.
         let end = Arc::clone(&self.requests.end);

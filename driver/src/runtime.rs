@@ -93,7 +93,7 @@ pub async fn start<N: Net, S: Store, C: Clock>(
         peers: Peers::new(Arc::clone(&context)),
         from_peers,
         from_clients,
-        shared,
+        shared: Closing(shared),
         connections: BTreeMap::new(),
         slots_owed: 0,
         due: VecDeque::new(),
@@ -117,6 +117,15 @@ enum Wake {
     Stop,
 }
 
+/// However the node's task ends, nobody waits for it any longer.
+struct Closing(Arc<Shared>);
+
+impl Drop for Closing {
+    fn drop(&mut self) {
+        self.0.slots.close();
+    }
+}
+
 struct Driver<N: Net, S: Store, C: Clock> {
     node: Node,
     store: S,
@@ -124,7 +133,7 @@ struct Driver<N: Net, S: Store, C: Clock> {
     peers: Peers<N>,
     from_peers: mpsc::Receiver<FromPeer>,
     from_clients: mpsc::UnboundedReceiver<FromClient>,
-    shared: Arc<Shared>,
+    shared: Closing,
     /// The clients that the node knows. What comes from one that it closed goes no further.
     connections: BTreeMap<ConnectionId, mpsc::UnboundedSender<Queued>>,
     /// Places for requests that are given back once the node admits more.
@@ -162,7 +171,6 @@ impl<N: Net, S: Store, C: Clock> Driver<N, S, C> {
                 break Ended::Halted(reason);
             }
         };
-        self.shared.slots.close();
         for queue in self.connections.values() {
             let _ = queue.send(Queued::Closed(CloseReason::Stopping));
         }
@@ -282,9 +290,9 @@ impl<N: Net, S: Store, C: Clock> Driver<N, S, C> {
             }
         }
         if self.slots_owed > 0 && self.node.admission() > 0 {
-            self.shared.slots.add_permits(std::mem::take(&mut self.slots_owed));
+            self.shared.0.slots.add_permits(std::mem::take(&mut self.slots_owed));
         }
-        self.shared.metrics.set_connections(self.connections.len());
+        self.shared.0.metrics.set_connections(self.connections.len());
         halted
     }
 

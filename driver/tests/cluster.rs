@@ -4,7 +4,7 @@
 
 mod live;
 
-use live::{Raw, Running, eventually, folder, run, voters};
+use live::{Raw, Running, eventually, folder, run, run_with, voters};
 use std::time::Duration;
 use tempfile::TempDir;
 use tertulia_driver::{
@@ -245,5 +245,54 @@ async fn framed_clients_that_break_the_rules_are_cut_off_and_counted() {
     raw.send(with(&encode_frame(Kind::Request, &Request { id: 7, ask: Ask::Ping }))).await;
     let reply: Reply = raw.next().await.unwrap().decode().unwrap();
     assert_eq!(reply, Reply { id: 7, result: Ok(Answer::Pong) });
+    node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_reader_that_sleeps_gets_everything_later_and_holds_nobody_up() {
+    let cluster = Cluster::start().await;
+    let (mut ada, mut ben) = (cluster.client("ada", 0), cluster.client("ben", 1));
+    done(&mut ada, Command::CreateRoom { name: "lobby".into() }).await;
+    done(&mut ben, Command::Join { room: lobby() }).await;
+    ben.follow(lobby(), From::After(0)).await;
+    delivered(&mut ben, 0).await;
+    // More than its client, the sockets and its node's credit hold together.
+    let text = |nth: u64| format!("{nth} {}", "x".repeat(3_000));
+    let mut unsettled = std::collections::VecDeque::new();
+    for nth in 1..=3_000 {
+        if unsettled.len() == 16 {
+            settled(&mut ada, unsettled.pop_front().unwrap()).await;
+        }
+        unsettled.push_back(ada.submit(Command::Post { room: lobby(), text: text(nth) }).await.unwrap());
+    }
+    let read = delivered(&mut ben, 3_000).await;
+    assert!(read.iter().zip(1..).all(|((seq, said), nth)| *seq == nth && *said == text(nth)));
+    cluster.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_that_admits_no_more_still_answers_everybody() {
+    let (voters, folder) = (voters(3), folder());
+    // Alone, so that every request is held for a leader; with room for a few only.
+    let node = run_with(1, &voters, &folder, |config| config.limits.admission_bytes = 1_000).await;
+    let mut asked = tokio::task::JoinSet::new();
+    for _ in 0..3_000 {
+        let handle = node.handle.clone();
+        asked.spawn(async move {
+            let mut connection = handle.connect(ClientHello { token: None }).await.unwrap();
+            let ask = Ask::SignIn { name: "ada".into(), token: Token(rand::random()) };
+            connection.request(Request { id: 1, ask }).await.unwrap();
+            connection.next().await
+        });
+    }
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    assert!(node.handle.status().await.is_some(), "an overloaded node still tells how it is");
+    let all = async {
+        while let Some(reply) = asked.join_next().await {
+            let Some(Incoming::Reply(Reply { result: Err(refusal), .. })) = reply.unwrap() else { panic!("a refusal") };
+            assert!(refusal.is_temporary());
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), all).await.expect("everybody is answered");
     node.stop().await;
 }

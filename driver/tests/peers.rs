@@ -233,3 +233,22 @@ async fn only_somebody_who_knows_the_secret_can_stop_a_node_by_a_refusal() {
     assert!(matches!(ended, tertulia_driver::Ended::Halted(_)), "{ended:?}");
     assert!(node.handle.status().await.is_none());
 }
+
+#[tokio::test]
+async fn strangers_that_say_nothing_do_not_fill_the_port_for_long() {
+    let (node, voters, _folder) = node_1().await;
+    let mut mute = Vec::new();
+    for _ in 0..64 {
+        mute.push(Raw::connect(&voters[0].peer_address).await);
+    }
+    let mut raw = Raw::connect(&voters[0].peer_address).await;
+    assert_eq!(raw.next().await, None, "one too many");
+    assert_eq!(node.refused(Reason::TooMany), 1);
+    for mut mute in mute {
+        assert_eq!(mute.next().await, None);
+    }
+    let mut raw = Raw::connect(&voters[0].peer_address).await;
+    greet(&mut raw, &hello(), &secret()).await;
+    assert_eq!(raw.next().await.unwrap().kind, Kind::Pong);
+    node.stop().await;
+}

@@ -115,7 +115,7 @@ impl StateHash {
     }
 }
 
-/// What a full link drops first: hints before data.
+/// What a full link drops first: data before control. Nothing that is dropped is lost: whoever sent it notices and sends it again.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Hash)]
 pub enum Class {
     /// Votes, heartbeats, answers: small, and progress depends on them.

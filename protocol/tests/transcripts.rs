@@ -227,3 +227,17 @@ transcript!(
     deliver
     "
 );
+
+transcript!(
+    /// Found by the rule `vote-durable` (scenario power-cut, seed 298): two others' votes are a majority of three, and still its own must be durable first.
+    a_candidate_does_not_lead_before_its_own_vote_is_durable,
+    "cluster 3
+    timeout 1
+    deliver
+    store 2
+    store 3
+    deliver
+    # Everybody else has voted for n1 and it has not written its term yet: a crash now would make it forget that it led.
+    store 1
+    "
+);

@@ -72,20 +72,22 @@ pub fn folder() -> TempDir {
 
 /// Starts node `id`, serving framed clients on its client address.
 pub async fn run(id: u64, voters: &[Voter], folder: &TempDir) -> Running {
-    run_with(id, voters, folder, secret()).await
+    run_with(id, voters, folder, |_| ()).await
 }
 
-pub async fn run_with(id: u64, voters: &[Voter], folder: &TempDir, secret: Secret) -> Running {
+pub async fn run_with(id: u64, voters: &[Voter], folder: &TempDir, tune: impl FnOnce(&mut Config)) -> Running {
     let me = voters.iter().find(|voter| voter.id == NodeId(id)).unwrap();
-    let (node, cluster) = (me.id, the_clusters_secret().cluster_id());
+    let (node, cluster) = (me.id, secret().cluster_id());
+    let mut config = Config::new(node, cluster, voters.to_vec(), Seed(id));
+    tune(&mut config);
     let disk = RealDisk::open(folder.path()).unwrap();
     let draw = || Incarnation(rand::random());
     let (opened, restored) =
         open(disk, FolderIdentity { cluster, node }, Boot(rand::random()), draw, StoreOptions::default()).unwrap();
     let (stop, stopped) = oneshot::channel::<()>();
     let setup = Setup {
-        config: Config::new(node, cluster, voters.to_vec(), Seed(id)),
-        secret,
+        config,
+        secret: secret(),
         net: TokioNet::default(),
         peer_listen: me.peer_address.clone(),
         store: ThreadedStore::start(opened).unwrap(),
@@ -109,11 +111,6 @@ pub async fn run_with(id: u64, voters: &[Voter], folder: &TempDir, secret: Secre
         }
     });
     Running { handle, node: tokio::spawn(ended), clients, stop: Some(stop) }
-}
-
-/// The cluster's name stays the same when a test gives one node another secret.
-fn the_clusters_secret() -> Secret {
-    secret()
 }
 
 /// Waits until `what` yields something.

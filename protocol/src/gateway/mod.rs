@@ -96,8 +96,14 @@ impl Gateway {
         self.timers.first().map(|(at, _)| *at)
     }
 
-    /// Bytes of requests that may still be taken.
+    /// Bytes of requests that may still be taken. 0 as soon as one more of the largest kind might be refused, unless nothing is pending: then whatever comes is taken first.
     pub(crate) fn admission(&self) -> u32 {
+        let left = self.room_left();
+        let largest = requests::OVERHEAD + self.limits.text_bytes + self.limits.name_bytes;
+        if left < largest && self.pending_bytes > 0 { 0 } else { left }
+    }
+
+    fn room_left(&self) -> u32 {
         self.limits.admission_bytes.saturating_sub(self.pending_bytes)
     }
 

@@ -11,6 +11,8 @@ use bytes::Bytes;
 
 /// How long a client should wait when a bound was reached, in milliseconds.
 const BUSY_MS: u32 = 100;
+/// What a request counts for beside its command.
+pub(super) const OVERHEAD: u32 = 128;
 
 #[derive(Clone, Debug)]
 pub(super) struct Pending {
@@ -91,7 +93,7 @@ impl Gateway {
         submission: Submission,
     ) {
         let (Submission::Open { command, .. } | Submission::Execute { command, .. }) = &submission;
-        let (digest, bytes) = (digest(command), 64 + command.len() as u32);
+        let (digest, bytes) = (digest(command), OVERHEAD + command.len() as u32);
         if let Some(pending) = self.pending.get_mut(&key) {
             if pending.digest != digest && matches!(key, RequestKey::Execute(_, Slot::Key(_))) {
                 return self.reply(connection, id, Err(Refusal::KeyReused));
@@ -101,7 +103,7 @@ impl Gateway {
             pending.waiters.push((connection, id));
             return;
         }
-        if self.pending.len() >= self.limits.pending_requests as usize || bytes > self.admission() {
+        if self.pending.len() >= self.limits.pending_requests as usize || bytes > self.room_left() {
             return self.reply(connection, id, Err(Refusal::Busy { retry_after_ms: BUSY_MS }));
         }
         self.pending_bytes += bytes;

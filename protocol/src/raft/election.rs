@@ -184,7 +184,8 @@ impl Raft {
             Role::PreCandidate { ballot, .. } if ballot.granted.len() >= needed => {
                 self.become_candidate(now);
             }
-            Role::Candidate { ballot } if ballot.granted.len() >= needed => {
+            // Our own vote must be among them: a leader whose term is not on its disk could lead the same term again after a crash, with another log.
+            Role::Candidate { ballot } if ballot.granted.len() >= needed && ballot.granted.contains_key(&self.node) => {
                 let ballot = ballot.clone();
                 self.become_leader(now, &ballot);
             }
