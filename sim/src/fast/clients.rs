@@ -159,6 +159,14 @@ impl World<'_> {
         self.scenario.workload.link.pick(draw(self.seed, Purpose::LinkDelay, who, connection.0, nth))
     }
 
+    /// A node closes a connection: what still comes over it is nothing to it.
+    pub(super) fn close(&mut self, connection: ConnectionId) {
+        self.say(connection, NodeWord::Closed, 6);
+        if let Some(state) = self.connections.get(connection) {
+            state.boot = None;
+        }
+    }
+
     /// One event for many readers; the credit for it goes back a little later, when it is written.
     pub(super) fn publish(&mut self, node: usize, to: &Audience, event: &Arc<ChatEvent>) {
         if self.coded {

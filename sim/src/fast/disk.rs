@@ -17,6 +17,9 @@ use tertulia_protocol::wire::{Kind, open};
 /// How often rows become durable.
 const ROWS: Span = Span::millis(50, 400);
 
+/// Row batches that may wait to be moved.
+const MANY: usize = 10_000;
+
 struct Pending {
     id: BatchId,
     batch: Batch,
@@ -37,7 +40,9 @@ pub(super) struct Disk {
     rows: BTreeMap<Bytes, Bytes>,
     /// Written and not synced.
     pending: VecDeque<Pending>,
+    /// Not yet in `durable_rows`; those through `rows_through` are durable all the same, and moved there when it matters.
     pending_rows: VecDeque<(Index, RowBatch)>,
+    rows_through: Index,
     next_rows: u64,
     row_commits: u64,
 }
@@ -58,6 +63,7 @@ impl Disk {
             rows: BTreeMap::new(),
             pending: VecDeque::new(),
             pending_rows: VecDeque::new(),
+            rows_through: 0,
             next_rows: ROWS.from,
             row_commits: 0,
         }
@@ -96,6 +102,9 @@ impl Disk {
             self.row_commits += 1;
             self.next_rows = now + ROWS.pick(draw(self.seed, Purpose::DiskSync, self.node, 0, self.row_commits));
             self.commit_rows();
+            if self.pending_rows.len() > MANY {
+                self.move_rows();
+            }
         }
     }
 
@@ -142,6 +151,7 @@ impl Disk {
             DiskFate::LoseUnsynced => {}
             DiskFate::Torn => self.tear(pending, torn),
         }
+        self.move_rows();
         self.written.clone_from(&self.durable);
         self.rows.clone_from(&self.durable_rows);
         self.pending_rows.clear();
@@ -195,9 +205,17 @@ impl Disk {
         append(&mut self.durable, &batch.entries);
     }
 
+    /// Everything that the durable log covers becomes durable.
     fn commit_rows(&mut self) {
         let end = self.durable.len() as Index;
-        while let Some((_, batch)) = self.pending_rows.pop_front_if(|(through, _)| *through <= end) {
+        let covered = self.pending_rows.partition_point(|(through, _)| *through <= end);
+        if let Some((through, _)) = covered.checked_sub(1).and_then(|last| self.pending_rows.get(last)) {
+            self.rows_through = *through;
+        }
+    }
+
+    fn move_rows(&mut self) {
+        while let Some((_, batch)) = self.pending_rows.pop_front_if(|(through, _)| *through <= self.rows_through) {
             for (key, value) in &batch.rows {
                 put(&mut self.durable_rows, key, value);
             }

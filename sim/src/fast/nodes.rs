@@ -181,7 +181,7 @@ impl World<'_> {
             Output::Publish { to, event } => self.publish(node, &to, &event),
             Output::Close { connection, .. } => {
                 self.hosts[node].chain.output(digest(&(6u8, connection)));
-                self.say(connection, NodeWord::Closed, 6);
+                self.close(connection);
             }
             Output::Peer { .. } => {}
             Output::Halt { reason } => self.fail(Verdict::failed("halt", format!("n{} halts: {reason}", node + 1))),
