@@ -288,9 +288,13 @@ impl Actor {
         }
     }
 
-    /// Whether a late joiner was shown the last messages that it asked for; a sentence if not.
+    /// Whether a late joiner was shown the last messages that it asked for; a sentence if not. Nothing is said before the final reading: until then
+    /// they may be on their way.
     pub fn missed_the_last(&self) -> Option<String> {
         let From::Last(last) = self.from else { return None };
+        if !self.final_reading {
+            return None;
+        }
         let reach = Seq::from(last) - 1;
         for (nth, room) in self.rooms.iter().enumerate() {
             let (Some(joined), first) = (room.joined, room.first) else { continue };
