@@ -174,6 +174,12 @@ impl<N: Net, S: Store, C: Clock> Driver<N, S, C> {
         for queue in self.connections.values() {
             let _ = queue.send(Queued::Closed(CloseReason::Stopping));
         }
+        // Whoever connected while the node was told to stop is told the same.
+        while let Ok(message) = self.from_clients.try_recv() {
+            if let FromClient::Connect { queue, .. } = message {
+                let _ = queue.send(Queued::Closed(CloseReason::Stopping));
+            }
+        }
         if matches!(ended, Ended::Halted(_)) {
             // Its destructor would write what it holds in memory, and nothing that it holds can be trusted now.
             std::mem::forget(self.store);
