@@ -1,4 +1,7 @@
 //! All clients of a run, on one simulated host: each an [`Actor`] with a framed connection.
+//!
+//! A crashed node is cut off from its clients too, so they learn of its end from the stage, as they would from the reset of a dead process: turmoil ends a crashed
+//! host's streams in no fixed order, and the order would leak into every draw that follows.
 
 use super::host::CLIENT_PORT;
 use super::net::{TurmoilNet, host_name};
@@ -30,6 +33,9 @@ enum Heard {
 
 /// A connection, ended when dropped.
 struct Line {
+    server: usize,
+    /// Crashes of the server when the connection was begun.
+    crashes: u64,
     requests: mpsc::UnboundedSender<bytes::Bytes>,
     heard: mpsc::UnboundedReceiver<Heard>,
     task: AbortHandle,
@@ -58,6 +64,10 @@ async fn play(stage: Arc<Stage>, number: u32) {
     let mut reading = false;
     loop {
         let at = stage.elapsed();
+        if line.as_ref().is_some_and(|line| stage.crashes[line.server].load(Relaxed) > line.crashes) {
+            line = None;
+            actor.disconnected(at);
+        }
         if stage.final_reading.load(Relaxed) && !reading {
             reading = true;
             actor.read_all(at);
@@ -146,13 +156,15 @@ fn connect(stage: &Arc<Stage>, server: u32, hello: &ClientHello) -> Line {
     let mut greeting = CLIENT_MAGIC.to_vec();
     greeting.extend_from_slice(&encode_frame(Kind::ClientHello, hello));
     let net = TurmoilNet::of_clients(stage);
-    let address = format!("{}:{CLIENT_PORT}", host_name(server as usize));
+    let server = server as usize;
+    let address = format!("{}:{CLIENT_PORT}", host_name(server));
     let task = tokio::spawn(async move {
         // Why it ended does not matter to the client: it moves on.
         let _ = converse(&net, &address, &greeting, to_send, &to_actor).await;
         let _ = to_actor.send(Heard::Ended);
     });
-    Line { requests, heard, task: task.abort_handle() }
+    let crashes = stage.crashes[server].load(Relaxed);
+    Line { server, crashes, requests, heard, task: task.abort_handle() }
 }
 
 async fn converse(

@@ -198,13 +198,15 @@ impl Run<'_> {
             Action::Crash { node, fate, torn } => self.crash(node, fate, torn),
             Action::Restart { node } => {
                 self.sim.bounce(host_name(node));
+                self.sim.repair(host_name(node), CLIENTS);
                 self.set_links();
             }
             Action::Links => self.set_links(),
         }
     }
 
-    /// Cut off first and frozen first: peers see silence and not the clean end that turmoil gives a crashed host's streams, and no destructor tidies up the disk.
+    /// Cut off first and frozen first: nobody sees the clean end that turmoil gives a crashed host's streams (in no fixed order: it would not replay), and no destructor
+    /// tidies up the disk.
     fn crash(&mut self, node: usize, fate: DiskFate, torn: u64) {
         let outcome = match fate {
             DiskFate::Keep | DiskFate::Any => CrashOutcome::Keep,
@@ -219,6 +221,8 @@ impl Run<'_> {
         for other in (0..self.applied.len()).filter(|other| *other != node) {
             self.sim.partition(host_name(node), host_name(other));
         }
+        self.sim.partition(host_name(node), CLIENTS);
+        self.stage.crashes[node].fetch_add(1, Relaxed);
         self.sim.crash(host_name(node));
         self.witness.crashed(self.now, node);
     }

@@ -31,6 +31,8 @@ pub struct Stage {
     pub seed: Seed,
     pub disks: Vec<Mutex<SimDisk>>,
     pub boots: Vec<AtomicU64>,
+    /// How often each node has crashed.
+    pub crashes: Vec<AtomicU64>,
     /// A chain for each node over all of its boots, then one for each client.
     pub chains: Vec<Mutex<Chain>>,
     pub events: AtomicU64,
@@ -62,6 +64,7 @@ impl Stage {
             seed,
             disks: (0..nodes).map(|_| Mutex::new(SimDisk::new())).collect(),
             boots: (0..nodes).map(|_| AtomicU64::new(0)).collect(),
+            crashes: (0..nodes).map(|_| AtomicU64::new(0)).collect(),
             chains: (0..nodes + actors).map(|_| Mutex::new(Chain::default())).collect(),
             events: AtomicU64::new(0),
             told: Mutex::default(),
