@@ -142,6 +142,9 @@ pub(crate) fn judge_the_whole(scenario: &Scenario, plan: &FaultPlan, witness: &W
         return Verdict::failed("min-acked", told);
     }
     let mut why = plan.never_fired();
+    if plan.should_touch() && tally.touched == 0 {
+        why.push("no message was lost or doubled, though the scenario says so".to_owned());
+    }
     let missing = expect.reached.iter().filter(|point| !witness.reached(point));
     why.extend(missing.map(|point| format!("the point \"{point}\" was never reached")));
     if why.is_empty() { Verdict::Ok } else { Verdict::Vacuous { why } }

@@ -63,6 +63,17 @@ enum WeatherKind {
     Duplicate(u32),
 }
 
+impl std::fmt::Display for WeatherKind {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let percent = |ppm: &u32| f64::from(*ppm) / 10_000.0;
+        match self {
+            WeatherKind::Loss(ppm) => write!(f, "loss of {} %", percent(ppm)),
+            WeatherKind::Duplicate(ppm) => write!(f, "doubling of {} %", percent(ppm)),
+            WeatherKind::Delay(by) => write!(f, "delay by {} to {} ms", by.from / 1_000, by.to / 1_000),
+        }
+    }
+}
+
 impl Conditions {
     fn new(nodes: usize) -> Conditions {
         Conditions { nodes, blocked: vec![0; nodes * nodes], weather: Vec::new() }
@@ -264,6 +275,11 @@ impl FaultPlan {
             .collect()
     }
 
+    /// Whether there were faults that lose or double messages.
+    pub fn should_touch(&self) -> bool {
+        self.faults.iter().any(|fault| matches!(fault.verb, Verb::Loss { .. } | Verb::Duplicate { .. }))
+    }
+
     /// How often faults fired in all.
     pub fn fired(&self) -> u32 {
         self.progress.iter().map(|progress| progress.fired).sum()
@@ -378,7 +394,7 @@ impl FaultPlan {
     ) -> Option<(Effect, Vec<Action>, String)> {
         let on = Pick { view, draw, up_only: false }.all(on)?;
         self.conditions.weather.push(Weather { effect, kind, on });
-        Some((Effect::Weather, Vec::new(), format!("{kind:?} on links of {}", names(on))))
+        Some((Effect::Weather, Vec::new(), format!("{kind} on links of {}", names(on))))
     }
 
     fn end(&mut self, now: u64, effect: u64) -> Vec<Action> {

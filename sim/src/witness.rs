@@ -36,6 +36,8 @@ pub struct Tally {
     pub refused: u64,
     pub delivered: u64,
     pub reads: u64,
+    /// Messages between nodes that a fault lost or doubled.
+    pub touched: u64,
     /// Microseconds.
     pub longest_wait: u64,
 }

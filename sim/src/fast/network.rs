@@ -38,6 +38,8 @@ pub(super) struct Network {
     pairs: Vec<Pair>,
     /// By link: (digest, repetitions), the newest of each slot.
     repeats: Vec<(u64, u32)>,
+    /// Messages that a fault lost or doubled.
+    pub touched: u64,
     draws: u64,
 }
 
@@ -46,7 +48,7 @@ impl Network {
         let nodes = cluster.voters;
         let delays = (0..nodes * nodes).map(|link| cluster.delay(link / nodes, link % nodes)).collect();
         let repeats = vec![(0, 0); nodes * nodes * REMEMBERED];
-        Network { seed, nodes, delays, pairs: vec![Pair::default(); nodes * nodes], repeats, draws: 0 }
+        Network { seed, nodes, delays, pairs: vec![Pair::default(); nodes * nodes], repeats, touched: 0, draws: 0 }
     }
 
     /// The state of a connection; the order of the ends does not matter, `boots` are in ascending order of the nodes.
@@ -73,6 +75,7 @@ impl Network {
         let again = (duplicate > 0 && chance(drawn(Purpose::LinkDuplicate, nth), duplicate))
             .then(|| at + self.delays[link].pick(drawn(Purpose::LinkDelay, nth + (1 << 32))));
         let lost = loss > 0 && chance(drawn(Purpose::LinkLoss, nth), loss);
+        self.touched += u64::from(lost || again.is_some());
         [(!lost).then_some(at), again]
     }
 

@@ -124,6 +124,7 @@ impl World<'_> {
 
     /// Everything has settled: the last rules, and whether the run proves anything.
     fn finish(&mut self) {
+        self.witness.tally.touched = self.network.touched;
         self.witness.finish(self.now);
         if let Some(violation) = self.witness.violation() {
             let verdict = Verdict::failed(violation.rule, violation.to_string());

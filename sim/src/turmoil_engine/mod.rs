@@ -115,7 +115,9 @@ impl Run<'_> {
             self.tick()?;
             self.faults();
         }
-        for action in self.plan.heal(self.now) {
+        let healing = self.plan.heal(self.now);
+        *self.stage.conditions() = self.plan.conditions().clone();
+        for action in healing {
             self.carry_out(action);
         }
         let deadline = self.now + heal_within;
@@ -136,6 +138,7 @@ impl Run<'_> {
             self.tick()?;
         }
         self.witness.finish(self.now);
+        self.witness.tally.touched = self.stage.touched.load(Relaxed);
         self.violation()?;
         Ok(crate::engine::judge_the_whole(&self.stage.scenario, &self.plan, &self.witness))
     }
@@ -187,6 +190,8 @@ impl Run<'_> {
             let up = self.witness.up.clone();
             let view = ClusterView { up: &up, leader: self.witness.leader() };
             let Some(actions) = self.plan.poll(self.now, view) else { return };
+            // Weather comes and goes without an action.
+            *self.stage.conditions() = self.plan.conditions().clone();
             for action in actions {
                 self.carry_out(action);
             }
@@ -229,7 +234,6 @@ impl Run<'_> {
 
     /// Turmoil's partitions follow from what is blocked now, and from who is down.
     fn set_links(&mut self) {
-        *self.stage.conditions() = self.plan.conditions().clone();
         let nodes = self.applied.len();
         for from in 0..nodes {
             for to in (0..nodes).filter(|to| *to != from) {

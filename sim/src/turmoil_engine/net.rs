@@ -10,6 +10,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tertulia_driver::Net;
@@ -100,10 +101,12 @@ impl Link {
         let content = crate::trace::digest(frame);
         let drawn = |purpose, nth| draw(seed, purpose, who, content ^ at, nth);
         if chance(drawn(Purpose::LinkLoss, 0), loss) {
+            self.stage.touched.fetch_add(1, Relaxed);
             return Vec::new();
         }
         let delays: Vec<_> = delays.collect();
         let copies = 1 + u64::from(chance(drawn(Purpose::LinkDuplicate, 0), duplicate));
+        self.stage.touched.fetch_add(copies - 1, Relaxed);
         let delay = |copy| {
             delays.iter().enumerate().map(|(nth, span)| span.pick(drawn(Purpose::LinkExtraDelay, copy * 16 + nth as u64))).sum()
         };

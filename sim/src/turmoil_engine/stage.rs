@@ -36,6 +36,8 @@ pub struct Stage {
     /// A chain for each node over all of its boots, then one for each client.
     pub chains: Vec<Mutex<Chain>>,
     pub events: AtomicU64,
+    /// Frames between nodes that a fault lost or doubled.
+    pub touched: AtomicU64,
     pub told: Mutex<Vec<Told>>,
     /// Why a node ended by itself.
     pub ended: Mutex<Vec<(usize, String)>>,
@@ -67,6 +69,7 @@ impl Stage {
             crashes: (0..nodes).map(|_| AtomicU64::new(0)).collect(),
             chains: (0..nodes + actors).map(|_| Mutex::new(Chain::default())).collect(),
             events: AtomicU64::new(0),
+            touched: AtomicU64::new(0),
             told: Mutex::default(),
             ended: Mutex::default(),
             standings: Mutex::new(vec![Standing { waits_for: Some("has not begun".to_owned()), ..Standing::default() }; actors]),
