@@ -88,6 +88,10 @@ fn without_a_leader_a_request_is_held_and_then_refused_for_the_moment() {
     let refused = ask(&mut world, NodeId(1), keyed(now, 6, "hello"));
     assert!(matches!(refused, Err(Refusal::NoLeader { .. })), "{refused:?} after {waited:?}");
     assert!(world.now.instant.since(started.instant) <= Duration::from_millis(510));
+    // "There is no such room" would be more than it knows.
+    let ghost = Ask::History { room: RoomRef::Name("ghost".into()), after: None, before: None, limit: 10 };
+    let refused = ask(&mut world, NodeId(1), ghost);
+    assert!(matches!(refused, Err(Refusal::NoLeader { .. })), "{refused:?}");
     // A page of history is shown all the same, and says that it may be behind.
     let page = ask(&mut world, NodeId(1), Ask::History { room: lobby(), after: None, before: None, limit: 10 });
     assert!(matches!(page, Ok(Answer::History { current: false, .. })), "{page:?}");

@@ -183,6 +183,8 @@ fn a_bad_command_settles_its_number_and_harms_nothing() {
         post(&long),
         Command::Join { room: RoomRef::Name("nowhere".into()) },
         Command::CreateRoom { name: "42".into() },
+        Command::CreateRoom { name: "lob\u{200b}by".into() },
+        post("\u{200b} \u{feff}"),
         post("fine"),
     ] {
         world.clients[ada].submit(now, command).unwrap();
@@ -204,7 +206,9 @@ fn a_bad_command_settles_its_number_and_harms_nothing() {
             "the message is empty: write something",
             "the message has 5000 bytes, the limit is 4096: send it in parts",
             "there is no room \"nowhere\": list the rooms, or create it first",
-            "a name may not hold control characters, nor begin or end with a space, nor be a number: choose another one",
+            "a name may not hold control or invisible characters, nor begin or end with a space, and a room's may not be a number: choose another one",
+            "a name may not hold control or invisible characters, nor begin or end with a space, and a room's may not be a number: choose another one",
+            "the message is empty: write something",
             "posted 1",
         ]
     );

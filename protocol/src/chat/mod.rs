@@ -298,16 +298,28 @@ impl StateMachine for Chat {
 
 /// Names are shown beside others: nothing invisible, nothing that runs together with its surroundings.
 fn check_name(name: &str, limits: &Limits) -> Result<(), Refusal> {
-    if name.trim().is_empty() {
+    if is_blank(name) {
         return Err(Refusal::EmptyName);
     }
     if name.len() > limits.name_bytes as usize {
         return Err(Refusal::NameTooLong { bytes: name.len() as u32, limit: limits.name_bytes });
     }
-    if name.trim() != name || name.chars().any(char::is_control) {
+    if name.trim() != name || name.chars().any(|c| c.is_control() || is_invisible(c)) {
         return Err(Refusal::BadName);
     }
     Ok(())
+}
+
+/// Characters that take no room, or turn those around them: two names that differ by them alone look the same.
+fn is_invisible(c: char) -> bool {
+    matches!(c,
+        '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}' | '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200f}'
+        | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{3164}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{ffa0}' | '\u{fff0}'..='\u{fffb}'
+        | '\u{e0000}'..='\u{e0fff}')
+}
+
+fn is_blank(text: &str) -> bool {
+    text.chars().all(|c| c.is_whitespace() || is_invisible(c))
 }
 
 /// A room's name is no number either: numbers are ids.
@@ -317,7 +329,7 @@ fn check_room_name(name: &str, limits: &Limits) -> Result<(), Refusal> {
 }
 
 fn check_text(text: &str, limits: &Limits) -> Result<(), Refusal> {
-    if text.trim().is_empty() {
+    if is_blank(text) {
         return Err(Refusal::EmptyText);
     }
     if text.len() > limits.text_bytes as usize {

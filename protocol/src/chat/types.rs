@@ -127,7 +127,7 @@ impl core::fmt::Display for Refusal {
             }
             Refusal::BadName => write!(
                 f,
-                "a name may not hold control characters, nor begin or end with a space, nor be a number: choose another one"
+                "a name may not hold control or invisible characters, nor begin or end with a space, and a room's may not be a number: choose another one"
             ),
             Refusal::EmptyText => write!(f, "the message is empty: write something"),
             Refusal::TextTooLong { bytes, limit } => {

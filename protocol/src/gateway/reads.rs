@@ -3,7 +3,7 @@
 use super::*;
 use crate::chat::{RoomRef, RoomView};
 use crate::contract::{Loaded, StoreError};
-use alloc::string::ToString;
+use crate::wire::EnvelopeError;
 use alloc::vec::Vec;
 use bytes::Bytes;
 
@@ -71,8 +71,14 @@ impl Gateway {
                 self.reply(connection, id, Ok(Answer::Rooms(rooms)));
             }
             Ask::History { room, after, before, limit } => {
-                let page = (room.clone(), *after, *before, *limit);
-                self.history(replica, connection, id, page, fresh);
+                let page = (*after, *before, *limit);
+                match replica.machine().find_room(room) {
+                    Some(room) => self.history(connection, id, room, page, fresh),
+                    None => {
+                        let refusal = Refusal::UnknownRoom { room: room.clone() };
+                        self.refuse_or_wait(now, replica, connection, request, fresh, refusal);
+                    }
+                }
             }
             Ask::Follow { room, from } => match self.followable(replica, user, room) {
                 Ok(room) => self.follow(replica, connection, id, room, *from),
@@ -160,15 +166,12 @@ impl Gateway {
 
     fn history(
         &mut self,
-        replica: &Replica<Chat>,
         connection: ConnectionId,
         id: u64,
-        (room, after, before, limit): (RoomRef, Option<Seq>, Option<Seq>, u32),
+        room: RoomId,
+        (after, before, limit): (Option<Seq>, Option<Seq>, u32),
         fresh: Fresh,
     ) {
-        let Some(room_id) = replica.machine().find_room(&room) else {
-            return self.reply(connection, id, Err(Refusal::UnknownRoom { room }));
-        };
         if limit == 0 || limit > self.limits.page {
             let why = alloc::format!("limit must be from 1 to {}", self.limits.page);
             return self.reply(connection, id, Err(Refusal::BadRequest { why }));
@@ -176,8 +179,8 @@ impl Gateway {
         let backwards = before.is_some() && after.is_none();
         let (after, before) = (after.unwrap_or(0), before.unwrap_or(Seq::MAX));
         let current = fresh == Fresh::Confirmed;
-        let query = Chat::messages(room_id, after, before.max(after.saturating_add(1)), limit, backwards);
-        self.load(query, HistoryLoad::Page { connection, id, room: room_id, backwards, current });
+        let query = Chat::messages(room, after, before.max(after.saturating_add(1)), limit, backwards);
+        self.load(query, HistoryLoad::Page { connection, id, room, backwards, current });
     }
 
     pub(super) fn load(&mut self, query: crate::contract::Query, load: HistoryLoad) -> LoadId {
@@ -199,8 +202,14 @@ impl Gateway {
         };
         match asked {
             HistoryLoad::Page { connection, id, room, backwards, current } => {
-                let result = page(replica.machine(), rows, backwards).map(|posts| Answer::History { room, posts, current });
-                self.reply(connection, id, result);
+                match page(replica.machine(), rows, backwards) {
+                    Ok(posts) => self.reply(connection, id, Ok(Answer::History { room, posts, current })),
+                    // This node wrote that row: nothing that it holds can be trusted now.
+                    Err(error) => {
+                        let message = alloc::format!("a message of room {} cannot be read: {error}", room.0);
+                        self.outputs.push_back(node::Output::Halt { reason: node::HaltReason::Store { message } });
+                    }
+                }
             }
             HistoryLoad::CatchUp { connection, room } => self.caught_up(replica, connection, room, &rows),
         }
@@ -208,7 +217,7 @@ impl Gateway {
 }
 
 /// The posts of a page, ascending, cut at [`PAGE_BYTES`] on the side where the reader goes on.
-fn page(chat: &Chat, mut rows: Vec<(Bytes, Bytes)>, backwards: bool) -> Result<Vec<crate::chat::Post>, Refusal> {
+fn page(chat: &Chat, mut rows: Vec<(Bytes, Bytes)>, backwards: bool) -> Result<Vec<crate::chat::Post>, EnvelopeError> {
     let mut bytes = 0;
     let kept = rows.iter().take_while(|(_, value)| {
         bytes += value.len() + 96;
@@ -219,6 +228,5 @@ fn page(chat: &Chat, mut rows: Vec<(Bytes, Bytes)>, backwards: bool) -> Result<V
     if backwards {
         rows.reverse();
     }
-    let posts = rows.iter().map(|(key, value)| chat.post(key, value));
-    posts.collect::<Result<Vec<_>, _>>().map_err(|error| Refusal::BadRequest { why: error.to_string() })
+    rows.iter().map(|(key, value)| chat.post(key, value)).collect()
 }
