@@ -401,7 +401,7 @@ impl Raft {
 
     /// The next committed entry that is also durable here, each once. The state machine never runs ahead of its own log on disk.
     pub fn next_committed(&mut self) -> Option<Entry> {
-        if self.handed >= self.commit.min(self.writing.durable) {
+        if self.halted || self.handed >= self.commit.min(self.writing.durable) {
             return None;
         }
         let entry = self.log.get(self.handed + 1)?.clone();

@@ -404,8 +404,9 @@ impl<S: StateMachine> Replica<S> {
         let before = self.applied.index;
         while let Some((entry, rows)) = self.next_to_apply() {
             if let Err(why) = self.apply(&entry, &rows, &mut effects) {
+                // What was applied before it still leaves as rows. Nothing after it is applied, or the rows would stand for a log without this entry.
                 self.raft.halt(HaltReason::UnknownEntry { index: entry.index, why });
-                return true;
+                break;
             }
         }
         if self.applied.index > before {

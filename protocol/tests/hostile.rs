@@ -1,0 +1,83 @@
+//! What no honest node of this version writes or says, and still may stand in a log or come over a link: it stops this node at most, and never spreads.
+#![allow(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
+
+mod common;
+
+use bytes::Bytes;
+use common::{CLUSTER, Disk};
+use tertulia_protocol::contract::*;
+use tertulia_protocol::dice::Seed;
+use tertulia_protocol::gateway::Credential;
+use tertulia_protocol::ids::*;
+use tertulia_protocol::node::*;
+use tertulia_protocol::raft::Entry;
+use tertulia_protocol::replica::{Submission, Voter};
+use tertulia_protocol::time::{Duration, Instant, Timestamp};
+use tertulia_protocol::wire::{Kind, seal};
+
+const SOON: Duration = Duration::from_secs(5);
+
+fn sign_in(who: u8) -> Submission {
+    Submission::Open { credential: Credential([who; 32]), command: seal(Kind::SignIn, &"ada") }
+}
+
+/// A command of a kind that the chat does not know.
+fn unknown() -> Submission {
+    Submission::Open { credential: Credential([9; 32]), command: seal(Kind::Other, &"from a newer version") }
+}
+
+fn voter(id: u64) -> Voter {
+    Voter {
+        id: NodeId(id),
+        peer_address: String::new(),
+        client_address: String::new(),
+        incarnation: Some(Incarnation(id.into())),
+    }
+}
+
+fn log(payloads: impl IntoIterator<Item = Bytes>) -> Vec<Entry> {
+    let mut last = Position::default();
+    let mut entries = Vec::new();
+    for (nth, payload) in payloads.into_iter().enumerate() {
+        let entry = Entry::after(last, 1, Timestamp(1 + nth as u64), payload);
+        last = entry.position();
+        entries.push(entry);
+    }
+    entries
+}
+
+#[test]
+fn what_follows_an_entry_that_this_version_does_not_know_is_not_applied() {
+    let payloads = [
+        seal(Kind::Configuration, &vec![voter(1)]),
+        seal(Kind::Submission, &sign_in(1)),
+        seal(Kind::Submission, &unknown()),
+        seal(Kind::Submission, &sign_in(2)),
+    ];
+    let mut disk = Disk { log: log(payloads), vote: Vote { term: 1, voted_for: None }, ..Disk::default() };
+    let config = Config::new(NodeId(1), CLUSTER, vec![voter(1)], Seed(1));
+    let mut now = Now { instant: Instant(1), wall: Timestamp(1_700_000_000_000_000) };
+    let mut node = Node::restore(config, disk.restored(NodeId(1)), now).unwrap();
+    now.instant += SOON;
+    node.handle_timeout(now);
+    let mut halted = None;
+    while let Some(output) = node.poll_output() {
+        match output {
+            Output::Store { id, batch } => {
+                disk.write(batch);
+                node.handle_stored(now, id);
+            }
+            // A newer release that starts on this folder must find the entry still to be applied, and the rows of all before it.
+            Output::Apply { through, rows } => {
+                assert!(through < 3, "rows through {through}");
+                disk.apply(rows);
+            }
+            Output::Halt { reason } => halted = Some(reason),
+            _ => {}
+        }
+    }
+    assert!(matches!(halted, Some(HaltReason::UnknownEntry { index: 3, .. })), "{halted:?}");
+    assert_eq!(disk.restored(NodeId(1)).applied.index, 2);
+    let session = [&[0x02][..], &2u64.to_be_bytes()].concat();
+    assert!(disk.rows.contains_key(&session[..]), "the rows of entry 2 are there");
+}
