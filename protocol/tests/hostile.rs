@@ -4,7 +4,7 @@
 mod common;
 
 use bytes::Bytes;
-use common::{CLUSTER, Disk};
+use common::{CLUSTER, Disk, World};
 use tertulia_protocol::contract::*;
 use tertulia_protocol::dice::Seed;
 use tertulia_protocol::gateway::Credential;
@@ -80,4 +80,20 @@ fn what_follows_an_entry_that_this_version_does_not_know_is_not_applied() {
     assert_eq!(disk.restored(NodeId(1)).applied.index, 2);
     let session = [&[0x02][..], &2u64.to_be_bytes()].concat();
     assert!(disk.rows.contains_key(&session[..]), "the rows of entry 2 are there");
+}
+
+#[test]
+fn a_leader_does_not_propose_what_it_does_not_know() {
+    let mut world = World::new(3);
+    world.run_until(SOON, |world| world.leader().is_some());
+    let leader = world.leader().unwrap();
+    let from = NodeId(leader.0 % 3 + 1);
+    let settled = world.now.instant + Duration::from_secs(1);
+    world.run_until(SOON, |world| world.now.instant > settled);
+    let (now, before) = (world.now, world.nodes[&leader].status().commit);
+    let message = Message { group: GROUP, body: Body::Forward(unknown()) };
+    world.nodes.get_mut(&leader).unwrap().handle_message(now, from, message);
+    let settled = world.now.instant + Duration::from_secs(1);
+    world.run_until(SOON, |world| world.now.instant > settled);
+    assert_eq!(world.nodes[&leader].status().commit, before, "once it is in the log, every node stops at it");
 }

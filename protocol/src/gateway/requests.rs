@@ -135,7 +135,7 @@ impl Gateway {
                 match replica.offer(now, pending.submission.clone()) {
                     Offer::Taken | Offer::NotNow => {}
                     Offer::Known => return self.settle_from_table(replica, key),
-                    Offer::Busy => return self.settle(key, &Err(Refusal::Busy { retry_after_ms: BUSY_MS })),
+                    Offer::Busy | Offer::Foreign => return self.settle(key, &Err(Refusal::Busy { retry_after_ms: BUSY_MS })),
                 }
             }
             Some(leader) => {

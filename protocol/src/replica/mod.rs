@@ -87,6 +87,8 @@ pub enum Offer {
     NotNow,
     /// Too much waits already: offer it again later.
     Busy,
+    /// Its command is of a newer version than this leader's: it would stop every node that does not know it. Offer it again once another version leads.
+    Foreign,
 }
 
 #[derive(Clone, Debug)]
@@ -294,6 +296,10 @@ impl<S: StateMachine> Replica<S> {
         let request = request_of(&submission);
         if self.proposed.contains(&request) {
             return Offer::Taken;
+        }
+        let (Submission::Open { command, .. } | Submission::Execute { command, .. }) = &submission;
+        if self.machine.knows(command).is_err() {
+            return Offer::Foreign;
         }
         match &submission {
             Submission::Open { credential, .. } if self.sessions.opened(credential).is_some() => Offer::Known,
