@@ -241,3 +241,25 @@ transcript!(
     store 1
     "
 );
+
+transcript!(
+    /// Read ids begin anew with each run of the asker: an answer to the run before must not let a read see an older state than it may (6.4).
+    an_answer_to_a_read_of_an_earlier_run_is_not_taken_for_one_of_this_run,
+    "cluster 3
+    timeout 1
+    settle
+    read 3 1
+    deliver 3>1
+    # n3 dies with its question under way and starts again; meanwhile x is committed by n1 and n2.
+    crash 3
+    start 3
+    drop 1>3
+    propose 1 x
+    deliver 1>2
+    store 2
+    store 1
+    deliver 2>1
+    # What n3 is told now was confirmed before x; whoever asks it as read 1 today must see x.
+    deliver 1>3
+    "
+);

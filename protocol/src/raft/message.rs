@@ -70,10 +70,10 @@ pub enum RaftMessage {
     Appended { term: Term, matched: Index, round: u64, boot: Boot },
     /// `previous` of an append with that index is not here. `hint` is where the leader should look next: nothing above it can match.
     Refused { term: Term, previous: Index, hint: Position, round: u64, boot: Boot },
-    /// Asks the leader for a read index (6.4).
-    AskRead { term: Term, id: u64 },
-    /// Reads of the state at `index` or later see all that was committed when `id` was asked.
-    Read { term: Term, id: u64, index: Index },
+    /// Asks the leader for a read index (6.4). `id` is the asker's own, unique in its run as `boot`.
+    AskRead { term: Term, id: u64, boot: Boot },
+    /// Reads of the state at `index` or later see all that was committed when the asker, running as `boot`, asked `id`.
+    Read { term: Term, id: u64, boot: Boot, index: Index },
 }
 
 impl RaftMessage {

@@ -316,8 +316,12 @@ impl Raft {
                     self.handle_refused(from, previous, hint);
                 }
             }
-            RaftMessage::AskRead { term: _, id } => self.handle_ask_read(from, id),
-            RaftMessage::Read { term: _, id, index } => self.outputs.push_back(Output::ReadReady { id, index }),
+            RaftMessage::AskRead { term: _, id, boot } => self.handle_ask_read(from, boot, id),
+            // An earlier run's read may have the same id, and saw an older state.
+            RaftMessage::Read { term: _, id, boot, index } if boot == self.boot => {
+                self.outputs.push_back(Output::ReadReady { id, index });
+            }
+            RaftMessage::Read { .. } => {}
         }
     }
 
