@@ -263,3 +263,27 @@ transcript!(
     deliver 1>3
     "
 );
+
+transcript!(
+    /// A link that breaks before its follower has answered says nothing about where the logs agree: the search goes on where it was, not at entry 1.
+    a_broken_link_does_not_make_a_new_leader_begin_at_the_first_entry,
+    "cluster 3
+    timeout 1
+    settle
+    propose 1 a
+    settle
+    propose 1 b
+    settle
+    crash 1
+    wait 1000
+    timeout 2
+    # n2 is elected with the vote of n3, which has all that n2 has.
+    deliver
+    store 3
+    deliver
+    store 2
+    link 2>3 down
+    link 2>3 up
+    deliver 3>2
+    "
+);

@@ -346,7 +346,7 @@ impl Raft {
                 if let Role::Leader(leading) = &mut self.role
                     && let Some(progress) = leading.progress.get_mut(&peer)
                 {
-                    progress.probe_from(progress.matched + 1);
+                    progress.link_broke();
                 }
             }
         }

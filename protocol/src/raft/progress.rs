@@ -54,6 +54,12 @@ impl Progress {
         self.inflight_bytes = 0;
     }
 
+    /// What was under way may be lost, so it is looked for again. Nothing is learned of where the logs agree: a search goes on where it is.
+    pub(super) fn link_broke(&mut self) {
+        let next = if self.flow == Flow::Replicate { self.matched + 1 } else { self.next };
+        self.probe_from(next);
+    }
+
     /// A new boot may have lost what the old one had not been asked to keep: nothing is believed until it says so itself.
     /// True if this was news.
     pub(super) fn see_boot(&mut self, boot: Boot, last: Index) -> bool {
