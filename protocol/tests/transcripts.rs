@@ -287,3 +287,32 @@ transcript!(
     deliver 3>2
     "
 );
+
+transcript!(
+    /// Whoever gives a vote gives it time to win, also when it was about to stand itself.
+    a_voter_that_was_about_to_stand_lets_the_candidate_win,
+    "cluster 5
+    timeout 1
+    settle
+    crash 1
+    wait 1000
+    # n2 is a candidate in t2, and its request for n3's vote is late.
+    timeout 2
+    deliver 2>4
+    deliver 2>5
+    deliver 4>2
+    deliver 5>2
+    drop 2>5
+    deliver 2>4
+    # n3 learns of t2 from n4, before it learns whose term it is, and asks for t3.
+    timeout 3
+    deliver 3>4
+    deliver 4>3
+    timeout 3
+    # Now it does, and gives its vote: a moment later it does not ask for t3 again.
+    deliver 2>3
+    store 3
+    wait 50
+    wake 3
+    "
+);
