@@ -156,3 +156,34 @@ fn a_new_folder_under_an_old_id_is_refused_and_stops() {
     });
     assert!(halted.unwrap().contains("start the node on its own folder"));
 }
+
+/// Hands a request to a node on a connection of the test's own, and waits for the answer to it.
+fn answer(world: &mut World, node: NodeId, id: u64, ask: Ask) -> Result<Answer, Refusal> {
+    let now = world.now;
+    world.nodes.get_mut(&node).unwrap().handle_request(now, MINE, Request { id, ask });
+    world.run_until(SOON, |world| world.replies.iter().any(|(to, reply)| *to == MINE && reply.id == id));
+    world.replies.iter().find(|(_, reply)| reply.id == id).unwrap().1.result.clone()
+}
+
+#[test]
+fn a_connection_that_signs_in_as_somebody_else_sees_nothing_more_of_the_first_one() {
+    let mut world = world_with_lobby();
+    let (now, node) = (world.now, NodeId(2));
+    world.nodes.get_mut(&node).unwrap().handle_connected(now, MINE, ClientHello { token: Some(TOKEN) });
+    world.slow = Some(MINE);
+    answer(&mut world, node, 1, Ask::FollowAll { after: Vec::new() }).unwrap();
+    let bob = Ask::SignIn { name: "bob".into(), token: Token([55; 32]) };
+    assert!(matches!(answer(&mut world, node, 2, bob), Ok(Answer::SignedIn { .. })));
+    // Ada posts to a room that bob is not in, and joins another one.
+    for command in [
+        Command::Post { room: lobby(), text: "between us".into() },
+        Command::CreateRoom { name: "den".into() },
+        Command::Post { room: RoomRef::Name("den".into()), text: "here as well".into() },
+    ] {
+        world.clients[0].submit(world.now, command).unwrap();
+    }
+    world.run_until(SOON, |world| world.clients[0].unsettled() == 0);
+    let later = world.now.instant + Duration::from_millis(500);
+    world.run_until(SOON, |world| world.now.instant > later);
+    assert_eq!(world.slow_events, []);
+}
