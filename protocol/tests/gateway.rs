@@ -187,3 +187,19 @@ fn a_connection_that_signs_in_as_somebody_else_sees_nothing_more_of_the_first_on
     world.run_until(SOON, |world| world.now.instant > later);
     assert_eq!(world.slow_events, []);
 }
+
+#[test]
+fn every_request_is_answered_also_one_that_is_asked_twice_on_one_connection() {
+    let mut world = world_with_lobby();
+    let (now, node) = (world.now, NodeId(2));
+    let asked = world.nodes.get_mut(&node).unwrap();
+    asked.handle_connected(now, MINE, ClientHello { token: Some(TOKEN) });
+    for id in 1..=3 {
+        asked.handle_request(now, MINE, Request { id, ask: keyed(now, 5, "hello") });
+    }
+    let answered = |world: &World| world.replies.iter().filter(|(to, _)| *to == MINE).count();
+    world.run_until(SOON, |world| answered(world) == 3);
+    let done = world.replies.iter().filter(|(_, reply)| matches!(reply.result, Ok(Answer::Done(Done::Posted { seq: 1, .. }))));
+    assert_eq!(done.count(), 1);
+    assert!(world.replies.iter().all(|(_, reply)| reply.result.as_ref().err().is_none_or(Refusal::is_temporary)));
+}

@@ -98,9 +98,14 @@ impl Gateway {
             if pending.digest != digest && matches!(key, RequestKey::Execute(_, Slot::Key(_))) {
                 return self.reply(connection, id, Err(Refusal::KeyReused));
             }
-            // The same request once more: its latest asker on a connection is the one who listens.
-            pending.waiters.retain(|(waiter, _)| *waiter != connection);
+            // The same request once more: its latest asker on a connection is the one who listens. The one before is told so, because every request is answered:
+            // drivers and clients count on it.
+            let before = pending.waiters.iter().position(|(waiter, _)| *waiter == connection);
+            let before = before.map(|nth| pending.waiters.remove(nth));
             pending.waiters.push((connection, id));
+            if let Some((connection, id)) = before {
+                self.reply(connection, id, Err(Refusal::Unknown));
+            }
             return;
         }
         if self.pending.len() >= self.limits.pending_requests as usize || bytes > self.room_left() {
