@@ -203,3 +203,20 @@ fn every_request_is_answered_also_one_that_is_asked_twice_on_one_connection() {
     assert_eq!(done.count(), 1);
     assert!(world.replies.iter().all(|(_, reply)| reply.result.as_ref().err().is_none_or(Refusal::is_temporary)));
 }
+
+#[test]
+fn a_user_at_its_limit_of_rooms_makes_none() {
+    let mut world = World::new(3);
+    world.limits.rooms_of_user = 1;
+    for id in 1..=3 {
+        world.kill(NodeId(id));
+        world.start(NodeId(id));
+    }
+    let ada = world.add_client("ada", 0);
+    for name in ["lobby", "den"] {
+        world.clients[ada].submit(world.now, Command::CreateRoom { name: name.into() }).unwrap();
+    }
+    world.run_until(SOON, |world| world.clients[ada].unsettled() == 0);
+    let Ok(Answer::Rooms(rooms)) = ask(&mut world, NodeId(1), Ask::Rooms) else { panic!("no rooms") };
+    assert_eq!(rooms.iter().map(|room| room.name.as_str()).collect::<Vec<_>>(), ["lobby"], "what is refused changes nothing");
+}
