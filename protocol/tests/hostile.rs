@@ -5,12 +5,14 @@ mod common;
 
 use bytes::Bytes;
 use common::{CLUSTER, Disk, World};
+use std::collections::BTreeSet;
+use tertulia_protocol::chat::Command;
 use tertulia_protocol::contract::*;
 use tertulia_protocol::dice::Seed;
 use tertulia_protocol::gateway::Credential;
 use tertulia_protocol::ids::*;
 use tertulia_protocol::node::*;
-use tertulia_protocol::raft::Entry;
+use tertulia_protocol::raft::{Entry, RaftMessage};
 use tertulia_protocol::replica::{Submission, Voter};
 use tertulia_protocol::time::{Duration, Instant, Timestamp};
 use tertulia_protocol::wire::{Kind, seal};
@@ -96,4 +98,54 @@ fn a_leader_does_not_propose_what_it_does_not_know() {
     let settled = world.now.instant + Duration::from_secs(1);
     world.run_until(SOON, |world| world.now.instant > settled);
     assert_eq!(world.nodes[&leader].status().commit, before, "once it is in the log, every node stops at it");
+}
+
+/// Lets the cluster go on for a second.
+fn settle(world: &mut World) {
+    let end = world.now.instant + Duration::from_secs(1);
+    world.run_until(SOON, |world| world.now.instant >= end);
+}
+
+fn tell(world: &mut World, to: NodeId, body: Body) {
+    let (now, from) = (world.now, NodeId(to.0 % 3 + 1));
+    world.nodes.get_mut(&to).unwrap().handle_message(now, from, Message { group: GROUP, body });
+}
+
+#[test]
+fn numbers_that_nobody_can_have_reached_do_no_harm() {
+    let mut world = World::new(3);
+    world.run_until(SOON, |world| world.leader().is_some());
+    settle(&mut world);
+    let leader = world.leader().unwrap();
+    let term = world.nodes[&leader].status().term;
+    let (end, boot, incarnation) = (Position { index: u64::MAX, term, chain: 1 }, Boot(1), Incarnation(1));
+    let far = Entry { index: u64::MAX, term, at: Timestamp(u64::MAX), chain: 1, payload: Bytes::new() };
+    let (most, from) = (u64::MAX, Position::default());
+    let told = [
+        RaftMessage::AskVote { term: most, pre: true, last: end },
+        RaftMessage::AskVote { term: most, pre: false, last: end },
+        RaftMessage::Voted { term: most, pre: false, granted: false, boot, incarnation },
+        RaftMessage::Voted { term: most, pre: true, granted: true, boot, incarnation },
+        RaftMessage::Append { term, previous: end, entries: vec![far.clone()], commit: most, round: most },
+        RaftMessage::Append { term, previous: from, entries: vec![far], commit: most, round: most },
+        RaftMessage::Append { term: most, previous: from, entries: Vec::new(), commit: most, round: most },
+        RaftMessage::Appended { term, matched: most, round: 0, boot },
+        RaftMessage::Appended { term, matched: 1_000, round: 0, boot },
+        RaftMessage::Appended { term: most, matched: 0, round: 0, boot },
+        RaftMessage::Refused { term, previous: most, hint: end, round: 0, boot },
+        RaftMessage::Refused { term, previous: 0, hint: end, round: 0, boot },
+        RaftMessage::AskRead { term: most, id: most, boot },
+    ];
+    for message in told {
+        for to in [1, 2, 3] {
+            tell(&mut world, NodeId(to), Body::Raft(message.clone()));
+            settle(&mut world);
+        }
+    }
+    let ada = world.add_client("ada", 0);
+    world.clients[ada].submit(world.now, Command::CreateRoom { name: "lobby".into() }).unwrap();
+    world.run_until(SOON, |world| world.clients[ada].unsettled() == 0);
+    assert!(world.nodes[&leader].status().term < 100);
+    let states = |world: &World| world.nodes.values().map(|node| node.status().state_hash).collect::<BTreeSet<_>>();
+    world.run_until(SOON, |world| states(world).len() == 1);
 }

@@ -76,7 +76,26 @@ pub enum RaftMessage {
     Read { term: Term, id: u64, boot: Boot, index: Index },
 }
 
+/// No term and no place comes near it: below it arithmetic with terms and places does not overflow.
+const FAR: u64 = 1 << 62;
+
 impl RaftMessage {
+    /// Whether a replica can have said this: everything else is not looked at.
+    pub(super) fn is_sound(&self) -> bool {
+        let near = match self {
+            RaftMessage::AskVote { last: Position { index, .. }, .. }
+            | RaftMessage::Appended { matched: index, .. }
+            | RaftMessage::Read { index, .. } => *index < FAR,
+            RaftMessage::Append { previous, entries, commit, .. } => {
+                let dense = (previous.index..FAR).zip(entries).all(|(before, entry)| entry.index == before + 1);
+                previous.index < FAR && *commit < FAR && dense && entries.iter().all(|entry| entry.term <= self.term())
+            }
+            RaftMessage::Refused { previous, hint, .. } => (1..FAR).contains(previous) && hint.index <= *previous,
+            RaftMessage::Voted { .. } | RaftMessage::AskRead { .. } => true,
+        };
+        near && self.term() < FAR
+    }
+
     pub fn term(&self) -> Term {
         match self {
             RaftMessage::AskVote { term, .. }

@@ -293,7 +293,7 @@ impl Raft {
     // ---- inputs -------------------------------------------------------------------------------------------------------------------------
 
     pub fn handle_message(&mut self, now: Now, from: NodeId, message: RaftMessage) {
-        if self.halted || from == self.node || !self.is_voter(from) {
+        if self.halted || from == self.node || !self.is_voter(from) || !message.is_sound() {
             return;
         }
         match message {
