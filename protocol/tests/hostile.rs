@@ -13,7 +13,7 @@ use tertulia_protocol::gateway::Credential;
 use tertulia_protocol::ids::*;
 use tertulia_protocol::node::*;
 use tertulia_protocol::raft::{Entry, RaftMessage};
-use tertulia_protocol::replica::{Submission, Voter};
+use tertulia_protocol::replica::{Identity, Submission, Voter};
 use tertulia_protocol::time::{Duration, Instant, Timestamp};
 use tertulia_protocol::wire::{Kind, seal};
 
@@ -148,4 +148,21 @@ fn numbers_that_nobody_can_have_reached_do_no_harm() {
     assert!(world.nodes[&leader].status().term < 100);
     let states = |world: &World| world.nodes.values().map(|node| node.status().state_hash).collect::<BTreeSet<_>>();
     world.run_until(SOON, |world| states(world).len() == 1);
+}
+
+#[test]
+fn requests_of_a_session_that_does_not_exist_are_refused_by_the_log_each_time() {
+    let mut world = World::new(3);
+    world.run_until(SOON, |world| world.leader().is_some());
+    settle(&mut world);
+    let leader = world.leader().unwrap();
+    let command = seal(Kind::CreateRoom, &"lobby");
+    for number in [1, 1, 2, 0, u64::MAX, u64::MAX - 1] {
+        let before = world.nodes[&leader].status().commit;
+        let identity = Identity::Number(number);
+        let (session, command) = (SessionId(77), command.clone());
+        tell(&mut world, leader, Body::Forward(Submission::Execute { session, identity, first_unacked: u64::MAX, command }));
+        settle(&mut world);
+        assert_eq!(world.nodes[&leader].status().commit, before + 1, "number {number} waits for ever");
+    }
 }

@@ -303,9 +303,11 @@ impl<S: StateMachine> Replica<S> {
         }
         match &submission {
             Submission::Open { credential, .. } if self.sessions.opened(credential).is_some() => Offer::Known,
-            Submission::Execute { session, identity: Identity::Number(number), .. } => {
-                self.offer_number(now, *session, *number, submission)
-            }
+            Submission::Execute { session, identity: Identity::Number(number), .. } => match self.sessions.next(*session) {
+                Some(executed) => self.offer_number(now, (*session, executed), *number, submission),
+                // Nothing will be executed that its numbers could wait for: the log refuses each of them.
+                None => self.propose(now, request, &submission),
+            },
             Submission::Execute { session, identity, .. } if self.sessions.outcome(*session, identity.slot()).is_some() => {
                 Offer::Known
             }
@@ -313,8 +315,8 @@ impl<S: StateMachine> Replica<S> {
         }
     }
 
-    fn offer_number(&mut self, now: Now, session: SessionId, number: u64, submission: Submission) -> Offer {
-        let executed = self.sessions.next(session).unwrap_or(1);
+    /// `executed`: the number that the session executes next.
+    fn offer_number(&mut self, now: Now, (session, executed): (SessionId, u64), number: u64, submission: Submission) -> Offer {
         let expected = self.proposed_next.get(&session).copied().unwrap_or(executed);
         if number < executed && !self.sessions.remembers(session, number) {
             return self.propose(now, request_of(&submission), &submission);
