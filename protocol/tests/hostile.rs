@@ -6,10 +6,10 @@ mod common;
 use bytes::Bytes;
 use common::{CLUSTER, Disk, World};
 use std::collections::BTreeSet;
-use tertulia_protocol::chat::Command;
+use tertulia_protocol::chat::{Command, Refusal};
 use tertulia_protocol::contract::*;
 use tertulia_protocol::dice::Seed;
-use tertulia_protocol::gateway::Credential;
+use tertulia_protocol::gateway::{Ask, ClientHello, Credential, Request, Token};
 use tertulia_protocol::ids::*;
 use tertulia_protocol::node::*;
 use tertulia_protocol::raft::{Entry, RaftMessage};
@@ -165,4 +165,26 @@ fn requests_of_a_session_that_does_not_exist_are_refused_by_the_log_each_time() 
         settle(&mut world);
         assert_eq!(world.nodes[&leader].status().commit, before + 1, "number {number} waits for ever");
     }
+}
+
+#[test]
+fn answers_to_what_was_never_asked_take_no_place() {
+    let mut world = World::new(3);
+    world.limits.pending_requests = 8;
+    for id in 1..=3 {
+        world.kill(NodeId(id));
+        world.start(NodeId(id));
+    }
+    world.run_until(SOON, |world| world.leader().is_some());
+    settle(&mut world);
+    for who in 0..10 {
+        let request = RequestKey::Open(Credential([who; 32]));
+        tell(&mut world, NodeId(1), Body::Forwarded { request, answer: ForwardAnswer::Executed { by: u64::MAX } });
+    }
+    let (now, connection) = (world.now, ConnectionId(77_000_777));
+    let node = world.nodes.get_mut(&NodeId(1)).unwrap();
+    node.handle_connected(now, connection, ClientHello { token: Some(Token([5; 32])) });
+    node.handle_request(now, connection, Request { id: 1, ask: Ask::Rooms });
+    world.run_until(SOON, |world| !world.replies.is_empty());
+    assert_eq!(world.replies[0].1.result, Err(Refusal::UnknownSession));
 }
