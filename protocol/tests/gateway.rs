@@ -4,6 +4,7 @@
 mod common;
 
 use common::{CLUSTER, World};
+use std::collections::VecDeque;
 use std::sync::Arc;
 use tertulia_protocol::chat::{Command, Done, Refusal, RoomRef};
 use tertulia_protocol::client;
@@ -219,4 +220,42 @@ fn a_user_at_its_limit_of_rooms_makes_none() {
     world.run_until(SOON, |world| world.clients[ada].unsettled() == 0);
     let Ok(Answer::Rooms(rooms)) = ask(&mut world, NodeId(1), Ask::Rooms) else { panic!("no rooms") };
     assert_eq!(rooms.iter().map(|room| room.name.as_str()).collect::<Vec<_>>(), ["lobby"], "what is refused changes nothing");
+}
+
+#[test]
+fn a_reader_who_begins_anew_is_read_for_once() {
+    let mut world = world_with_lobby();
+    for nth in 0..300 {
+        world.run_until(SOON, |world| world.clients[0].unsettled() < 16);
+        world.clients[0].submit(world.now, Command::Post { room: lobby(), text: nth.to_string() }).unwrap();
+    }
+    world.run_until(SOON, |world| world.clients[0].unsettled() == 0);
+    let later = world.now.instant + Duration::from_millis(500);
+    world.run_until(SOON, |world| world.now.instant > later);
+    let now = world.now;
+    let (node, disk) = (world.nodes.get_mut(&NodeId(2)).unwrap(), &world.disks[&NodeId(2)]);
+    node.handle_connected(now, MINE, ClientHello { token: Some(TOKEN) });
+    for id in 1..=2 {
+        node.handle_request(now, MINE, Request { id, ask: Ask::Follow { room: lobby(), from: From::After(0) } });
+    }
+    let (mut loads, mut asked, mut read) = (VecDeque::new(), 0, Vec::new());
+    loop {
+        while let Some(output) = node.poll_output() {
+            match output {
+                Output::Load { id, query } => {
+                    asked += 1;
+                    loads.push_back((id, query));
+                }
+                Output::Publish { event, .. } => {
+                    read.push(event.cursor);
+                    node.handle_drained(now, MINE, event.cost());
+                }
+                _ => {}
+            }
+        }
+        let Some((id, query)) = loads.pop_front() else { break };
+        node.handle_loaded(now, id, Ok(disk.read(&query)));
+    }
+    assert_eq!(read, (1..=300).collect::<Vec<_>>());
+    assert_eq!(asked, 3, "the first one, which is void, and two pages");
 }

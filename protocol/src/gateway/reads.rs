@@ -206,7 +206,7 @@ impl Gateway {
                 let result = page(replica.machine(), rows, backwards).map(|posts| Answer::History { room, posts, current });
                 self.reply(connection, id, result);
             }
-            HistoryLoad::CatchUp { connection, room } => self.caught_up(replica, connection, room, &rows),
+            HistoryLoad::CatchUp { connection, room } => self.caught_up(replica, connection, (load, room), &rows),
         }
     }
 }
