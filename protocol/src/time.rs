@@ -50,7 +50,7 @@ pub struct Timestamp(pub u64);
 impl Timestamp {
     /// The stamp of the next entry: the wall clock, or just after `last` when the wall clock is behind it.
     pub fn next(last: Timestamp, wall: Timestamp) -> Timestamp {
-        wall.max(Timestamp(last.0 + 1))
+        wall.max(Timestamp(last.0.saturating_add(1)))
     }
 
     /// Time passed since `earlier`, zero if that lies ahead.

@@ -4,6 +4,7 @@
 mod common;
 
 use common::{CLUSTER, World};
+use std::collections::VecDeque;
 use std::sync::Arc;
 use tertulia_protocol::chat::{Command, Done, Refusal, RoomRef};
 use tertulia_protocol::client;
@@ -159,4 +160,106 @@ fn a_new_folder_under_an_old_id_is_refused_and_stops() {
         _ => None,
     });
     assert!(halted.unwrap().contains("start the node on its own folder"));
+}
+
+/// Hands a request to a node on a connection of the test's own, and waits for the answer to it.
+fn answer(world: &mut World, node: NodeId, id: u64, ask: Ask) -> Result<Answer, Refusal> {
+    let now = world.now;
+    world.nodes.get_mut(&node).unwrap().handle_request(now, MINE, Request { id, ask });
+    world.run_until(SOON, |world| world.replies.iter().any(|(to, reply)| *to == MINE && reply.id == id));
+    world.replies.iter().find(|(_, reply)| reply.id == id).unwrap().1.result.clone()
+}
+
+#[test]
+fn a_connection_that_signs_in_as_somebody_else_sees_nothing_more_of_the_first_one() {
+    let mut world = world_with_lobby();
+    let (now, node) = (world.now, NodeId(2));
+    world.nodes.get_mut(&node).unwrap().handle_connected(now, MINE, ClientHello { token: Some(TOKEN) });
+    world.slow = Some(MINE);
+    answer(&mut world, node, 1, Ask::FollowAll { after: Vec::new() }).unwrap();
+    let bob = Ask::SignIn { name: "bob".into(), token: Token([55; 32]) };
+    assert!(matches!(answer(&mut world, node, 2, bob), Ok(Answer::SignedIn { .. })));
+    // Ada posts to a room that bob is not in, and joins another one.
+    for command in [
+        Command::Post { room: lobby(), text: "between us".into() },
+        Command::CreateRoom { name: "den".into() },
+        Command::Post { room: RoomRef::Name("den".into()), text: "here as well".into() },
+    ] {
+        world.clients[0].submit(world.now, command).unwrap();
+    }
+    world.run_until(SOON, |world| world.clients[0].unsettled() == 0);
+    let later = world.now.instant + Duration::from_millis(500);
+    world.run_until(SOON, |world| world.now.instant > later);
+    assert_eq!(world.slow_events, []);
+}
+
+#[test]
+fn every_request_is_answered_also_one_that_is_asked_twice_on_one_connection() {
+    let mut world = world_with_lobby();
+    let (now, node) = (world.now, NodeId(2));
+    let asked = world.nodes.get_mut(&node).unwrap();
+    asked.handle_connected(now, MINE, ClientHello { token: Some(TOKEN) });
+    for id in 1..=3 {
+        asked.handle_request(now, MINE, Request { id, ask: keyed(now, 5, "hello") });
+    }
+    let answered = |world: &World| world.replies.iter().filter(|(to, _)| *to == MINE).count();
+    world.run_until(SOON, |world| answered(world) == 3);
+    let done = world.replies.iter().filter(|(_, reply)| matches!(reply.result, Ok(Answer::Done(Done::Posted { seq: 1, .. }))));
+    assert_eq!(done.count(), 1);
+    assert!(world.replies.iter().all(|(_, reply)| reply.result.as_ref().err().is_none_or(Refusal::is_temporary)));
+}
+
+#[test]
+fn a_user_at_its_limit_of_rooms_makes_none() {
+    let mut world = World::new(3);
+    world.limits.rooms_of_user = 1;
+    for id in 1..=3 {
+        world.kill(NodeId(id));
+        world.start(NodeId(id));
+    }
+    let ada = world.add_client("ada", 0);
+    for name in ["lobby", "den"] {
+        world.clients[ada].submit(world.now, Command::CreateRoom { name: name.into() }).unwrap();
+    }
+    world.run_until(SOON, |world| world.clients[ada].unsettled() == 0);
+    let Ok(Answer::Rooms(rooms)) = ask(&mut world, NodeId(1), Ask::Rooms) else { panic!("no rooms") };
+    assert_eq!(rooms.iter().map(|room| room.name.as_str()).collect::<Vec<_>>(), ["lobby"], "what is refused changes nothing");
+}
+
+#[test]
+fn a_reader_who_begins_anew_is_read_for_once() {
+    let mut world = world_with_lobby();
+    for nth in 0..300 {
+        world.run_until(SOON, |world| world.clients[0].unsettled() < 16);
+        world.clients[0].submit(world.now, Command::Post { room: lobby(), text: nth.to_string() }).unwrap();
+    }
+    world.run_until(SOON, |world| world.clients[0].unsettled() == 0);
+    let later = world.now.instant + Duration::from_millis(500);
+    world.run_until(SOON, |world| world.now.instant > later);
+    let now = world.now;
+    let (node, disk) = (world.nodes.get_mut(&NodeId(2)).unwrap(), &world.disks[&NodeId(2)]);
+    node.handle_connected(now, MINE, ClientHello { token: Some(TOKEN) });
+    for id in 1..=2 {
+        node.handle_request(now, MINE, Request { id, ask: Ask::Follow { room: lobby(), from: From::After(0) } });
+    }
+    let (mut loads, mut asked, mut read) = (VecDeque::new(), 0, Vec::new());
+    loop {
+        while let Some(output) = node.poll_output() {
+            match output {
+                Output::Load { id, query } => {
+                    asked += 1;
+                    loads.push_back((id, query));
+                }
+                Output::Publish { event, .. } => {
+                    read.push(event.cursor);
+                    node.handle_drained(now, MINE, event.cost());
+                }
+                _ => {}
+            }
+        }
+        let Some((id, query)) = loads.pop_front() else { break };
+        node.handle_loaded(now, id, Ok(disk.read(&query)));
+    }
+    assert_eq!(read, (1..=300).collect::<Vec<_>>());
+    assert_eq!(asked, 3, "the first one, which is void, and two pages");
 }

@@ -5,10 +5,14 @@
 mod common;
 
 use common::World;
+use std::collections::BTreeMap;
 use tertulia_protocol::chat::{Command, Done, RoomRef};
-use tertulia_protocol::client::Output;
-use tertulia_protocol::gateway::{Answer, Ask, EventKind, From};
+use tertulia_protocol::client::{self, Client, Output};
+use tertulia_protocol::contract::Now;
+use tertulia_protocol::dice::Seed;
+use tertulia_protocol::gateway::{Answer, Ask, EventKind, From, Reply, Request, Token};
 use tertulia_protocol::ids::*;
+use tertulia_protocol::replica::Identity;
 use tertulia_protocol::time::Duration;
 
 const SOON: Duration = Duration::from_secs(5);
@@ -224,4 +228,42 @@ fn a_client_of_a_node_that_knows_no_leader_moves_to_one_that_does() {
     world.clients[ada].submit(now, post("from the other side")).unwrap();
     world.run_until(SOON, |world| world.clients[ada].unsettled() == 0);
     assert_ne!(world.lines[ada], Some(cut));
+}
+
+/// The cluster keeps the outcomes of a session's last numbers. Whoever goes on while an early one is open must not go so far that its outcome is dropped.
+#[test]
+fn a_client_does_not_run_ahead_of_its_first_unsettled_number() {
+    let now = Now::default();
+    let config = client::Config {
+        name: "ada".into(),
+        token: Token([1; 32]),
+        servers: 1,
+        first: 0,
+        seed: Seed(1),
+        timing: client::Timing::default(),
+        window: 4,
+    };
+    let mut client = Client::new(config, now);
+    let mut sent: BTreeMap<u64, u64> = BTreeMap::new();
+    client.submit(now, post("1")).unwrap();
+    client.poll_output();
+    client.handle_connected(now);
+    client.poll_output();
+    let signed_in = Answer::SignedIn { user: UserId(1), session: SessionId(1), name: "ada".into(), next_number: 1 };
+    client.handle_reply(now, Reply { id: 1, result: Ok(signed_in) });
+    for text in ["2", "3", "4"] {
+        client.submit(now, post(text)).unwrap();
+    }
+    while let Some(output) = client.poll_output() {
+        if let Output::Send(Request { id, ask: Ask::Submit { identity: Identity::Number(number), .. } }) = output {
+            sent.insert(number, id);
+        }
+    }
+    // All but the first one are answered.
+    for number in 2..=4 {
+        client.handle_reply(now, Reply { id: sent[&number], result: Ok(Answer::Done(Done::Left { room: RoomId(1) })) });
+    }
+    assert_eq!(client.submit(now, post("5")), Err(client::WindowFull));
+    client.handle_reply(now, Reply { id: sent[&1], result: Ok(Answer::Done(Done::Left { room: RoomId(1) })) });
+    assert_eq!(client.submit(now, post("5")), Ok(5));
 }

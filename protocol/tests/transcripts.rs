@@ -241,3 +241,78 @@ transcript!(
     store 1
     "
 );
+
+transcript!(
+    /// Read ids begin anew with each run of the asker: an answer to the run before must not let a read see an older state than it may (6.4).
+    an_answer_to_a_read_of_an_earlier_run_is_not_taken_for_one_of_this_run,
+    "cluster 3
+    timeout 1
+    settle
+    read 3 1
+    deliver 3>1
+    # n3 dies with its question under way and starts again; meanwhile x is committed by n1 and n2.
+    crash 3
+    start 3
+    drop 1>3
+    propose 1 x
+    deliver 1>2
+    store 2
+    store 1
+    deliver 2>1
+    # What n3 is told now was confirmed before x; whoever asks it as read 1 today must see x.
+    deliver 1>3
+    "
+);
+
+transcript!(
+    /// A link that breaks before its follower has answered says nothing about where the logs agree: the search goes on where it was, not at entry 1.
+    a_broken_link_does_not_make_a_new_leader_begin_at_the_first_entry,
+    "cluster 3
+    timeout 1
+    settle
+    propose 1 a
+    settle
+    propose 1 b
+    settle
+    crash 1
+    wait 1000
+    timeout 2
+    # n2 is elected with the vote of n3, which has all that n2 has.
+    deliver
+    store 3
+    deliver
+    store 2
+    link 2>3 down
+    link 2>3 up
+    deliver 3>2
+    "
+);
+
+transcript!(
+    /// Whoever gives a vote gives it time to win, also when it was about to stand itself.
+    a_voter_that_was_about_to_stand_lets_the_candidate_win,
+    "cluster 5
+    timeout 1
+    settle
+    crash 1
+    wait 1000
+    # n2 is a candidate in t2, and its request for n3's vote is late.
+    timeout 2
+    deliver 2>4
+    deliver 2>5
+    deliver 4>2
+    deliver 5>2
+    drop 2>5
+    deliver 2>4
+    # n3 learns of t2 from n4, before it learns whose term it is, and asks for t3.
+    timeout 3
+    deliver 3>4
+    deliver 4>3
+    timeout 3
+    # Now it does, and gives its vote: a moment later it does not ask for t3 again.
+    deliver 2>3
+    store 3
+    wait 50
+    wake 3
+    "
+);

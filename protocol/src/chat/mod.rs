@@ -193,6 +193,8 @@ impl Chat {
         if self.rooms.len() >= self.limits.rooms as usize {
             return Err(Refusal::Full { what: "rooms".into(), limit: self.limits.rooms });
         }
+        // Before anything is made: what is refused changes nothing.
+        self.may_join_another(user)?;
         let id = RoomId(self.rooms.last_key_value().map_or(1, |(last, _)| last.0 + 1));
         let room = Room { name: name.clone(), last: 0, members: BTreeMap::new() };
         effects.put(rows::room_key(id), None, seal(Kind::Room, &room.row()));
@@ -202,13 +204,18 @@ impl Chat {
         Ok(Done::Room { room: id, name, created: true })
     }
 
+    fn may_join_another(&self, user: UserId) -> Result<(), Refusal> {
+        let (rooms, limit) = (self.rooms_of.get(&user).map_or(0, BTreeSet::len), self.limits.rooms_of_user);
+        if rooms >= limit as usize { Err(Refusal::Full { what: "rooms for one user".into(), limit }) } else { Ok(()) }
+    }
+
     fn join(&mut self, user: UserId, id: RoomId, effects: &mut Effects<ChatEvent>) -> Result<(), Refusal> {
-        let Some(room) = self.rooms.get_mut(&id).filter(|room| !room.members.contains_key(&user)) else { return Ok(()) };
-        let rooms = self.rooms_of.entry(user).or_default();
-        if rooms.len() >= self.limits.rooms_of_user as usize {
-            return Err(Refusal::Full { what: "rooms for one user".into(), limit: self.limits.rooms_of_user });
+        if self.is_member(id, user) {
+            return Ok(());
         }
-        rooms.insert(id);
+        self.may_join_another(user)?;
+        let Some(room) = self.rooms.get_mut(&id) else { return Ok(()) };
+        self.rooms_of.entry(user).or_default().insert(id);
         room.members.insert(user, room.last);
         effects.put(rows::member_key(id, user), None, seal(Kind::Member, &MemberRow { joined_after: room.last }));
         effects.publish(ChatEvent::Joined { user, room: id, last: room.last });

@@ -141,7 +141,8 @@ impl Client {
     /// Takes a command, numbers it, and keeps it until it is settled.
     pub fn submit(&mut self, now: Now, command: Command) -> Result<u64, WindowFull> {
         self.now = now.instant;
-        if self.commands.len() >= self.config.window as usize {
+        // Counted from the first unsettled one: the cluster keeps the outcomes of the last numbers only, and must still know that one's.
+        if self.next_number - self.first_unsettled() >= u64::from(self.config.window) {
             return Err(WindowFull);
         }
         let number = self.next_number;
@@ -296,6 +297,11 @@ impl Client {
         commands.chain(asks).chain(self.follows.values().map(|followed| &followed.stage))
     }
 
+    /// The first number that is not settled, or the next one if all are.
+    fn first_unsettled(&self) -> u64 {
+        self.commands.first_key_value().map_or(self.next_number, |(number, _)| *number)
+    }
+
     fn send(&mut self, about: About, ask: Ask) {
         let id = self.next_request;
         self.next_request += 1;
@@ -307,7 +313,7 @@ impl Client {
     fn send_due(&mut self) {
         let now = self.now;
         let is_due = |stage: &Stage| matches!(stage, Stage::Due { at } if now >= *at);
-        let first_unacked = self.commands.first_key_value().map_or(self.next_number, |(number, _)| *number);
+        let first_unacked = self.first_unsettled();
         let mut due = Vec::new();
         for (number, (command, stage)) in &mut self.commands {
             if is_due(stage) {

@@ -20,7 +20,7 @@ pub struct Config {
     pub first: u32,
     pub seed: Seed,
     pub timing: Timing,
-    /// Requests that may be unsettled at once.
+    /// How far numbers may run ahead of the first unsettled one; at most the cluster's [`crate::contract::Limits::session_window`].
     pub window: u32,
 }
 
@@ -80,6 +80,6 @@ pub enum Output {
     },
 }
 
-/// Why a command was not taken: too many are unsettled. Wait for one to settle.
+/// Why a command was not taken: too many numbers have been given since the first unsettled one. Wait for that one to settle.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct WindowFull;

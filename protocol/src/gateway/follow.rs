@@ -160,10 +160,16 @@ impl Gateway {
         }
     }
 
-    pub(super) fn caught_up(&mut self, replica: &Replica<Chat>, connection: ConnectionId, room: RoomId, rows: &[(Bytes, Bytes)]) {
+    pub(super) fn caught_up(
+        &mut self,
+        replica: &Replica<Chat>,
+        connection: ConnectionId,
+        (load, room): (LoadId, RoomId),
+        rows: &[(Bytes, Bytes)],
+    ) {
         let Some(known) = self.connections.get_mut(&connection) else { return };
-        if known.loading.is_none_or(|(_, loading)| loading != room) {
-            // The reader has begun anew elsewhere in the meantime.
+        if known.loading != Some((load, room)) {
+            // The reader has begun anew in the meantime.
             return self.pump(replica, connection);
         }
         known.loading = None;

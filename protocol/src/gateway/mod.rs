@@ -136,9 +136,13 @@ impl Gateway {
         if let Some((load, _)) = gone.loading {
             self.loads.remove(&load);
         }
-        if let Some((_, user)) = gone.session
-            && let Some(of_user) = self.by_user.get_mut(&user)
-        {
+        if let Some((_, user)) = gone.session {
+            self.forget_user(user, connection);
+        }
+    }
+
+    fn forget_user(&mut self, user: UserId, connection: ConnectionId) {
+        if let Some(of_user) = self.by_user.get_mut(&user) {
             of_user.remove(&connection);
             if of_user.is_empty() {
                 self.by_user.remove(&user);
@@ -190,12 +194,18 @@ impl Gateway {
         }
     }
 
-    /// Binds a connection to a session that the replicated state knows.
+    /// Binds a connection to a session that the replicated state knows. What another user followed on it is not this one's to see.
     fn bind(&mut self, connection: ConnectionId, session: SessionId, user: UserId) {
-        if let Some(bound) = self.connections.get_mut(&connection) {
-            bound.session = Some((session, user));
-            self.by_user.entry(user).or_default().insert(connection);
+        let Some(bound) = self.connections.get_mut(&connection) else { return };
+        let before = bound.session.replace((session, user));
+        if let Some((_, other)) = before.filter(|(_, before)| *before != user) {
+            bound.follows_all = false;
+            for room in core::mem::take(&mut bound.follows).into_keys() {
+                self.audiences.remove(&room);
+            }
+            self.forget_user(other, connection);
         }
+        self.by_user.entry(user).or_default().insert(connection);
     }
 
     /// The session of a connection, if this node's state knows it.

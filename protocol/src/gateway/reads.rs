@@ -119,6 +119,10 @@ impl Gateway {
         }
     }
 
+    pub(super) fn waits_are_full(&self) -> bool {
+        self.waits.len() >= self.limits.pending_requests as usize
+    }
+
     pub(super) fn wait(&mut self, wait: Wait) -> u64 {
         self.waits_made += 1;
         self.waits.insert(self.waits_made, wait);
@@ -126,7 +130,7 @@ impl Gateway {
     }
 
     fn wait_for_read(&mut self, now: Now, replica: &mut Replica<Chat>, connection: ConnectionId, request: Request) {
-        if self.waits.len() >= self.limits.pending_requests as usize {
+        if self.waits_are_full() {
             return self.reply(connection, request.id, Err(Refusal::Busy { retry_after_ms: 100 }));
         }
         let give_up_at = now.instant + self.timing.hold;
@@ -159,7 +163,7 @@ impl Gateway {
                     self.serve(now, replica, connection, request, fresh);
                 }
             }
-            Some(Wait::Outcome(key)) => self.settle_from_table(replica, key),
+            Some(Wait::Outcome(key)) => self.outcome_is_here(replica, key),
             None => {}
         }
     }
@@ -211,7 +215,7 @@ impl Gateway {
                     }
                 }
             }
-            HistoryLoad::CatchUp { connection, room } => self.caught_up(replica, connection, room, &rows),
+            HistoryLoad::CatchUp { connection, room } => self.caught_up(replica, connection, (load, room), &rows),
         }
     }
 }

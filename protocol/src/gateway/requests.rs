@@ -23,6 +23,8 @@ pub(super) struct Pending {
     expires: Instant,
     /// When it is refused if no leader is known by then.
     held_until: Option<Instant>,
+    /// The wait until the state has come to where the leader says that it was executed.
+    outcome: Option<u64>,
     timer: Instant,
     bytes: u32,
 }
@@ -98,9 +100,14 @@ impl Gateway {
             if pending.digest != digest && matches!(key, RequestKey::Execute(_, Slot::Key(_))) {
                 return self.reply(connection, id, Err(Refusal::KeyReused));
             }
-            // The same request once more: its latest asker on a connection is the one who listens.
-            pending.waiters.retain(|(waiter, _)| *waiter != connection);
+            // The same request once more: its latest asker on a connection is the one who listens. The one before is told so, because every request is answered:
+            // drivers and clients count on it.
+            let before = pending.waiters.iter().position(|(waiter, _)| *waiter == connection);
+            let before = before.map(|nth| pending.waiters.remove(nth));
             pending.waiters.push((connection, id));
+            if let Some((connection, id)) = before {
+                self.reply(connection, id, Err(Refusal::Unknown));
+            }
             return;
         }
         if self.pending.len() >= self.limits.pending_requests as usize || bytes > self.room_left() {
@@ -109,7 +116,10 @@ impl Gateway {
         self.pending_bytes += bytes;
         let expires = now.instant + self.timing.request;
         let waiters = Vec::from([(connection, id)]);
-        self.pending.insert(key, Pending { submission, digest, waiters, expires, held_until: None, timer: now.instant, bytes });
+        self.pending.insert(
+            key,
+            Pending { submission, digest, waiters, expires, held_until: None, outcome: None, timer: now.instant, bytes },
+        );
         self.advance(now, replica, key);
     }
 
@@ -135,7 +145,7 @@ impl Gateway {
                 match replica.offer(now, pending.submission.clone()) {
                     Offer::Taken | Offer::NotNow => {}
                     Offer::Known => return self.settle_from_table(replica, key),
-                    Offer::Busy => return self.settle(key, &Err(Refusal::Busy { retry_after_ms: BUSY_MS })),
+                    Offer::Busy | Offer::Foreign => return self.settle(key, &Err(Refusal::Busy { retry_after_ms: BUSY_MS })),
                 }
             }
             Some(leader) => {
@@ -148,6 +158,13 @@ impl Gateway {
         self.timers.remove(&(pending.timer, Timer::Request(key)));
         pending.timer = again_at.min(pending.expires);
         self.timers.insert((pending.timer, Timer::Request(key)));
+    }
+
+    pub(super) fn outcome_is_here(&mut self, replica: &Replica<Chat>, key: RequestKey) {
+        if let Some(pending) = self.pending.get_mut(&key) {
+            pending.outcome = None;
+        }
+        self.settle_from_table(replica, key);
     }
 
     /// The state here has come to where the request was executed.
@@ -181,13 +198,17 @@ impl Gateway {
 
     /// The leader says what applying will not tell.
     pub(crate) fn handle_forwarded(&mut self, replica: &mut Replica<Chat>, key: RequestKey, answer: ForwardAnswer) {
+        let Some(pending) = self.pending.get(&key) else { return };
         match answer {
             ForwardAnswer::Refused(refusal) => self.settle(key, &Err(refusal)),
             ForwardAnswer::Executed { by } if replica.applied() >= by => self.settle_from_table(replica, key),
-            // Beyond the bound the request's own timer asks the leader again.
-            ForwardAnswer::Executed { .. } if self.waits.len() >= self.limits.pending_requests as usize => {}
+            // The first place that is named is enough; beyond the bound the request's own timer asks the leader again.
+            ForwardAnswer::Executed { .. } if pending.outcome.is_some() || self.waits_are_full() => {}
             ForwardAnswer::Executed { by } => {
                 let id = self.wait(Wait::Outcome(key));
+                if let Some(pending) = self.pending.get_mut(&key) {
+                    pending.outcome = Some(id);
+                }
                 replica.read_at(id, by);
             }
         }
@@ -217,6 +238,9 @@ impl Gateway {
     fn remove(&mut self, key: RequestKey) -> Vec<(ConnectionId, u64)> {
         let Some(pending) = self.pending.remove(&key) else { return Vec::new() };
         self.timers.remove(&(pending.timer, Timer::Request(key)));
+        if let Some(id) = pending.outcome {
+            self.waits.remove(&id);
+        }
         self.pending_bytes -= pending.bytes;
         pending.waiters
     }

@@ -254,6 +254,8 @@ impl Node {
             }
             Offer::Known => ForwardAnswer::Executed { by: self.replica.applied() },
             Offer::Busy => ForwardAnswer::Refused(Refusal::Busy { retry_after_ms: 100 }),
+            // For the moment only: a final refusal of a number would leave a gap in its session, and the cluster may be in the midst of an upgrade.
+            Offer::Foreign => ForwardAnswer::Refused(Refusal::Busy { retry_after_ms: 1_000 }),
         };
         let message = Message { group: GROUP, body: Body::Forwarded { request, answer } };
         self.outputs.push_back(Output::Send { to: from, class: Class::Control, message });

@@ -114,7 +114,8 @@ impl Raft {
             return self.tell_vote(from, term, false, false);
         }
         self.vote.voted_for = Some(from);
-        // Whoever gets a vote gets the time to win with it.
+        // Whoever gets a vote gets the time to win with it, also when this node was about to stand itself.
+        self.role = Role::Follower;
         self.wait_for_leader(now.instant);
         #[cfg(feature = "zoo")]
         if self.has(crate::zoo::Bug::VoteBeforeDurable) {

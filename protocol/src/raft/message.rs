@@ -70,13 +70,32 @@ pub enum RaftMessage {
     Appended { term: Term, matched: Index, round: u64, boot: Boot },
     /// `previous` of an append with that index is not here. `hint` is where the leader should look next: nothing above it can match.
     Refused { term: Term, previous: Index, hint: Position, round: u64, boot: Boot },
-    /// Asks the leader for a read index (6.4).
-    AskRead { term: Term, id: u64 },
-    /// Reads of the state at `index` or later see all that was committed when `id` was asked.
-    Read { term: Term, id: u64, index: Index },
+    /// Asks the leader for a read index (6.4). `id` is the asker's own, unique in its run as `boot`.
+    AskRead { term: Term, id: u64, boot: Boot },
+    /// Reads of the state at `index` or later see all that was committed when the asker, running as `boot`, asked `id`.
+    Read { term: Term, id: u64, boot: Boot, index: Index },
 }
 
+/// No term and no place comes near it: below it arithmetic with terms and places does not overflow.
+const FAR: u64 = 1 << 62;
+
 impl RaftMessage {
+    /// Whether a replica can have said this: everything else is not looked at.
+    pub(super) fn is_sound(&self) -> bool {
+        let near = match self {
+            RaftMessage::AskVote { last: Position { index, .. }, .. }
+            | RaftMessage::Appended { matched: index, .. }
+            | RaftMessage::Read { index, .. } => *index < FAR,
+            RaftMessage::Append { previous, entries, commit, .. } => {
+                let dense = (previous.index..FAR).zip(entries).all(|(before, entry)| entry.index == before + 1);
+                previous.index < FAR && *commit < FAR && dense && entries.iter().all(|entry| entry.term <= self.term())
+            }
+            RaftMessage::Refused { previous, hint, .. } => (1..FAR).contains(previous) && hint.index <= *previous,
+            RaftMessage::Voted { .. } | RaftMessage::AskRead { .. } => true,
+        };
+        near && self.term() < FAR
+    }
+
     pub fn term(&self) -> Term {
         match self {
             RaftMessage::AskVote { term, .. }

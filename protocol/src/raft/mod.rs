@@ -293,7 +293,7 @@ impl Raft {
     // ---- inputs -------------------------------------------------------------------------------------------------------------------------
 
     pub fn handle_message(&mut self, now: Now, from: NodeId, message: RaftMessage) {
-        if self.halted || from == self.node || !self.is_voter(from) {
+        if self.halted || from == self.node || !self.is_voter(from) || !message.is_sound() {
             return;
         }
         match message {
@@ -316,8 +316,12 @@ impl Raft {
                     self.handle_refused(from, previous, hint);
                 }
             }
-            RaftMessage::AskRead { term: _, id } => self.handle_ask_read(from, id),
-            RaftMessage::Read { term: _, id, index } => self.outputs.push_back(Output::ReadReady { id, index }),
+            RaftMessage::AskRead { term: _, id, boot } => self.handle_ask_read(from, boot, id),
+            // An earlier run's read may have the same id, and saw an older state.
+            RaftMessage::Read { term: _, id, boot, index } if boot == self.boot => {
+                self.outputs.push_back(Output::ReadReady { id, index });
+            }
+            RaftMessage::Read { .. } => {}
         }
     }
 
@@ -342,7 +346,7 @@ impl Raft {
                 if let Role::Leader(leading) = &mut self.role
                     && let Some(progress) = leading.progress.get_mut(&peer)
                 {
-                    progress.probe_from(progress.matched + 1);
+                    progress.link_broke();
                 }
             }
         }
@@ -401,7 +405,7 @@ impl Raft {
 
     /// The next committed entry that is also durable here, each once. The state machine never runs ahead of its own log on disk.
     pub fn next_committed(&mut self) -> Option<Entry> {
-        if self.handed >= self.commit.min(self.writing.durable) {
+        if self.halted || self.handed >= self.commit.min(self.writing.durable) {
             return None;
         }
         let entry = self.log.get(self.handed + 1)?.clone();

@@ -54,6 +54,12 @@ impl Progress {
         self.inflight_bytes = 0;
     }
 
+    /// What was under way may be lost, so it is looked for again. Nothing is learned of where the logs agree: a search goes on where it is.
+    pub(super) fn link_broke(&mut self) {
+        let next = if self.flow == Flow::Replicate { self.matched + 1 } else { self.next };
+        self.probe_from(next);
+    }
+
     /// A new boot may have lost what the old one had not been asked to keep: nothing is believed until it says so itself.
     /// True if this was news.
     pub(super) fn see_boot(&mut self, boot: Boot, last: Index) -> bool {
@@ -105,5 +111,104 @@ impl Progress {
             Flow::Replicate => self.inflight_bytes < budget,
             Flow::Load(_) => false,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::contract::Position;
+    use crate::time::Timestamp;
+    use alloc::vec::Vec;
+    use bytes::Bytes;
+
+    const BUDGET: usize = 1_000;
+
+    /// Entries of 100 bytes each: `from..=through`.
+    fn entries(from: Index, through: Index) -> Vec<Entry> {
+        let payload = Bytes::from_static(&[0; 100]);
+        let entry = |index| Entry::after(Position { index: index - 1, term: 1, chain: 0 }, 1, Timestamp(1), payload.clone());
+        (from..=through).map(entry).collect()
+    }
+
+    /// A follower of a leader whose log ends at 10.
+    fn fresh() -> Progress {
+        Progress::new(10, Instant(0))
+    }
+
+    #[test]
+    fn a_probe_is_one_append_at_a_time_until_the_logs_agree() {
+        let mut progress = fresh();
+        assert!(progress.may_send(BUDGET));
+        progress.sent(&entries(11, 12));
+        assert_eq!((progress.flow, progress.next), (Flow::Probe { waiting: true }, 11), "nothing is taken for granted");
+        assert!(!progress.may_send(BUDGET));
+        // What it holds so far is short of where the probe stands: the search is not over.
+        assert!(progress.matched(4));
+        assert_eq!(progress.flow, Flow::Probe { waiting: true });
+        assert!(progress.matched(12));
+        assert_eq!((progress.flow, progress.next), (Flow::Replicate, 13));
+    }
+
+    #[test]
+    fn appends_are_pipelined_within_the_budget() {
+        let mut progress = fresh();
+        progress.matched(10);
+        for nth in 0..4 {
+            assert!(progress.may_send(BUDGET));
+            progress.sent(&entries(11 + 2 * nth, 12 + 2 * nth));
+        }
+        assert_eq!((progress.next, progress.may_send(BUDGET)), (19, false));
+        // An answer for half of an append frees nothing; one for the whole of it does.
+        progress.matched(11);
+        assert!(!progress.may_send(BUDGET));
+        progress.matched(12);
+        assert!(progress.may_send(BUDGET));
+        assert!(!progress.matched(5), "an old answer is no news");
+        assert_eq!(progress.matched, 12);
+    }
+
+    #[test]
+    fn a_search_never_goes_below_what_is_matched() {
+        let mut progress = fresh();
+        progress.matched(10);
+        progress.sent(&entries(11, 18));
+        progress.probe_from(3);
+        assert_eq!((progress.flow, progress.next), (Flow::Probe { waiting: false }, 11));
+        assert_eq!(progress.inflight_bytes, 0, "what was under way is not waited for");
+    }
+
+    #[test]
+    fn a_broken_link_looks_again_for_what_was_under_way_and_only_for_that() {
+        let mut progress = fresh();
+        progress.link_broke();
+        assert_eq!(progress.next, 11);
+        progress.flow = Flow::Load(LoadId(4));
+        progress.link_broke();
+        assert_eq!((progress.flow, progress.next), (Flow::Probe { waiting: false }, 11), "what is being read is not waited for");
+        progress.matched(10);
+        progress.sent(&entries(11, 14));
+        progress.link_broke();
+        assert_eq!(progress.next, 11);
+    }
+
+    #[test]
+    fn what_is_read_from_disk_is_waited_for_whatever_is_answered_meanwhile() {
+        let mut progress = fresh();
+        progress.flow = Flow::Load(LoadId(4));
+        assert!(!progress.may_send(BUDGET));
+        progress.matched(10);
+        assert_eq!((progress.flow, progress.next), (Flow::Load(LoadId(4)), 11));
+    }
+
+    #[test]
+    fn only_another_boot_is_news() {
+        let mut progress = fresh();
+        assert!(!progress.see_boot(Boot(1), 10), "the first one says nothing about an earlier one");
+        progress.matched(10);
+        assert!(!progress.see_boot(Boot(1), 10));
+        assert_eq!(progress.matched, 10);
+        assert!(progress.see_boot(Boot(2), 20));
+        assert_eq!((progress.matched, progress.next, progress.flow), (0, 21, Flow::Probe { waiting: false }));
     }
 }

@@ -11,6 +11,8 @@ const MOST_READS: usize = 16_384;
 #[derive(Clone, Debug)]
 pub(super) struct WaitingRead {
     asker: NodeId,
+    /// The run of the asker that `id` belongs to.
+    boot: Boot,
     id: u64,
     /// Its read index and the round that must be answered; `None` until an entry of this term is committed.
     confirm: Option<(Index, u64)>,
@@ -21,19 +23,19 @@ impl Raft {
     /// ask again. False when no leader is known.
     pub fn read(&mut self, id: u64) -> bool {
         if self.is_leader() {
-            self.handle_ask_read(self.node, id);
+            self.handle_ask_read(self.node, self.boot, id);
             return true;
         }
         let Some(leader) = self.leader else { return false };
-        let term = self.vote.term;
-        self.send(leader, Class::Control, RaftMessage::AskRead { term, id });
+        let (term, boot) = (self.vote.term, self.boot);
+        self.send(leader, Class::Control, RaftMessage::AskRead { term, id, boot });
         true
     }
 
-    pub(super) fn handle_ask_read(&mut self, asker: NodeId, id: u64) {
+    pub(super) fn handle_ask_read(&mut self, asker: NodeId, boot: Boot, id: u64) {
         let Role::Leader(leading) = &mut self.role else { return };
         if leading.reads.len() < MOST_READS {
-            leading.reads.push_back(WaitingRead { asker, id, confirm: None });
+            leading.reads.push_back(WaitingRead { asker, boot, id, confirm: None });
             self.start_reads();
         }
     }
@@ -63,11 +65,11 @@ impl Raft {
         rounds.push(leading.round);
         let confirmed = quorum::reached_by_majority(rounds);
         while let Some(read) = leading.reads.pop_front_if(|read| read.confirm.is_some_and(|(_, round)| round <= confirmed)) {
-            let (id, index) = (read.id, read.confirm.map_or(0, |(index, _)| index));
+            let (boot, id, index) = (read.boot, read.id, read.confirm.map_or(0, |(index, _)| index));
             self.outputs.push_back(if read.asker == node {
                 Output::ReadReady { id, index }
             } else {
-                Output::Send { to: read.asker, class: Class::Control, message: RaftMessage::Read { term, id, index } }
+                Output::Send { to: read.asker, class: Class::Control, message: RaftMessage::Read { term, id, boot, index } }
             });
         }
     }

@@ -146,8 +146,10 @@ impl Raft {
     }
 
     pub(super) fn handle_appended(&mut self, from: NodeId, matched: Index) {
+        let last = self.log.last().index;
         let Role::Leader(leading) = &mut self.role else { return };
-        let Some(progress) = leading.progress.get_mut(&from) else { return };
+        // Nobody can hold more of this log than there is.
+        let Some(progress) = leading.progress.get_mut(&from).filter(|_| matched <= last) else { return };
         if progress.matched(matched) {
             self.advance_commit();
         }

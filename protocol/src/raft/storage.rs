@@ -1,7 +1,7 @@
 //! Batches to the log lane and what their completion is worth.
 //!
 //! Invariant: `durable` is the greatest index such that our log up to it is on disk. It goes back when entries are replaced, and a completion raises it only if the
-//! log still holds the entry (same index, same term) that the batch ended with: a late completion of replaced entries credits nothing.
+//! log still holds the entry (same index, same term) that the batch ended with, and has held it ever since: a late completion of replaced entries credits nothing.
 
 use super::*;
 
@@ -43,6 +43,10 @@ impl Writing {
     pub(super) fn replaced_from(&mut self, index: Index) {
         self.durable = self.durable.min(index - 1);
         self.unwritten = self.unwritten.min(index);
+        // The entries may come back, and stand in a later batch then: a crash between the two writes leaves what was written between them.
+        for batch in self.pending.iter_mut().filter(|batch| batch.last.is_some_and(|(last, _)| last >= index)) {
+            batch.last = None;
+        }
     }
 }
 
@@ -97,5 +101,50 @@ impl Raft {
     /// A write failed: what this node would say from here on might not be true after a crash.
     pub fn handle_store_failed(&mut self, error: StoreError) {
         self.halt(HaltReason::Store { message: error.message });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::raft::Entry;
+    use alloc::vec;
+
+    fn replica() -> (Raft, Now) {
+        let voter = |id| Voter { id: NodeId(id), peer_address: "".into(), client_address: "".into(), incarnation: None };
+        let config = Config::new(NodeId(1), ClusterId(1), (1..=5).map(voter).collect(), Seed(1));
+        let (vote, applied, boot) = (Vote::default(), Position::default(), Boot(1));
+        let empty = Restored { vote, applied, log: Vec::new(), rows: Vec::new(), incarnation: Incarnation(1), boot };
+        let now = Now::default();
+        (Raft::restore(&config, &empty, None, Timestamp(0), now), now)
+    }
+
+    fn batches(raft: &mut Raft) -> Vec<BatchId> {
+        let batch = |output| if let Output::Store { id, .. } = output { Some(id) } else { None };
+        core::iter::from_fn(|| raft.poll_output()).filter_map(batch).collect()
+    }
+
+    /// Index and term do not tell whether the batch on disk is still the last word on them: between the two writes of one entry there may be one of another.
+    #[test]
+    fn an_entry_that_was_replaced_and_came_back_counts_only_once_its_second_write_is_durable() {
+        let (mut raft, now) = replica();
+        let entry = |before: Position, term| Entry::after(before, term, Timestamp(1), Bytes::new());
+        let first = entry(Position::default(), 2);
+        let (lost, other) = (entry(first.position(), 2), entry(first.position(), 3));
+        let newer = entry(lost.position(), 4);
+        let mut written = Vec::new();
+        for (term, previous, entries) in [
+            (2, Position::default(), vec![first.clone(), lost.clone()]),
+            (3, first.position(), vec![other]),
+            (4, first.position(), vec![lost, newer]),
+        ] {
+            let append = RaftMessage::Append { term, previous, entries, commit: 0, round: 1 };
+            raft.handle_message(now, NodeId(term), append);
+            written.extend(batches(&mut raft));
+        }
+        raft.handle_stored(now, written[0]);
+        assert!(raft.durable() < 2, "the entry of term 3 may be what a crash leaves at index 2");
+        raft.handle_stored(now, written[2]);
+        assert_eq!(raft.durable(), 3);
     }
 }

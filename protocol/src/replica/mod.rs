@@ -87,6 +87,8 @@ pub enum Offer {
     NotNow,
     /// Too much waits already: offer it again later.
     Busy,
+    /// Its command is of a newer version than this leader's: it would stop every node that does not know it. Offer it again once another version leads.
+    Foreign,
 }
 
 #[derive(Clone, Debug)]
@@ -295,11 +297,17 @@ impl<S: StateMachine> Replica<S> {
         if self.proposed.contains(&request) {
             return Offer::Taken;
         }
+        let (Submission::Open { command, .. } | Submission::Execute { command, .. }) = &submission;
+        if self.machine.knows(command).is_err() {
+            return Offer::Foreign;
+        }
         match &submission {
             Submission::Open { credential, .. } if self.sessions.opened(credential).is_some() => Offer::Known,
-            Submission::Execute { session, identity: Identity::Number(number), .. } => {
-                self.offer_number(now, *session, *number, submission)
-            }
+            Submission::Execute { session, identity: Identity::Number(number), .. } => match self.sessions.next(*session) {
+                Some(executed) => self.offer_number(now, (*session, executed), *number, submission),
+                // Nothing will be executed that its numbers could wait for: the log refuses each of them.
+                None => self.propose(now, request, &submission),
+            },
             Submission::Execute { session, identity, .. } if self.sessions.outcome(*session, identity.slot()).is_some() => {
                 Offer::Known
             }
@@ -307,8 +315,8 @@ impl<S: StateMachine> Replica<S> {
         }
     }
 
-    fn offer_number(&mut self, now: Now, session: SessionId, number: u64, submission: Submission) -> Offer {
-        let executed = self.sessions.next(session).unwrap_or(1);
+    /// `executed`: the number that the session executes next.
+    fn offer_number(&mut self, now: Now, (session, executed): (SessionId, u64), number: u64, submission: Submission) -> Offer {
         let expected = self.proposed_next.get(&session).copied().unwrap_or(executed);
         if number < executed && !self.sessions.remembers(session, number) {
             return self.propose(now, request_of(&submission), &submission);
@@ -404,8 +412,9 @@ impl<S: StateMachine> Replica<S> {
         let before = self.applied.index;
         while let Some((entry, rows)) = self.next_to_apply() {
             if let Err(why) = self.apply(&entry, &rows, &mut effects) {
+                // What was applied before it still leaves as rows. Nothing after it is applied, or the rows would stand for a log without this entry.
                 self.raft.halt(HaltReason::UnknownEntry { index: entry.index, why });
-                return true;
+                break;
             }
         }
         if self.applied.index > before {

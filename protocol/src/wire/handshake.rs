@@ -178,3 +178,64 @@ fn mac(secret: &Secret, side: Side, hello: &Hello, acceptor: &PeerIdentity, acce
     mac.update(acceptor_nonce);
     mac
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn identity(node: u64) -> PeerIdentity {
+        let cluster = secret(1).cluster_id();
+        PeerIdentity { cluster, node: NodeId(node), incarnation: Incarnation(u128::from(node) + 10), boot: Boot(node + 20) }
+    }
+
+    fn secret(fill: u8) -> Secret {
+        Secret::new(&[fill; 16]).unwrap()
+    }
+
+    fn hello() -> Hello {
+        Hello { version: PEER_VERSION, from: identity(1), to: NodeId(2), nonce: [3; 16] }
+    }
+
+    #[test]
+    fn a_proof_is_good_for_its_side_its_secret_and_this_one_handshake() {
+        let (ours, acceptor, nonce) = (secret(1), identity(2), [4; 16]);
+        for (side, other) in [(Side::Acceptor, Side::Dialler), (Side::Dialler, Side::Acceptor)] {
+            let proof = prove(&ours, side, &hello(), &acceptor, &nonce);
+            let check = |secret: &Secret, side, hello: &Hello, acceptor: &PeerIdentity, nonce: &[u8; 16]| {
+                verify(secret, side, hello, acceptor, nonce, &proof)
+            };
+            assert_eq!(check(&ours, side, &hello(), &acceptor, &nonce), Ok(()));
+            let refused = Err(HelloRefusal::Proof);
+            assert_eq!(check(&ours, other, &hello(), &acceptor, &nonce), refused, "a proof cannot be sent back");
+            assert_eq!(check(&secret(2), side, &hello(), &acceptor, &nonce), refused);
+            assert_eq!(check(&ours, side, &hello(), &acceptor, &[5; 16]), refused, "an old proof is worth nothing");
+            assert_eq!(check(&ours, side, &Hello { nonce: [5; 16], ..hello() }, &acceptor, &nonce), refused);
+            for changed in [
+                PeerIdentity { cluster: ClusterId(0), ..acceptor },
+                PeerIdentity { node: NodeId(9), ..acceptor },
+                PeerIdentity { incarnation: Incarnation(9), ..acceptor },
+                PeerIdentity { boot: Boot(9), ..acceptor },
+            ] {
+                assert_eq!(check(&ours, side, &hello(), &changed, &nonce), refused);
+                assert_eq!(check(&ours, side, &Hello { from: changed, ..hello() }, &acceptor, &nonce), refused);
+            }
+        }
+    }
+
+    #[test]
+    fn a_hello_is_for_one_node_of_one_cluster_in_one_version() {
+        let us = identity(2);
+        assert_eq!(check_hello(&hello(), &us), Ok(()));
+        let newer = Hello { version: PEER_VERSION + 1, ..hello() };
+        assert_eq!(check_hello(&newer, &us), Err(HelloRefusal::Version { ours: PEER_VERSION }));
+        assert_eq!(check_hello(&hello(), &identity(3)), Err(HelloRefusal::Node { this_is: NodeId(3) }));
+        let elsewhere = PeerIdentity { cluster: secret(2).cluster_id(), ..us };
+        assert_eq!(check_hello(&hello(), &elsewhere), Err(HelloRefusal::Cluster));
+    }
+
+    #[test]
+    fn a_short_secret_is_none() {
+        assert_eq!(Secret::new(&[7; 15]), None);
+        assert_ne!(secret(1).cluster_id(), secret(2).cluster_id());
+    }
+}

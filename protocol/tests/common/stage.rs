@@ -1,7 +1,8 @@
 //! A stage for transcripts: replicas, their disks and wires, moved by commands one line each, and everything that comes of it written down. In the manner of etcd/raft's
 //! test data: the transcript is the test, and reads as prose.
 //!
-//! `cluster N` · `timeout A` (time goes on to A's next deadline) · `wait MS` · `propose A TEXT` · `read A ID` · `store A [bN]` (batches become durable) ·
+//! `cluster N` · `timeout A` (time goes on to A's next deadline) · `wait MS` · `wake A` (does what is due by now) · `propose A TEXT` · `read A ID` ·
+//! `store A [bN]` (batches become durable) ·
 //! `deliver [A>B]` · `drop [A>B]` · `settle` (stores and delivers until all is quiet, without a word) · `crash A` (what is not durable is lost) · `start A` ·
 //! `link A>B down|up` · `# a remark`
 
@@ -77,6 +78,10 @@ impl Stage {
                 self.pass(deadline.since(self.now.instant));
                 let now = self.now;
                 self.raft(id).handle_timeout(now);
+            }
+            ["wake", id] => {
+                let now = self.now;
+                self.raft(node(id)).handle_timeout(now);
             }
             ["wait", ms] => self.pass(Duration::from_millis(ms.parse().unwrap())),
             ["propose", id, text] => {
