@@ -175,7 +175,10 @@ impl Gateway {
         known.loading = None;
         let Some(Follow::CatchingUp { next }) = known.follows.get_mut(&room) else { return self.pump(replica, connection) };
         for (key, value) in rows {
-            let Ok(post) = replica.machine().post(key, value) else { break };
+            let post = match replica.machine().post(key, value) {
+                Ok(post) => post,
+                Err(error) => return self.unreadable(room, &error),
+            };
             if post.seq != *next || known.outstanding > self.limits.reader_bytes {
                 break;
             }

@@ -93,6 +93,12 @@ impl Gateway {
         }
     }
 
+    /// This node wrote that row: nothing that it holds can be trusted now.
+    pub(super) fn unreadable(&mut self, room: RoomId, error: &EnvelopeError) {
+        let message = alloc::format!("a message of room {} cannot be read: {error}", room.0);
+        self.outputs.push_back(node::Output::Halt { reason: node::HaltReason::Store { message } });
+    }
+
     fn followable(&self, replica: &Replica<Chat>, user: UserId, room: &RoomRef) -> Result<RoomId, Refusal> {
         let chat = replica.machine();
         let id = chat.find_room(room).ok_or_else(|| Refusal::UnknownRoom { room: room.clone() })?;
@@ -205,16 +211,10 @@ impl Gateway {
             }
         };
         match asked {
-            HistoryLoad::Page { connection, id, room, backwards, current } => {
-                match page(replica.machine(), rows, backwards) {
-                    Ok(posts) => self.reply(connection, id, Ok(Answer::History { room, posts, current })),
-                    // This node wrote that row: nothing that it holds can be trusted now.
-                    Err(error) => {
-                        let message = alloc::format!("a message of room {} cannot be read: {error}", room.0);
-                        self.outputs.push_back(node::Output::Halt { reason: node::HaltReason::Store { message } });
-                    }
-                }
-            }
+            HistoryLoad::Page { connection, id, room, backwards, current } => match page(replica.machine(), rows, backwards) {
+                Ok(posts) => self.reply(connection, id, Ok(Answer::History { room, posts, current })),
+                Err(error) => self.unreadable(room, &error),
+            },
             HistoryLoad::CatchUp { connection, room } => self.caught_up(replica, connection, (load, room), &rows),
         }
     }
