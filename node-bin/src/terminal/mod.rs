@@ -37,19 +37,24 @@ async fn enter(remote: &mut Remote, room: &str, make: bool, patience: Option<Dur
         room => Command::Join { room },
     };
     let number = remote.submit(command).await.map_err(|error| error.to_string())?;
+    let last_trouble = std::cell::RefCell::new(String::from("no server has answered"));
     let entered = async {
         let mut silent = true;
+        // One for the whole wait: a server that refuses the connection again and again must not put it off.
+        let tell = sleep(TELL_AFTER);
+        tokio::pin!(tell);
         loop {
             let event = tokio::select! {
                 biased;
-                event = remote.next() => event?,
-                () = sleep(TELL_AFTER), if silent => {
+                () = &mut tell, if silent => {
                     silent = false;
                     eprintln!("no answer yet; still trying {}", remote.servers().join(", "));
                     continue;
                 }
+                event = remote.next() => event?,
             };
             match event {
+                ClientEvent::Disconnected { why, .. } => last_trouble.borrow_mut().clone_from(&why),
                 ClientEvent::Rejected(refusal) => return Err(refusal.to_string()),
                 ClientEvent::Settled { number: settled, result } if settled == number => {
                     return match result {
@@ -65,7 +70,8 @@ async fn enter(remote: &mut Remote, room: &str, make: bool, patience: Option<Dur
     match patience {
         None => entered.await,
         Some(patience) => timeout(patience, entered).await.unwrap_or_else(|_| {
-            Err(format!("no server let us in within {}: check --server", humantime::format_duration(patience)))
+            let why = last_trouble.borrow();
+            Err(format!("no server let us in within {} ({why}): check --server", humantime::format_duration(patience)))
         }),
     }
 }
@@ -75,9 +81,10 @@ fn lines() -> Lines<BufReader<Stdin>> {
     BufReader::new(tokio::io::stdin()).lines()
 }
 
-/// Control characters could rewrite somebody's terminal: they are shown, not obeyed.
+/// Control characters could rewrite somebody's terminal, and those of writing direction what stands beside them: they are shown, not obeyed.
 fn harmless(text: &str) -> String {
-    text.chars().map(|letter| if letter.is_control() && letter != '\t' { '\u{fffd}' } else { letter }).collect()
+    let turns = |letter| matches!(letter, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    text.chars().map(|letter| if letter.is_control() && letter != '\t' || turns(letter) { '\u{fffd}' } else { letter }).collect()
 }
 
 /// A message for people: `12:03 ana: hello`.

@@ -14,6 +14,9 @@ export class Refused extends Error {
   }
 }
 
+/** Whoever asked has signed out: nobody waits for the answer, and nobody else may ask it under their own name. */
+export class SignedOut extends Error {}
+
 export function freshKey() {
   const bytes = crypto.getRandomValues(new Uint8Array(16));
   return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
@@ -47,9 +50,9 @@ export class Cluster extends EventTarget {
 
   tell(what, detail) { this.dispatchEvent(new CustomEvent(what, { detail })); }
 
-  async fetch(address, method, path, body, key) {
+  async fetch(address, token, method, path, body, key) {
     const headers = {};
-    if (this.token) headers.Authorization = "Bearer " + this.token;
+    if (token) headers.Authorization = "Bearer " + token;
     if (body !== undefined) headers["Content-Type"] = "application/json";
     if (key) headers["Idempotency-Key"] = key;
     const response = await fetch(address + path, {
@@ -62,15 +65,18 @@ export class Cluster extends EventTarget {
     throw new Refused(answer);
   }
 
-  /** Asks until some node answers. What changes anything must have a key, the same for all its attempts. */
+  /** Asks until some node answers, always as whoever is signed in now. What changes anything must have a key, the same for all its attempts. */
   async call(method, path, body, key) {
+    const token = this.token;
     for (let attempt = 0; ; attempt += 1) {
+      if (this.token !== token) throw new SignedOut();
       const address = this.address;
       try {
-        return await this.fetch(address, method, path, body, key);
+        return await this.fetch(address, token, method, path, body, key);
       } catch (error) {
+        if (this.token !== token) throw new SignedOut();
         if (error instanceof Refused) {
-          if (error.status === 401 && this.token) this.tell("expired");
+          if (error.status === 401 && token) this.tell("expired");
           throw error;
         }
         this.move(address);
@@ -87,7 +93,7 @@ export class Cluster extends EventTarget {
     for (;;) {
       const address = this.address;
       try {
-        const view = await this.fetch(address, "GET", "/api/v1/cluster");
+        const view = await this.fetch(address, null, "GET", "/api/v1/cluster");
         if (address === this.address) this.seen(view);
       } catch (error) {
         this.move(address);

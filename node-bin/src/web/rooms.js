@@ -1,7 +1,7 @@
 // What this page knows of its rooms: messages by their place, so nothing is shown twice; and posts that are not acknowledged yet,
 // kept with their keys, also over a reload of the page.
 
-import { freshKey } from "/cluster.js";
+import { freshKey, SignedOut } from "/cluster.js";
 
 const HIGH = Number.MAX_SAFE_INTEGER;
 const KEPT = "tertulia.unacknowledged";
@@ -110,9 +110,12 @@ export class Outbox {
         if (!post || !this.cluster.token) break;
         try {
           const done = await this.cluster.post(`/api/v1/rooms/${post.room}/messages`, { text: post.text }, post.key);
+          // Signed out meanwhile: it is posted, and nobody is here to see it.
+          if (!this.posts.includes(post)) continue;
           this.committed(post, done);
           this.remove(post);
         } catch (error) {
+          if (error instanceof SignedOut) continue;
           if (error.status === 401) break;
           post.refused = error.message;
           this.save();
