@@ -22,7 +22,9 @@ const CREATING_FILE: &str = "creating";
 
 const MAGIC: &[u8; 8] = b"TERTULIA";
 /// The form of everything in the folder.
-const FORMAT: u32 = 1;
+///
+/// 2: the rows' values carry checksums.
+const FORMAT: u32 = 2;
 
 /// Whose folder it is to be.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
