@@ -23,7 +23,7 @@ const CREATING_FILE: &str = "creating";
 const MAGIC: &[u8; 8] = b"TERTULIA";
 /// The form of everything in the folder.
 ///
-/// 2: the rows' values carry checksums.
+/// 2: the rows' values carry checksums, and a segment of the log says how long it was made.
 const FORMAT: u32 = 2;
 
 /// Whose folder it is to be.

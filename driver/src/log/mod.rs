@@ -4,7 +4,8 @@
 //! - what [`Log::sync`] has returned for is found again after any crash, or [`Log::open`] refuses and says so;
 //! - every record says through where the log was synced before it; opening cuts what is torn above the greatest such mark and refuses what
 //!   is damaged below it. What remains, and cannot be told apart: rot in the last batch, before a mark has followed it;
-//! - a new segment gets its name when all segments before it, and its own first record, are durable: only the last one can be torn;
+//! - a new segment gets its name when all segments before it, its own whole length and its own first record are durable: only the last one can
+//!   be torn, and none can be shorter than its first record says that it was made;
 //! - a cut tail is overwritten with zeros, and the sequence numbers jump over all that it held: its bytes never come back;
 //! - after a failed write or sync nothing is written again: what the operating system still holds of it is unknown (Rebello et al. 2020).
 //!
@@ -16,7 +17,7 @@ mod scan;
 mod votes;
 
 use crate::disk::{Disk, DiskFile, read_all};
-use record::{Body, HEAD, Head, Home, MAX_BODY, RecordKind, parse_entry, push, record_len};
+use record::{Body, FIRST, HEAD, Head, Home, MAX_BODY, RecordKind, parse_entry, push, record_len};
 use scan::{Place, Scan, rot};
 use std::fmt;
 use std::io;
@@ -63,8 +64,7 @@ impl fmt::Display for LogError {
             LogError::Io(error) => write!(f, "{error}"),
             LogError::Rot { file, offset, what } => write!(
                 f,
-                "the log is damaged in file {file} at byte {offset} ({what}), below the point through which it was synced: \
-                 something that was acknowledged may be lost. {ADVICE}"
+                "the log is damaged in file {file} at byte {offset} ({what}): something that was synced and acknowledged may be lost. {ADVICE}"
             ),
             LogError::Votes { why } => write!(
                 f,
@@ -134,6 +134,8 @@ pub(crate) fn is_log_file(name: &str) -> bool {
 }
 
 /// Makes a segment that begins with a record of `kind`, durable with its name.
+///
+/// One sync makes the length and the first record durable, before the name. So what a crash interrupts has no name yet, and is begun again.
 fn make_segment<D: Disk>(
     disk: &D,
     home: Home,
@@ -146,8 +148,8 @@ fn make_segment<D: Disk>(
         disk.delete(NEW_SEGMENT)?;
     }
     let file = disk.create(NEW_SEGMENT, len)?;
-    let mut first = Vec::with_capacity(HEAD);
-    push(&mut first, home, kind, sequence, synced, &Body::Nothing);
+    let mut first = Vec::with_capacity(FIRST);
+    push(&mut first, home, kind, sequence, synced, &Body::Made(len));
     file.write_at(0, &first)?;
     file.sync()?;
     disk.rename(NEW_SEGMENT, &segment_name(home.segment))?;
@@ -409,13 +411,13 @@ impl<D: Disk> Log<D> {
             self.synced = self.next - 1;
         }
         let home = Home::new(self.salt, self.segment + 1);
-        let size = self.segment_bytes.max(HEAD as u64 + len);
+        let size = self.segment_bytes.max(FIRST as u64 + len);
         self.file = make_segment(&self.disk, home, size, kind, self.next, self.synced)?;
         self.marked = self.synced;
         self.synced = self.next;
         self.next += 1;
         self.segment += 1;
-        self.end = HEAD as u64;
+        self.end = FIRST as u64;
         self.size = size;
         Ok(())
     }
