@@ -133,7 +133,14 @@ fn rot_below_the_mark_stops_the_node_with_advice() {
     assert!(disk.rot("log-00000001", at, 1));
     let before = contents(&disk, "log-00000001");
     let error = open(&disk).unwrap_err().to_string();
-    for part in ["log-00000001", "at byte ", "may be lost", "restore the folder from a backup", "Do not delete the log"] {
+    for part in [
+        "log-00000001",
+        "at byte ",
+        "may be lost",
+        "Keep the folder as it is",
+        "do not start this node",
+        "Do not put back an older copy",
+    ] {
         assert!(error.contains(part), "{part:?} is missing in: {error}");
     }
     assert_eq!(contents(&disk, "log-00000001"), before, "a refused log is left as it was");
@@ -311,7 +318,7 @@ fn both_vote_slots_lost_stop_the_node_with_advice() {
     disk.rot("vote", 1, 2);
     disk.rot("vote", 4096 + 40, 2);
     let error = open(&disk).unwrap_err().to_string();
-    assert!(error.contains("could vote twice") && error.contains("restore the folder"), "{error}");
+    assert!(error.contains("could vote twice") && error.contains("Do not put back an older copy"), "{error}");
     disk.delete("vote").unwrap();
     assert!(matches!(open(&disk), Err(LogError::Votes { .. })));
 }

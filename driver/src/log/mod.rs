@@ -3,7 +3,8 @@
 //! Rules that it keeps:
 //! - what [`Log::sync`] has returned for is found again after any crash, or [`Log::open`] refuses and says so;
 //! - every record says through where the log was synced before it; opening cuts what is torn above the greatest such mark and refuses what
-//!   is damaged below it. What remains, and cannot be told apart: rot in the last batch, before a mark has followed it;
+//!   is damaged below it. What remains, and cannot be told apart from a torn tail: rot in the last batch before a mark has followed it, and a
+//!   tail that something else has overwritten with zeros, marks and all;
 //! - a new segment gets its name when all segments before it, its own whole length and its own first record are durable: only the last one can
 //!   be torn, and none can be shorter than its first record says that it was made;
 //! - a cut tail is overwritten with zeros, and the sequence numbers jump over all that it held: its bytes never come back;
@@ -37,6 +38,13 @@ const SEGMENT_PREFIX: &str = "log-";
 /// A segment before it has its name.
 const NEW_SEGMENT: &str = "log.new";
 
+/// What to do with a folder that has lost something for good.
+///
+/// Nothing refuses an older copy of it, for that has the same incarnation: so the text must.
+pub(crate) const KEEP_AS_IT_IS: &str = "Keep the folder as it is, and do not start this node on it: \
+    the cluster goes on without this node while a majority of all nodes runs. \
+    Do not put back an older copy of the folder: it would have forgotten its votes and what it acknowledged";
+
 /// Why the log could not do what it was asked. Each text says what to do.
 #[derive(Debug)]
 pub enum LogError {
@@ -58,17 +66,15 @@ pub enum LogError {
 
 impl fmt::Display for LogError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        const ADVICE: &str = "Do not delete the log and do not start this node again on this folder: restore the folder from a backup, \
-                              or remove this node from the cluster and add a new one with an empty folder";
         match self {
             LogError::Io(error) => write!(f, "{error}"),
             LogError::Rot { file, offset, what } => write!(
                 f,
-                "the log is damaged in file {file} at byte {offset} ({what}): something that was synced and acknowledged may be lost. {ADVICE}"
+                "the log is damaged in file {file} at byte {offset} ({what}): something that was synced and acknowledged may be lost. {KEEP_AS_IT_IS}"
             ),
             LogError::Votes { why } => write!(
                 f,
-                "the file {} {why}: this node no longer knows whom it voted for, and could vote twice in one term. {ADVICE}",
+                "the file {} {why}: this node no longer knows whom it voted for, and could vote twice in one term. {KEEP_AS_IT_IS}",
                 votes::VOTE_FILE
             ),
             LogError::Gap { index, last } => {
@@ -210,7 +216,7 @@ impl<D: Disk> Log<D> {
             tracing::warn!(
                 file = segment_name(segment),
                 offset = scan.tail.1,
-                "cut a torn tail off the log: it was never acknowledged"
+                "cut a torn tail off the log: no mark says that it was synced"
             );
             file.write_at(scan.tail.1, &vec![0; tail.len()])?;
         }
