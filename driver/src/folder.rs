@@ -7,7 +7,7 @@
 //! - a node starts only from rows that the log contains and from a log whose hash chain holds.
 
 use crate::disk::{Disk, DiskFile, naming, read_all};
-use crate::log::{Log, LogError, SEGMENT_BYTES, is_log_file};
+use crate::log::{KEEP_AS_IT_IS, Log, LogError, SEGMENT_BYTES, is_log_file};
 use crate::rows::{NEW_ROWS_FILE, ROWS_FILE, Rows, RowsError, RowsOptions};
 use std::fmt;
 use std::io;
@@ -22,7 +22,9 @@ const CREATING_FILE: &str = "creating";
 
 const MAGIC: &[u8; 8] = b"TERTULIA";
 /// The form of everything in the folder.
-const FORMAT: u32 = 1;
+///
+/// 2: the rows' values carry checksums, and a segment of the log says how long it was made.
+const FORMAT: u32 = 2;
 
 /// Whose folder it is to be.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -95,7 +97,6 @@ pub enum OpenError {
 
 impl fmt::Display for OpenError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        const REPLACE: &str = "Restore the whole folder from one backup, or remove this node from the cluster and add a new one with an empty folder";
         match self {
             OpenError::Io(error) => write!(f, "{error}"),
             OpenError::NotAFolder { file } => {
@@ -107,10 +108,10 @@ impl fmt::Display for OpenError {
             OpenError::IdentityLost { file } => {
                 write!(
                     f,
-                    "the folder holds data of a node ({file}), but the file {IDENTITY_FILE} that says whose is missing. {REPLACE}"
+                    "the folder holds data of a node ({file}), but the file {IDENTITY_FILE} that says whose is missing. {KEEP_AS_IT_IS}"
                 )
             }
-            OpenError::IdentityDamaged => write!(f, "the file {IDENTITY_FILE} is damaged. {REPLACE}"),
+            OpenError::IdentityDamaged => write!(f, "the file {IDENTITY_FILE} is damaged. {KEEP_AS_IT_IS}"),
             OpenError::OtherFormat { found } => write!(
                 f,
                 "the data folder has format {found}, and this version reads format {FORMAT}: run the version that wrote it, or a newer one"
@@ -128,14 +129,14 @@ impl fmt::Display for OpenError {
             OpenError::Rows(error) => write!(f, "{error}"),
             OpenError::RowsAhead { applied, last } => write!(
                 f,
-                "the rows contain log entry {applied}, but the log ends at {last}: a part of the log that was durable is gone. {REPLACE}"
+                "the rows contain log entry {applied}, but the log ends at {last}: a part of the log that was durable is gone. {KEEP_AS_IT_IS}"
             ),
             OpenError::RowsOfAnotherLog { applied } => write!(
                 f,
-                "rows and log disagree about log entry {applied}: they are not of the same folder, or one of them is damaged. {REPLACE}"
+                "rows and log disagree about log entry {applied}: they are not of the same folder, or one of them is damaged. {KEEP_AS_IT_IS}"
             ),
             OpenError::BrokenChain { index } => {
-                write!(f, "log entry {index} does not continue the one before it: the log is damaged. {REPLACE}")
+                write!(f, "log entry {index} does not continue the one before it: the log is damaged. {KEEP_AS_IT_IS}")
             }
         }
     }

@@ -3,7 +3,9 @@
 //! Rules that it keeps:
 //! - a row batch becomes durable as a whole, and never before the log is durable through it: rows can always be replayed, never run ahead;
 //! - most commits are not durable. A durable one is made after so many batches or bytes, so that a start has little to replay;
-//! - the rows hold nothing that the log does not: when their file is damaged or gone, they are built again from the log.
+//! - the rows hold nothing that the log does not: when their file is damaged or gone, they are built again from the log;
+//! - every value carries a checksum, bound to its key: a value whose bytes changed on the disk is an error, never an answer. redb has checksums
+//!   too, but reads pages without looking at them.
 
 use crate::disk::{Disk, DiskFile, naming};
 use bytes::Bytes;
@@ -14,6 +16,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use tertulia_protocol::contract::{APPLIED_KEY, AppliedRow, COLD, Loaded, Query, RowBatch};
 use tertulia_protocol::ids::Index;
 use tertulia_protocol::wire::{EnvelopeError, Kind, open as open_envelope};
+use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
 /// The file that holds the rows.
 pub const ROWS_FILE: &str = "rows.redb";
@@ -49,6 +52,10 @@ pub enum RowsError {
     },
     /// redb gave up on what it found in the file.
     Panicked,
+    /// A row's bytes are not the ones that were written.
+    Rot {
+        key: Bytes,
+    },
     /// The row of [`APPLIED_KEY`] cannot be read.
     Applied {
         error: EnvelopeError,
@@ -65,11 +72,15 @@ pub enum RowsError {
 
 impl fmt::Display for RowsError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        const ADVICE: &str =
-            "If the disk is in order, stop the node, delete this one file and start again: the rows are built again from the log";
+        const ADVICE: &str = "If the disk is in order, and while the node is not running, delete rows.redb: it is built again from the log at the next start";
         match self {
             RowsError::Redb { doing, error } => write!(f, "cannot {doing} the rows in {ROWS_FILE}: {error}. {ADVICE}"),
             RowsError::Panicked => write!(f, "the file {ROWS_FILE} is damaged. {ADVICE}"),
+            RowsError::Rot { key } => {
+                write!(f, "the file {ROWS_FILE} is damaged: the bytes of the row with the key ")?;
+                key.iter().try_for_each(|byte| write!(f, "{byte:02x}"))?;
+                write!(f, " changed on disk since they were written. {ADVICE}")
+            }
             RowsError::Applied { error } => {
                 write!(f, "the row in {ROWS_FILE} that says through where the log is applied cannot be read: {error}. {ADVICE}")
             }
@@ -94,6 +105,27 @@ impl From<io::Error> for RowsError {
 
 fn failed<E: Into<redb::Error>>(doing: &'static str) -> impl Fn(E) -> RowsError {
     move |error| RowsError::Redb { doing, error: Box::new(error.into()) }
+}
+
+/// Bytes of a value's checksum, which stands behind it.
+const SUM: usize = 8;
+
+/// The checksum of a value, bound to its key: a value that turns up under another key is no value there.
+fn sum_of(key: &[u8], value: &[u8]) -> [u8; SUM] {
+    xxh3_64_with_seed(value, xxh3_64(key)).to_le_bytes()
+}
+
+/// A value as it is stored.
+fn summed(key: &[u8], value: &[u8]) -> Vec<u8> {
+    [value, &sum_of(key, value)].concat()
+}
+
+/// The value in what is stored, if it is as it was written.
+fn checked(key: &[u8], stored: &[u8]) -> Result<Bytes, RowsError> {
+    match stored.split_last_chunk::<SUM>() {
+        Some((value, sum)) if sum_of(key, value) == *sum => Ok(Bytes::copy_from_slice(value)),
+        _ => Err(RowsError::Rot { key: Bytes::copy_from_slice(key) }),
+    }
 }
 
 /// redb's view of a file.
@@ -203,7 +235,7 @@ impl Rows {
             let mut table = write.open_table(TABLE).map_err(failed("write"))?;
             for (key, value) in &rows.rows {
                 match value {
-                    Some(value) => drop(table.insert(&**key, &**value).map_err(failed("write"))?),
+                    Some(value) => drop(table.insert(&**key, &*summed(key, value)).map_err(failed("write"))?),
                     None => drop(table.remove(&**key).map_err(failed("write"))?),
                 }
             }
@@ -218,7 +250,7 @@ impl Rows {
     /// Answers a query for rows. Rows read backwards come in descending order.
     ///
     /// # Errors
-    /// [`RowsError::NotRows`] for [`Query::Log`]; otherwise what the disk says.
+    /// [`RowsError::NotRows`] for [`Query::Log`], [`RowsError::Rot`] for a row that is not as it was written; otherwise what the disk says.
     pub fn load(&self, query: &Query) -> Result<Loaded, RowsError> {
         match query {
             Query::Log { .. } => Err(RowsError::NotRows),
@@ -227,7 +259,7 @@ impl Rows {
                 let mut rows = Vec::new();
                 for key in keys {
                     if let Some(value) = table.get(&**key).map_err(failed("read"))? {
-                        rows.push((key.clone(), Bytes::copy_from_slice(value.value())));
+                        rows.push((key.clone(), checked(key, value.value())?));
                     }
                 }
                 Ok(Loaded::Rows(rows))
@@ -246,7 +278,7 @@ impl Rows {
     /// All rows that are not cold, ascending.
     ///
     /// # Errors
-    /// What the disk says.
+    /// [`RowsError::Rot`] for a row that is not as it was written; otherwise what the disk says.
     pub fn working_set(&self) -> Result<Vec<(Bytes, Bytes)>, RowsError> {
         collect(self.table()?.range::<&[u8]>(..&[COLD][..]).map_err(failed("read"))?)
     }
@@ -254,12 +286,12 @@ impl Rows {
     /// Through where the rows have come; the default when there are none.
     ///
     /// # Errors
-    /// [`RowsError::Applied`] when the row does not decode.
+    /// [`RowsError::Rot`] when the row is not as it was written, [`RowsError::Applied`] when it does not decode.
     pub fn applied(&self) -> Result<AppliedRow, RowsError> {
         match self.table()?.get(APPLIED_KEY).map_err(failed("read"))? {
             None => Ok(AppliedRow::default()),
             Some(value) => {
-                let value = Bytes::copy_from_slice(value.value());
+                let value = checked(APPLIED_KEY, value.value())?;
                 open_envelope(Kind::Applied, &value).map_err(|error| RowsError::Applied { error })
             }
         }
@@ -276,7 +308,9 @@ type Found<'a> = Result<(redb::AccessGuard<'a, &'static [u8]>, redb::AccessGuard
 fn collect<'a>(found: impl Iterator<Item = Found<'a>>) -> Result<Vec<(Bytes, Bytes)>, RowsError> {
     let copied = found.map(|row| {
         let (key, value) = row.map_err(failed("read"))?;
-        Ok((Bytes::copy_from_slice(key.value()), Bytes::copy_from_slice(value.value())))
+        let key = Bytes::copy_from_slice(key.value());
+        let value = checked(&key, value.value())?;
+        Ok((key, value))
     });
     copied.collect()
 }

@@ -133,7 +133,14 @@ fn rot_below_the_mark_stops_the_node_with_advice() {
     assert!(disk.rot("log-00000001", at, 1));
     let before = contents(&disk, "log-00000001");
     let error = open(&disk).unwrap_err().to_string();
-    for part in ["log-00000001", "at byte ", "may be lost", "restore the folder from a backup", "Do not delete the log"] {
+    for part in [
+        "log-00000001",
+        "at byte ",
+        "may be lost",
+        "Keep the folder as it is",
+        "do not start this node",
+        "Do not put back an older copy",
+    ] {
         assert!(error.contains(part), "{part:?} is missing in: {error}");
     }
     assert_eq!(contents(&disk, "log-00000001"), before, "a refused log is left as it was");
@@ -201,6 +208,76 @@ fn a_missing_segment_is_rot() {
 }
 
 #[test]
+fn a_segment_that_was_cut_is_refused_wherever_it_was_cut() {
+    let (disk, mut log) = new_log();
+    let mine = entries(Position::default(), 1, 60, 200, 0);
+    for some in mine.chunks(5) {
+        stored(&mut log, &batch(some.to_vec()));
+    }
+    let disk = crash(&disk, CrashOutcome::LoseUnsynced);
+    let last = disk.list().unwrap().into_iter().rfind(|name| name.starts_with("log-")).unwrap();
+    assert_ne!(last, "log-00000001");
+    for name in ["log-00000001", &last] {
+        let whole = contents(&disk, name);
+        let end = whole.iter().rposition(|byte| *byte != 0).unwrap() as u64 + 1;
+        // Within a record, between two, behind the last one, within the first one, and to nothing.
+        for len in [SEGMENT / 2, 4088, SEGMENT - 1, (end + SEGMENT) / 2, end, 56, 55, 48, 47, 8, 1, 0] {
+            disk.open(name).unwrap().set_len(len).unwrap();
+            let error = open(&disk).unwrap_err();
+            assert!(matches!(&error, LogError::Rot { file, .. } if file == name), "{len}: {error}");
+            if len >= 56 {
+                let error = error.to_string();
+                for part in [name, "shorter than it was made", "something cut it", "may be lost"] {
+                    assert!(error.contains(part), "{part:?} is missing in: {error}");
+                }
+            }
+            assert_eq!(disk.open(name).unwrap().len().unwrap(), len, "a refused log is left as it was");
+            disk.open(name).unwrap().write_at(0, &whole).unwrap();
+        }
+    }
+    assert_eq!(all(&open(&disk).unwrap()), mine);
+}
+
+#[test]
+fn a_segment_greater_than_the_others_is_refused_too_when_it_was_cut() {
+    let (disk, mut log) = new_log();
+    stored(&mut log, &batch(entries(Position::default(), 1, 1, 3 * SEGMENT as usize, 0)));
+    let disk = crash(&disk, CrashOutcome::LoseUnsynced);
+    disk.open("log-00000002").unwrap().set_len(SEGMENT).unwrap();
+    let error = open(&disk).unwrap_err().to_string();
+    assert!(error.contains("shorter than it was made"), "{error}");
+}
+
+#[test]
+fn a_segment_whose_making_was_interrupted_is_made_again() {
+    let mine = entries(Position::default(), 1, 60, 200, 0);
+    for len in [0, 1, 55, 56, SEGMENT / 2, SEGMENT] {
+        let (disk, mut log) = new_log();
+        stored(&mut log, &batch(mine[..25].to_vec()));
+        let disk = crash(&disk, CrashOutcome::LoseUnsynced);
+        disk.create("log.new", len).unwrap();
+        let mut log = open(&disk).unwrap();
+        stored(&mut log, &batch(mine[25..].to_vec()));
+        assert_eq!(all(&open(&crash(&disk, CrashOutcome::LoseUnsynced)).unwrap()), mine);
+    }
+    // And at each change of its making, whatever the power failure leaves.
+    for changes in 0..30 {
+        for seed in 0..20 {
+            let (disk, mut log) = new_log();
+            stored(&mut log, &batch(mine[..25].to_vec()));
+            disk.freeze_after(changes);
+            let _ = log.append(&batch(mine[25..].to_vec()));
+            disk.crash(CrashOutcome::Torn, &mut dice(seed));
+            let mut log = open(&disk.thaw()).unwrap();
+            let kept = log.last() as usize;
+            assert!(kept >= 25 && all(&log) == mine[..kept]);
+            stored(&mut log, &batch(mine[kept..].to_vec()));
+            assert_eq!(all(&log), mine);
+        }
+    }
+}
+
+#[test]
 fn a_segment_of_another_folder_is_not_taken_for_ones_own() {
     let (disk, mut log) = new_log();
     stored(&mut log, &batch(entries(Position::default(), 1, 3, 20, 0)));
@@ -241,7 +318,7 @@ fn both_vote_slots_lost_stop_the_node_with_advice() {
     disk.rot("vote", 1, 2);
     disk.rot("vote", 4096 + 40, 2);
     let error = open(&disk).unwrap_err().to_string();
-    assert!(error.contains("could vote twice") && error.contains("restore the folder"), "{error}");
+    assert!(error.contains("could vote twice") && error.contains("Do not put back an older copy"), "{error}");
     disk.delete("vote").unwrap();
     assert!(matches!(open(&disk), Err(LogError::Votes { .. })));
 }

@@ -6,7 +6,7 @@
 mod common;
 
 use bytes::Bytes;
-use common::dice;
+use common::{contents, dice};
 use tertulia_driver::disk::Disk;
 use tertulia_driver::rows::{ROWS_FILE, Rows, RowsError, RowsOptions};
 use tertulia_driver::sim_disk::{CrashOutcome, SimDisk};
@@ -117,10 +117,65 @@ fn a_damaged_file_is_an_error_that_says_what_to_do() {
             disk.rot(ROWS_FILE, byte, 0x5A);
         }
         let error = Rows::open(&disk, small()).unwrap_err().to_string();
-        assert!(error.contains("delete this one file and start again"), "{error}");
+        assert!(error.contains("delete rows.redb: it is built again from the log at the next start"), "{error}");
     }
     let (disk, rows) = new_rows();
     drop(rows);
     disk.delete(ROWS_FILE).unwrap();
     assert!(Rows::open(&disk, small()).unwrap_err().to_string().contains(ROWS_FILE));
+}
+
+/// Where in the file of the rows these bytes stand, everywhere.
+fn places(disk: &SimDisk, bytes: &[u8]) -> Vec<u64> {
+    let file = contents(disk, ROWS_FILE);
+    (0..file.len() - bytes.len()).filter(|at| file[*at..].starts_with(bytes)).map(|at| at as u64).collect()
+}
+
+#[test]
+fn a_bit_that_flipped_in_a_stored_text_is_an_error_and_never_an_answer() {
+    const TEXT: &[u8] = b"see you at the harbour at eight";
+    for key in [&[0x90, 1][..], &[0x10, 1]] {
+        for byte in 0..TEXT.len() as u64 {
+            let (disk, mut rows) = new_rows();
+            rows.apply(1, &RowBatch { rows: vec![applied(1), put(key, TEXT), put(&[0x90, 2], b"another")] }, 1).unwrap();
+            rows.make_durable().unwrap();
+            drop(rows);
+            let found = places(&disk, TEXT);
+            assert!(!found.is_empty(), "the text stands in the file as it is");
+            for at in found {
+                assert!(disk.rot(ROWS_FILE, at + byte, 0x20));
+            }
+            let rows = Rows::open(&disk, small()).unwrap();
+            let by_key = Query::Keys { keys: vec![Bytes::copy_from_slice(key)] };
+            let range =
+                |backwards| Query::Range { from: Bytes::from_static(&[1]), to: Bytes::from_static(&[0xFF]), limit: 9, backwards };
+            for query in [by_key, range(false), range(true)] {
+                let error = rows.load(&query).unwrap_err();
+                assert!(matches!(&error, RowsError::Rot { key: rotten } if rotten == key), "{error}");
+                let error = error.to_string();
+                for part in [ROWS_FILE, "changed on disk", "delete rows.redb: it is built again from the log at the next start"] {
+                    assert!(error.contains(part), "{part:?} is missing in: {error}");
+                }
+            }
+            assert_eq!(rows.working_set().is_err(), key[0] < 0x80, "a node with a rotten row in its working set does not start");
+            let other = Query::Keys { keys: vec![Bytes::from_static(&[0x90, 2])] };
+            assert_eq!(rows.load(&other).unwrap(), Loaded::Rows(vec![row(&[0x90, 2], b"another")]));
+        }
+    }
+}
+
+#[test]
+fn a_flipped_bit_in_how_far_the_rows_have_come_is_an_error() {
+    let (disk, mut rows) = new_rows();
+    let (key, value) = applied(7);
+    let value = value.unwrap();
+    rows.apply(7, &RowBatch { rows: vec![(key, Some(value.clone()))] }, 7).unwrap();
+    rows.make_durable().unwrap();
+    drop(rows);
+    let last = value.len() as u64 - 1;
+    for at in places(&disk, &value) {
+        disk.rot(ROWS_FILE, at + last, 1);
+    }
+    let rows = Rows::open(&disk, small()).unwrap();
+    assert!(matches!(rows.applied(), Err(RowsError::Rot { .. })));
 }

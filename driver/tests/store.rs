@@ -170,7 +170,7 @@ fn rows_that_the_log_does_not_contain_are_refused() {
         rows.make_durable().unwrap();
         drop((log, rows));
         let error = open_as(&disk, ME).map(|_| ()).unwrap_err().to_string();
-        assert!(error.contains(expected) && error.contains("Restore the whole folder"), "{error}");
+        assert!(error.contains(expected) && error.contains("Keep the folder as it is"), "{error}");
     }
 }
 

@@ -3,8 +3,10 @@
 //! Rules that it keeps:
 //! - what [`Log::sync`] has returned for is found again after any crash, or [`Log::open`] refuses and says so;
 //! - every record says through where the log was synced before it; opening cuts what is torn above the greatest such mark and refuses what
-//!   is damaged below it. What remains, and cannot be told apart: rot in the last batch, before a mark has followed it;
-//! - a new segment gets its name when all segments before it, and its own first record, are durable: only the last one can be torn;
+//!   is damaged below it. What remains, and cannot be told apart from a torn tail: rot in the last batch before a mark has followed it, and a
+//!   tail that something else has overwritten with zeros, marks and all;
+//! - a new segment gets its name when all segments before it, its own whole length and its own first record are durable: only the last one can
+//!   be torn, and none can be shorter than its first record says that it was made;
 //! - a cut tail is overwritten with zeros, and the sequence numbers jump over all that it held: its bytes never come back;
 //! - after a failed write or sync nothing is written again: what the operating system still holds of it is unknown (Rebello et al. 2020).
 //!
@@ -16,7 +18,7 @@ mod scan;
 mod votes;
 
 use crate::disk::{Disk, DiskFile, read_all};
-use record::{Body, HEAD, Head, Home, MAX_BODY, RecordKind, parse_entry, push, record_len};
+use record::{Body, FIRST, HEAD, Head, Home, MAX_BODY, RecordKind, parse_entry, push, record_len};
 use scan::{Place, Scan, rot};
 use std::fmt;
 use std::io;
@@ -35,6 +37,13 @@ pub const SEGMENT_BYTES: u64 = 16 << 20;
 const SEGMENT_PREFIX: &str = "log-";
 /// A segment before it has its name.
 const NEW_SEGMENT: &str = "log.new";
+
+/// What to do with a folder that has lost something for good.
+///
+/// Nothing refuses an older copy of it, for that has the same incarnation: so the text must.
+pub(crate) const KEEP_AS_IT_IS: &str = "Keep the folder as it is, and do not start this node on it: \
+    the cluster goes on without this node while a majority of all nodes runs. \
+    Do not put back an older copy of the folder: it would have forgotten its votes and what it acknowledged";
 
 /// Why the log could not do what it was asked. Each text says what to do.
 #[derive(Debug)]
@@ -57,18 +66,15 @@ pub enum LogError {
 
 impl fmt::Display for LogError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        const ADVICE: &str = "Do not delete the log and do not start this node again on this folder: restore the folder from a backup, \
-                              or remove this node from the cluster and add a new one with an empty folder";
         match self {
             LogError::Io(error) => write!(f, "{error}"),
             LogError::Rot { file, offset, what } => write!(
                 f,
-                "the log is damaged in file {file} at byte {offset} ({what}), below the point through which it was synced: \
-                 something that was acknowledged may be lost. {ADVICE}"
+                "the log is damaged in file {file} at byte {offset} ({what}): something that was synced and acknowledged may be lost. {KEEP_AS_IT_IS}"
             ),
             LogError::Votes { why } => write!(
                 f,
-                "the file {} {why}: this node no longer knows whom it voted for, and could vote twice in one term. {ADVICE}",
+                "the file {} {why}: this node no longer knows whom it voted for, and could vote twice in one term. {KEEP_AS_IT_IS}",
                 votes::VOTE_FILE
             ),
             LogError::Gap { index, last } => {
@@ -134,6 +140,8 @@ pub(crate) fn is_log_file(name: &str) -> bool {
 }
 
 /// Makes a segment that begins with a record of `kind`, durable with its name.
+///
+/// One sync makes the length and the first record durable, before the name. So what a crash interrupts has no name yet, and is begun again.
 fn make_segment<D: Disk>(
     disk: &D,
     home: Home,
@@ -146,8 +154,8 @@ fn make_segment<D: Disk>(
         disk.delete(NEW_SEGMENT)?;
     }
     let file = disk.create(NEW_SEGMENT, len)?;
-    let mut first = Vec::with_capacity(HEAD);
-    push(&mut first, home, kind, sequence, synced, &Body::Nothing);
+    let mut first = Vec::with_capacity(FIRST);
+    push(&mut first, home, kind, sequence, synced, &Body::Made(len));
     file.write_at(0, &first)?;
     file.sync()?;
     disk.rename(NEW_SEGMENT, &segment_name(home.segment))?;
@@ -208,7 +216,7 @@ impl<D: Disk> Log<D> {
             tracing::warn!(
                 file = segment_name(segment),
                 offset = scan.tail.1,
-                "cut a torn tail off the log: it was never acknowledged"
+                "cut a torn tail off the log: no mark says that it was synced"
             );
             file.write_at(scan.tail.1, &vec![0; tail.len()])?;
         }
@@ -409,13 +417,13 @@ impl<D: Disk> Log<D> {
             self.synced = self.next - 1;
         }
         let home = Home::new(self.salt, self.segment + 1);
-        let size = self.segment_bytes.max(HEAD as u64 + len);
+        let size = self.segment_bytes.max(FIRST as u64 + len);
         self.file = make_segment(&self.disk, home, size, kind, self.next, self.synced)?;
         self.marked = self.synced;
         self.synced = self.next;
         self.next += 1;
         self.segment += 1;
-        self.end = HEAD as u64;
+        self.end = FIRST as u64;
         self.size = size;
         Ok(())
     }

@@ -8,6 +8,8 @@
 //! body, padded with zeros to a multiple of 8
 //! ```
 //!
+//! The first record of a segment, a `Mark` or `Opened`, has a body of 8 bytes: how long the segment's file was made.
+//!
 //! Rules: the checksums are xxh3, seeded by the segment and the folder's salt, so that bytes of another segment or another folder are no
 //! records here. A head that is whole tells the body's length even if the body is damaged, so a scan finds what comes after.
 
@@ -26,6 +28,10 @@ pub(super) const MAX_BODY: usize = 16 << 20;
 
 const ENTRY_HEAD: usize = 32;
 const VOTE_BODY: usize = 17;
+const MADE_BODY: usize = 8;
+
+/// Bytes of a segment's first record.
+pub(super) const FIRST: usize = HEAD + MADE_BODY;
 
 /// What a record's body is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -34,9 +40,9 @@ pub(super) enum RecordKind {
     Vote = 1,
     /// Replaces everything at its index and above.
     Entry = 2,
-    /// No body: written for its synced-through mark.
+    /// No body, unless it is the first of a segment: written for its synced-through mark.
     Mark = 3,
-    /// No body: written at each opening of the log. Only here may the sequence jump, over every number that a cut tail may have used.
+    /// No body, unless it is the first of a segment: written at each opening of the log. Only here may the sequence jump, over every number that a cut tail may have used.
     Opened = 4,
 }
 
@@ -128,6 +134,8 @@ pub(super) fn push(out: &mut Vec<u8>, home: Home, kind: RecordKind, sequence: u6
 /// What goes into a record.
 pub(super) enum Body<'a> {
     Nothing,
+    /// How long the segment's file was made.
+    Made(u64),
     Vote(Vote),
     Entry(&'a Entry),
 }
@@ -136,6 +144,7 @@ impl Body<'_> {
     pub fn len(&self) -> usize {
         match self {
             Body::Nothing => 0,
+            Body::Made(_) => MADE_BODY,
             Body::Vote(_) => VOTE_BODY,
             Body::Entry(entry) => ENTRY_HEAD + entry.payload.len(),
         }
@@ -144,6 +153,7 @@ impl Body<'_> {
     fn push(&self, out: &mut Vec<u8>) {
         match self {
             Body::Nothing => {}
+            Body::Made(len) => out.extend_from_slice(&len.to_le_bytes()),
             Body::Vote(vote) => {
                 out.extend_from_slice(&vote.term.to_le_bytes());
                 out.push(u8::from(vote.voted_for.is_some()));
@@ -157,6 +167,11 @@ impl Body<'_> {
             }
         }
     }
+}
+
+/// How long the segment's file was made, in the body of its first record.
+pub(super) fn parse_made(body: &[u8]) -> Option<u64> {
+    if body.len() == MADE_BODY { word(body, 0) } else { None }
 }
 
 /// The vote in a record's body.

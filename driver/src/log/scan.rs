@@ -4,9 +4,11 @@
 //! - records count in the order of their sequence numbers, without a gap; only an `Opened` record may jump, and only from where the log
 //!   was then known to be synced;
 //! - every whole head is a witness: its mark says through where the log was durable when it was written. So the scan goes on behind damage;
-//! - what is lost above the greatest mark was never reported as stored: a torn tail. At or below it, it may have been: rot.
+//! - no mark says that what is lost above the greatest mark was synced: a torn tail. What is lost at or below it may have been acknowledged: rot;
+//! - a segment is as long as it was made before it has its name, for good. One that is shorter was cut by something else, and what it lost may
+//!   have been acknowledged, whatever the marks say: rot.
 
-use super::record::{HEAD, Head, Home, RecordKind, parse_index, parse_vote, record_len};
+use super::record::{HEAD, Head, Home, RecordKind, parse_index, parse_made, parse_vote, record_len};
 use super::votes::later;
 use super::{LogError, segment_name};
 use tertulia_protocol::contract::Vote;
@@ -80,6 +82,9 @@ impl Scan {
             self.greatest = self.greatest.max(head.sequence);
             let body = bytes.get(at + HEAD..at + HEAD + head.length).unwrap_or_default();
             if head.body_is_whole(body, home) {
+                if at == 0 {
+                    check_length(home, bytes, body)?;
+                }
                 self.record(home, at, &head, body)?;
             } else {
                 self.trouble(home, at, "a record whose content does not match its checksum", true);
@@ -151,6 +156,15 @@ impl Scan {
         let end = Trouble { segment: self.tail.0, offset: self.tail.1 as usize, what: "the log ends too early", lost: true };
         Err(self.trouble.clone().unwrap_or(end).rot())
     }
+}
+
+/// Whether a segment with this first record is as long as it was made.
+fn check_length(home: Home, bytes: &[u8], first: &[u8]) -> Result<(), LogError> {
+    let made = parse_made(first).ok_or_else(|| rot(home.segment, 0, "a record that no version of this program writes"))?;
+    if (bytes.len() as u64) < made {
+        return Err(rot(home.segment, bytes.len(), "the file is shorter than it was made: something cut it"));
+    }
+    Ok(())
 }
 
 pub(super) fn rot(segment: u64, offset: usize, what: &'static str) -> LogError {

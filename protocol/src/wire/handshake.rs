@@ -115,7 +115,9 @@ impl fmt::Display for HelloRefusal {
             HelloRefusal::NewFolder { node } => write!(
                 f,
                 "this data folder is new, but the cluster knows node {} with another one, whose votes and messages this folder does not have: \
-                 start the node on its own folder, or give it back from a backup; a new folder may not take an old member's place",
+                 start the node on its own folder. If that is lost, do not start this node: the cluster goes on without it while a majority of \
+                 all nodes runs. A new folder may not take an old member's place, nor may an older copy of its own: \
+                 that would have forgotten its votes and what it acknowledged",
                 node.0
             ),
             HelloRefusal::Proof => write!(f, "the peer does not know this cluster's secret: check --secret-file"),
