@@ -24,7 +24,7 @@ const MAGIC: &[u8; 8] = b"TERTULIA";
 /// The form of everything in the folder.
 ///
 /// 2: the rows' values carry checksums, and a segment of the log says how long it was made.
-const FORMAT: u32 = 2;
+const FORMAT: u32 = 1;
 
 /// Whose folder it is to be.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
