@@ -55,7 +55,7 @@ async function enter() {
   const kept = JSON.parse(sessionStorage.getItem("tertulia.session") || "null");
   if (!kept) return;
   me = kept.name;
-  $("me").textContent = me;
+  $("me").textContent = $("me").title = me;
   $("entry").hidden = true;
   $("chat").hidden = $("who").hidden = false;
   cluster.begin(kept.token);
