@@ -17,7 +17,7 @@ use tertulia_driver::ClientEvent;
 use tertulia_protocol::chat::{Command, Done, Post, RoomRef};
 use tertulia_protocol::ids::RoomId;
 use tokio::io::{AsyncBufReadExt, BufReader, Lines, Stdin};
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep_until, timeout};
 
 /// When nothing has been reached for so long, a person is told why nothing happens.
 const TELL_AFTER: Duration = Duration::from_secs(3);
@@ -38,16 +38,16 @@ async fn enter(remote: &mut Remote, room: &str, make: bool, patience: Option<Dur
     };
     let number = remote.submit(command).await.map_err(|error| error.to_string())?;
     let entered = async {
-        let mut silent = true;
+        let (mut silent, tell_at) = (true, Instant::now() + TELL_AFTER);
         loop {
             let event = tokio::select! {
                 biased;
-                event = remote.next() => event?,
-                () = sleep(TELL_AFTER), if silent => {
+                () = sleep_until(tell_at), if silent => {
                     silent = false;
-                    eprintln!("no answer yet; still trying {}", remote.servers().join(", "));
+                    eprintln!("no answer yet{}; still trying {}", remote.failure(), remote.servers().join(", "));
                     continue;
                 }
+                event = remote.next() => event?,
             };
             match event {
                 ClientEvent::Rejected(refusal) => return Err(refusal.to_string()),
@@ -64,9 +64,13 @@ async fn enter(remote: &mut Remote, room: &str, make: bool, patience: Option<Dur
     };
     match patience {
         None => entered.await,
-        Some(patience) => timeout(patience, entered).await.unwrap_or_else(|_| {
-            Err(format!("no server let us in within {}: check --server", humantime::format_duration(patience)))
-        }),
+        Some(patience) => match timeout(patience, entered).await {
+            Ok(entered) => entered,
+            Err(_) => {
+                let patience = humantime::format_duration(patience);
+                Err(format!("no server let us in within {patience}{}: check --server", remote.failure()))
+            }
+        },
     }
 }
 
@@ -75,9 +79,17 @@ fn lines() -> Lines<BufReader<Stdin>> {
     BufReader::new(tokio::io::stdin()).lines()
 }
 
-/// Control characters could rewrite somebody's terminal: they are shown, not obeyed.
+/// Control characters could rewrite somebody's terminal, and marks of direction the order of a line: they are shown, not obeyed.
 fn harmless(text: &str) -> String {
-    text.chars().map(|letter| if letter.is_control() && letter != '\t' { '\u{fffd}' } else { letter }).collect()
+    text.chars().map(|letter| if drives(letter) { '\u{fffd}' } else { letter }).collect()
+}
+
+fn drives(letter: char) -> bool {
+    match letter {
+        '\t' => false,
+        '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => true,
+        _ => letter.is_control(),
+    }
 }
 
 /// A message for people: `12:03 ana: hello`.
@@ -101,5 +113,7 @@ mod tests {
     #[test]
     fn messages_cannot_drive_the_terminal() {
         assert_eq!(harmless("a\u{1b}[2Jb"), "a\u{fffd}[2Jb");
+        assert_eq!(harmless("a\u{202e}b\u{2067}c\u{200f}d"), "a\u{fffd}b\u{fffd}c\u{fffd}d");
+        assert_eq!(harmless("\tשלום \u{1f468}\u{200d}\u{1f469}"), "\tשלום \u{1f468}\u{200d}\u{1f469}");
     }
 }
