@@ -3,6 +3,7 @@
 use super::Problem;
 use crate::{clock, hex};
 use axum::Json;
+use axum::body::Bytes;
 use axum::extract::rejection::JsonRejection;
 use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
 use axum::http::request::Parts;
@@ -14,15 +15,23 @@ use tertulia_protocol::ids::RoomId;
 use tertulia_protocol::replica::Identity;
 use xxhash_rust::xxh3::xxh3_128;
 
-/// A JSON body.
+/// A JSON object as the body. Derived readers would also take an array, field by field, which nobody means.
 pub struct Body<T>(pub T);
 
 impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, state: &S) -> Result<Body<T>, Problem> {
-        match Json::<T>::from_request(request, state).await {
-            Ok(Json(value)) => Ok(Body(value)),
+        let read = async {
+            let (head, body) = request.into_parts();
+            let bytes = Bytes::from_request(Request::from_parts(head.clone(), body), state).await?;
+            let array = bytes.trim_ascii_start().starts_with(b"[");
+            let Json(value) = Json::<T>::from_request(Request::from_parts(head, bytes.into()), state).await?;
+            Ok((value, array))
+        };
+        match read.await {
+            Ok((value, false)) => Ok(Body(value)),
+            Ok((_, true)) => Err(Problem::bad_request("the body has to be a JSON object, not an array")),
             Err(JsonRejection::MissingJsonContentType(_)) => Err(Problem::new(
                 StatusCode::UNSUPPORTED_MEDIA_TYPE,
                 "unsupported-media-type",

@@ -207,6 +207,7 @@ async fn every_mistake_is_a_problem() {
         ("POST", "/api/v1/sessions", &json!({"name": ""}), 400, "empty-name"),
         ("POST", "/api/v1/sessions", &json!({}), 400, "bad-request"),
         ("POST", "/api/v1/sessions", &json!({"name": 7}), 400, "bad-request"),
+        ("POST", "/api/v1/sessions", &json!(["ana"]), 400, "bad-request"),
         ("POST", "/api/v1/rooms/nowhere/join", &none, 404, "unknown-room"),
         ("POST", "/api/v1/rooms/99999999999999999999999/join", &none, 404, "unknown-room"),
         ("POST", "/api/v1/rooms/%ff/messages", &text, 400, "bad-request"),

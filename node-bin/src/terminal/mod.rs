@@ -17,7 +17,7 @@ use tertulia_driver::ClientEvent;
 use tertulia_protocol::chat::{Command, Done, Post, RoomRef};
 use tertulia_protocol::ids::RoomId;
 use tokio::io::{AsyncBufReadExt, BufReader, Lines, Stdin};
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep_until, timeout};
 
 /// When nothing has been reached for so long, a person is told why nothing happens.
 const TELL_AFTER: Duration = Duration::from_secs(3);
@@ -37,24 +37,19 @@ async fn enter(remote: &mut Remote, room: &str, make: bool, patience: Option<Dur
         room => Command::Join { room },
     };
     let number = remote.submit(command).await.map_err(|error| error.to_string())?;
-    let last_trouble = std::cell::RefCell::new(String::from("no server has answered"));
     let entered = async {
-        let mut silent = true;
-        // One for the whole wait: a server that refuses the connection again and again must not put it off.
-        let tell = sleep(TELL_AFTER);
-        tokio::pin!(tell);
+        let (mut silent, tell_at) = (true, Instant::now() + TELL_AFTER);
         loop {
             let event = tokio::select! {
                 biased;
-                () = &mut tell, if silent => {
+                () = sleep_until(tell_at), if silent => {
                     silent = false;
-                    eprintln!("no answer yet; still trying {}", remote.servers().join(", "));
+                    eprintln!("no answer yet{}; still trying {}", remote.failure(), remote.servers().join(", "));
                     continue;
                 }
                 event = remote.next() => event?,
             };
             match event {
-                ClientEvent::Disconnected { why, .. } => last_trouble.borrow_mut().clone_from(&why),
                 ClientEvent::Rejected(refusal) => return Err(refusal.to_string()),
                 ClientEvent::Settled { number: settled, result } if settled == number => {
                     return match result {
@@ -69,10 +64,13 @@ async fn enter(remote: &mut Remote, room: &str, make: bool, patience: Option<Dur
     };
     match patience {
         None => entered.await,
-        Some(patience) => timeout(patience, entered).await.unwrap_or_else(|_| {
-            let why = last_trouble.borrow();
-            Err(format!("no server let us in within {} ({why}): check --server", humantime::format_duration(patience)))
-        }),
+        Some(patience) => match timeout(patience, entered).await {
+            Ok(entered) => entered,
+            Err(_) => {
+                let patience = humantime::format_duration(patience);
+                Err(format!("no server let us in within {patience}{}: check --server", remote.failure()))
+            }
+        },
     }
 }
 
@@ -81,10 +79,17 @@ fn lines() -> Lines<BufReader<Stdin>> {
     BufReader::new(tokio::io::stdin()).lines()
 }
 
-/// Control characters could rewrite somebody's terminal, and those of writing direction what stands beside them: they are shown, not obeyed.
+/// Control characters could rewrite somebody's terminal, and marks of direction the order of a line: they are shown, not obeyed.
 fn harmless(text: &str) -> String {
-    let turns = |letter| matches!(letter, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-    text.chars().map(|letter| if letter.is_control() && letter != '\t' || turns(letter) { '\u{fffd}' } else { letter }).collect()
+    text.chars().map(|letter| if drives(letter) { '\u{fffd}' } else { letter }).collect()
+}
+
+fn drives(letter: char) -> bool {
+    match letter {
+        '\t' => false,
+        '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => true,
+        _ => letter.is_control(),
+    }
 }
 
 /// A message for people: `12:03 ana: hello`.
@@ -108,5 +113,7 @@ mod tests {
     #[test]
     fn messages_cannot_drive_the_terminal() {
         assert_eq!(harmless("a\u{1b}[2Jb"), "a\u{fffd}[2Jb");
+        assert_eq!(harmless("a\u{202e}b\u{2067}c\u{200f}d"), "a\u{fffd}b\u{fffd}c\u{fffd}d");
+        assert_eq!(harmless("\tשלום \u{1f468}\u{200d}\u{1f469}"), "\tשלום \u{1f468}\u{200d}\u{1f469}");
     }
 }

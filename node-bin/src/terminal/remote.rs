@@ -20,6 +20,8 @@ const WINDOW: u32 = 32;
 pub struct Remote {
     client: ClientHandle,
     servers: Vec<String>,
+    /// Why there is no connection, while there is none.
+    failure: Option<String>,
 }
 
 impl Remote {
@@ -38,7 +40,7 @@ impl Remote {
         let runner = ClientRunner { config, net: TokioNet::default(), clock: SystemClock::new(), servers: addresses };
         let (client, running) = runner.start();
         tokio::spawn(running);
-        Remote { client, servers: servers.to_vec() }
+        Remote { client, servers: servers.to_vec(), failure: None }
     }
 
     pub async fn submit(&self, command: Command) -> Result<u64, SubmitError> {
@@ -51,7 +53,22 @@ impl Remote {
 
     /// What happens next. Nothing is lost when the future is dropped.
     pub async fn next(&mut self) -> Result<ClientEvent, String> {
-        self.client.next().await.ok_or_else(|| "the client has ended: this is a bug, please report it".into())
+        let event = self.client.next().await.ok_or("the client has ended: this is a bug, please report it")?;
+        match &event {
+            ClientEvent::Connected { .. } => self.failure = None,
+            ClientEvent::Disconnected { server, why } => {
+                let why = why.split(" (os error").next().unwrap_or(why);
+                let address = address_of(self.server(*server));
+                self.failure = Some(if why.starts_with(address) { why.into() } else { format!("{address}: {why}") });
+            }
+            _ => {}
+        }
+        Ok(event)
+    }
+
+    /// What to add to a message about silence: ` (127.0.0.1:8081: Connection refused)`, or nothing.
+    pub fn failure(&self) -> String {
+        self.failure.as_ref().map_or_else(String::new, |failure| format!(" ({failure})"))
     }
 
     pub fn servers(&self) -> &[String] {

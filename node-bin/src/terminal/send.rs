@@ -112,8 +112,9 @@ impl Sending<'_> {
 
     fn gave_up(&self) -> String {
         format!(
-            "nothing was acknowledged for {}: {} messages are not confirmed, they may or may not be in the room",
+            "nothing was acknowledged for {}{}: {} messages are not confirmed, they may or may not be in the room",
             humantime::format_duration(self.args.patience),
+            self.remote.failure(),
             self.under_way.len()
         )
     }

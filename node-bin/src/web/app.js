@@ -1,6 +1,6 @@
 // What is on the screen. Texts are set as texts, never as HTML.
 
-import { Cluster } from "/cluster.js";
+import { Cluster, Ended } from "/cluster.js";
 import { Outbox, Room } from "/rooms.js";
 
 const $ = (id) => document.getElementById(id);
@@ -22,13 +22,14 @@ cluster.cursors = () => Object.fromEntries([...rooms.values()].filter((room) => 
 $("sign-in").addEventListener("submit", async (event) => {
   event.preventDefault();
   $("sign-in-error").textContent = "";
+  cluster.forget();   // a sign-in that still waits for an answer: the last name counts
   try {
     const name = $("name").value.trim();
     const session = await cluster.post("/api/v1/sessions", { name });
     sessionStorage.setItem("tertulia.session", JSON.stringify({ token: session.token, name: session.name || name }));
     enter();
   } catch (error) {
-    $("sign-in-error").textContent = error.message;
+    if (!(error instanceof Ended)) $("sign-in-error").textContent = error.message;
   }
 });
 
@@ -41,6 +42,9 @@ function signOut(why) {
   outbox.clear();
   rooms.clear();
   current = null;
+  // Whoever comes in next sees and sends nothing of this person's.
+  $("text").value = $("room-name").value = $("error").textContent = "";
+  showRoom();
   $("chat").hidden = $("who").hidden = true;
   $("entry").hidden = false;
   $("sign-in-error").textContent = why;
@@ -51,11 +55,10 @@ async function enter() {
   const kept = JSON.parse(sessionStorage.getItem("tertulia.session") || "null");
   if (!kept) return;
   me = kept.name;
-  cluster.token = kept.token;
-  $("me").textContent = me;
+  $("me").textContent = $("me").title = me;
   $("entry").hidden = true;
   $("chat").hidden = $("who").hidden = false;
-  cluster.follow();
+  cluster.begin(kept.token);
   outbox.run();
   await attempt(refreshRooms);
   const last = [...rooms.values()].find((room) => String(room.id) === sessionStorage.getItem("tertulia.room"));
@@ -68,7 +71,7 @@ async function attempt(what) {
   try {
     return await what();
   } catch (error) {
-    $("error").textContent = error.message;
+    if (!(error instanceof Ended)) $("error").textContent = error.message;
   }
 }
 
@@ -227,13 +230,15 @@ function messageElement(message) {
 function pendingElement(post) {
   const state = element("span", "state", post.refused ? `not sent: ${post.refused}` : "sending…");
   const head = element("div", "head", element("span", "author", me), state);
+  const text = element("p", "text", post.text);
   if (post.refused) {
+    text.tabIndex = 0;   // shortened until somebody wants to read it
     const drop = element("button", "quiet", "Remove");
     drop.type = "button";
     drop.addEventListener("click", () => outbox.remove(post));
     head.append(drop);
   }
-  return element("li", `message mine ${post.refused ? "refused" : "sending"}`, head, element("p", "text", post.text));
+  return element("li", `message mine ${post.refused ? "refused" : "sending"}`, head, text);
 }
 
 $("post").addEventListener("submit", (event) => {

@@ -14,8 +14,18 @@ export class Refused extends Error {
   }
 }
 
-/** Whoever asked has signed out: nobody waits for the answer, and nobody else may ask it under their own name. */
-export class SignedOut extends Error {}
+/** The session for which something was asked has ended: nobody waits for the answer, and nothing is to be shown. */
+export class Ended extends Error {
+  constructor() { super("the session has ended"); }
+}
+
+/** From one sign-in, or sign-out, to the next. What is asked in a session has its token, or is not asked at all. */
+class Session {
+  constructor(token) {
+    this.token = token;
+    this.end = new AbortController();
+  }
+}
 
 export function freshKey() {
   const bytes = crypto.getRandomValues(new Uint8Array(16));
@@ -27,7 +37,7 @@ export class Cluster extends EventTarget {
     super();
     this.members = [location.origin];
     this.at = 0;
-    this.token = null;
+    this.session = new Session(null);
     this.view = null;         // the last /api/v1/cluster
     this.cursors = () => ({});
     this.socket = null;
@@ -36,6 +46,7 @@ export class Cluster extends EventTarget {
     this.look();
   }
 
+  get token() { return this.session.token; }
   get address() { return this.members[this.at]; }
 
   /** Leaves `from` for the next member, unless somebody has left it already. */
@@ -50,14 +61,16 @@ export class Cluster extends EventTarget {
 
   tell(what, detail) { this.dispatchEvent(new CustomEvent(what, { detail })); }
 
-  async fetch(address, token, method, path, body, key) {
+  /** One attempt. What is asked without a session is asked by nobody in particular. */
+  async fetch(address, session, method, path, body, key) {
     const headers = {};
-    if (token) headers.Authorization = "Bearer " + token;
+    if (session && session.token) headers.Authorization = "Bearer " + session.token;
     if (body !== undefined) headers["Content-Type"] = "application/json";
     if (key) headers["Idempotency-Key"] = key;
+    const late = AbortSignal.timeout(ANSWER_WITHIN);
     const response = await fetch(address + path, {
       method, headers, body: body === undefined ? undefined : JSON.stringify(body),
-      signal: AbortSignal.timeout(ANSWER_WITHIN), credentials: "omit", cache: "no-store",
+      signal: session ? AbortSignal.any([late, session.end.signal]) : late, credentials: "omit", cache: "no-store",
     });
     const answer = await response.json();
     if (response.ok) { this.failures = 0; return answer; }
@@ -65,22 +78,28 @@ export class Cluster extends EventTarget {
     throw new Refused(answer);
   }
 
-  /** Asks until some node answers, always as whoever is signed in now. What changes anything must have a key, the same for all its attempts. */
+  /**
+   * Asks until some node answers, or the session ends in which it was asked: then it is `Ended`, also if an answer came.
+   * What changes anything must have a key, the same for all its attempts.
+   */
   async call(method, path, body, key) {
-    const token = this.token;
+    const session = this.session;
+    const goesOn = () => { if (session !== this.session) throw new Ended(); };
     for (let attempt = 0; ; attempt += 1) {
-      if (this.token !== token) throw new SignedOut();
       const address = this.address;
       try {
-        return await this.fetch(address, token, method, path, body, key);
+        const answer = await this.fetch(address, session, method, path, body, key);
+        goesOn();
+        return answer;
       } catch (error) {
-        if (this.token !== token) throw new SignedOut();
+        goesOn();
         if (error instanceof Refused) {
-          if (error.status === 401 && token) this.tell("expired");
+          if (error.status === 401 && session.token) this.tell("expired");
           throw error;
         }
         this.move(address);
         await pause(Math.min(100 * 2 ** Math.min(attempt, 5), 2000) * (0.5 + Math.random() / 2));
+        goesOn();
       }
     }
   }
@@ -114,6 +133,7 @@ export class Cluster extends EventTarget {
 
   /** Opens the stream at the present node and goes on from the cursors. */
   follow() {
+    const session = this.session;
     const former = this.socket;
     const address = this.address;
     this.alive = false;
@@ -121,9 +141,9 @@ export class Cluster extends EventTarget {
     this.socket = socket;
     if (former) former.close();
     const late = setTimeout(() => socket.close(), ANSWER_WITHIN);
-    socket.onopen = () => socket.send(JSON.stringify({ token: this.token, cursors: this.cursors() }));
+    socket.onopen = () => socket.send(JSON.stringify({ token: session.token, cursors: this.cursors() }));
     socket.onmessage = ({ data }) => {
-      if (socket !== this.socket) return;
+      if (socket !== this.socket || session !== this.session) return;
       const frame = JSON.parse(data);
       if (frame.type === "following") {
         clearTimeout(late);
@@ -135,17 +155,27 @@ export class Cluster extends EventTarget {
     };
     socket.onclose = async () => {
       clearTimeout(late);
-      if (socket !== this.socket || !this.token) return;
+      if (socket !== this.socket || session !== this.session) return;
       this.alive = false;
       this.tell("moved");
       await pause(Math.min(150 * 2 ** Math.min(this.failures, 4), 2000) * (0.5 + Math.random() / 2));
-      if (socket !== this.socket || !this.token) return;
+      if (socket !== this.socket || session !== this.session) return;
       if (this.members.length > 1) this.move(address); else this.follow();
     };
   }
 
+  /** Begins a session and follows its stream. */
+  begin(token) {
+    this.forget();
+    this.session = new Session(token);
+    this.follow();
+  }
+
+  /** Ends the session and everything that was asked in it. */
   forget() {
-    this.token = null;
+    const former = this.session;
+    this.session = new Session(null);
+    former.end.abort();
     const socket = this.socket;
     this.socket = null;
     this.alive = false;

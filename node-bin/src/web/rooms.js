@@ -1,7 +1,7 @@
 // What this page knows of its rooms: messages by their place, so nothing is shown twice; and posts that are not acknowledged yet,
 // kept with their keys, also over a reload of the page.
 
-import { freshKey, SignedOut } from "/cluster.js";
+import { Ended, freshKey } from "/cluster.js";
 
 const HIGH = Number.MAX_SAFE_INTEGER;
 const KEPT = "tertulia.unacknowledged";
@@ -72,7 +72,7 @@ export class Outbox {
     this.changed = changed;
     this.committed = committed;
     this.posts = JSON.parse(sessionStorage.getItem(KEPT) || "[]");
-    this.running = false;
+    this.running = null;   // the session whose posts are being sent
   }
 
   of(room) { return this.posts.filter((post) => post.room === room); }
@@ -102,27 +102,25 @@ export class Outbox {
   }
 
   async run() {
-    if (this.running) return;
-    this.running = true;
+    const session = this.cluster.session;
+    if (!session.token || this.running === session) return;
+    this.running = session;
     try {
-      for (;;) {
+      while (session === this.cluster.session) {
         const post = this.posts.find((post) => !post.refused);
-        if (!post || !this.cluster.token) break;
+        if (!post) break;
         try {
           const done = await this.cluster.post(`/api/v1/rooms/${post.room}/messages`, { text: post.text }, post.key);
-          // Signed out meanwhile: it is posted, and nobody is here to see it.
-          if (!this.posts.includes(post)) continue;
           this.committed(post, done);
           this.remove(post);
         } catch (error) {
-          if (error instanceof SignedOut) continue;
-          if (error.status === 401) break;
+          if (error instanceof Ended || error.status === 401) break;
           post.refused = error.message;
           this.save();
         }
       }
     } finally {
-      this.running = false;
+      if (this.running === session) this.running = null;
     }
   }
 }
