@@ -249,7 +249,7 @@ impl Raft {
         &self.voters
     }
 
-    /// The voters that a node must be for [`crate::node::Node::admit`] to let it in, once the log names their folders.
+    /// Whether the log says who the voters are, and which data folder is each one's. Until then nobody's folder is refused.
     pub fn is_configured(&self) -> bool {
         self.configured
     }
