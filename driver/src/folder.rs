@@ -11,7 +11,7 @@ use crate::log::{KEEP_AS_IT_IS, Log, LogError, SEGMENT_BYTES, is_log_file};
 use crate::rows::{NEW_ROWS_FILE, ROWS_FILE, Rows, RowsError, RowsOptions};
 use std::fmt;
 use std::io;
-use tertulia_protocol::contract::{Position, Restored};
+use tertulia_protocol::contract::{Damage, Position, Restored};
 use tertulia_protocol::ids::{Boot, ClusterId, Incarnation, Index, NodeId};
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -194,8 +194,17 @@ pub fn open<D: Disk>(
     let log = Log::open(disk.clone(), salt(incarnation), options.segment_bytes)?;
     let rows = Rows::open(&disk, options.rows)?;
     let applied = rows.applied()?.position;
-    let restored =
-        Restored { vote: log.vote(), applied, log: entries_above(&log, applied)?, rows: rows.working_set()?, incarnation, boot };
+    let restored = Restored {
+        vote: log.vote(),
+        applied,
+        start: Position::default(),
+        bytes: 0,
+        log: entries_above(&log, applied)?,
+        rows: rows.working_set()?,
+        damage: Damage::default(),
+        incarnation,
+        boot,
+    };
     Ok((Opened { log, rows }, restored))
 }
 

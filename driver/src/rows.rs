@@ -253,7 +253,7 @@ impl Rows {
     /// [`RowsError::NotRows`] for [`Query::Log`], [`RowsError::Rot`] for a row that is not as it was written; otherwise what the disk says.
     pub fn load(&self, query: &Query) -> Result<Loaded, RowsError> {
         match query {
-            Query::Log { .. } => Err(RowsError::NotRows),
+            Query::Log { .. } | Query::Snapshot { .. } => Err(RowsError::NotRows),
             Query::Keys { keys } => {
                 let table = self.table()?;
                 let mut rows = Vec::new();

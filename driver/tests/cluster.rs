@@ -14,11 +14,11 @@ use tertulia_protocol::chat::{Command, Done, RoomRef};
 use tertulia_protocol::client::Config;
 use tertulia_protocol::dice::Seed;
 use tertulia_protocol::gateway::*;
-use tertulia_protocol::replica::Voter;
+use tertulia_protocol::raft::Member;
 use tertulia_protocol::wire::{CLIENT_MAGIC, Kind, encode_frame};
 
 struct Cluster {
-    voters: Vec<Voter>,
+    voters: Vec<Member>,
     folders: Vec<TempDir>,
     nodes: Vec<Option<Running>>,
 }

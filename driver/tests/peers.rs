@@ -10,14 +10,14 @@ use tempfile::TempDir;
 use tertulia_driver::Reason;
 use tertulia_protocol::ids::*;
 use tertulia_protocol::node::{Body, Message};
+use tertulia_protocol::raft::Member;
 use tertulia_protocol::raft::RaftMessage;
-use tertulia_protocol::replica::Voter;
 use tertulia_protocol::wire::handshake::*;
 use tertulia_protocol::wire::{Kind, PEER_FRAME_LIMIT, encode_frame};
 use tokio::net::TcpListener;
 
 /// Node 1 of two. Node 2 is the test.
-async fn node_1() -> (Running, Vec<Voter>, TempDir) {
+async fn node_1() -> (Running, Vec<Member>, TempDir) {
     let (voters, folder) = (voters(2), folder());
     (run(1, &voters, &folder).await, voters, folder)
 }

@@ -20,7 +20,7 @@ use tertulia_protocol::facts::Fact;
 use tertulia_protocol::gateway::{EventKind, From as Place, Token};
 use tertulia_protocol::ids::*;
 use tertulia_protocol::node::{Config, Output};
-use tertulia_protocol::replica::Voter;
+use tertulia_protocol::raft::Member;
 use tertulia_protocol::time::Timestamp;
 use tertulia_protocol::wire::handshake::Secret;
 use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf};
@@ -171,7 +171,7 @@ impl World {
 
     async fn start_node(&mut self, id: u64) {
         let secret = Secret::new(b"a secret of sufficient length").unwrap();
-        let voter = |id| Voter {
+        let voter = |id| Member {
             id: NodeId(id),
             peer_address: format!("n{id}:1"),
             client_address: format!("http://n{id}:2"),

@@ -1,7 +1,7 @@
 //! Who is in the cluster, as an operator writes it: `ID=HOST:PORT=URL`, the address for peers and the one for clients.
 
 use tertulia_protocol::ids::NodeId;
-use tertulia_protocol::replica::Voter;
+use tertulia_protocol::raft::Member;
 
 /// One member of `--peers`.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -14,8 +14,13 @@ pub struct Peer {
 }
 
 impl Peer {
-    pub fn voter(&self) -> Voter {
-        Voter { id: self.id, peer_address: self.peer_address.clone(), client_address: self.client_url.clone(), incarnation: None }
+    pub fn member(&self) -> Member {
+        Member {
+            id: self.id,
+            peer_address: self.peer_address.clone(),
+            client_address: self.client_url.clone(),
+            incarnation: None,
+        }
     }
 }
 

@@ -123,7 +123,7 @@ async fn start(
     let (opened, restored) =
         store::open(disk, identity, Boot(rand::random()), draw, StoreOptions::default()).map_err(|error| fail(&error))?;
     let store = ThreadedStore::start(opened).map_err(|error| fail(&error))?;
-    let voters = args.peers.iter().map(Peer::voter).collect();
+    let voters = args.peers.iter().map(Peer::member).collect();
     let (shutdown, asked) = oneshot::channel::<()>();
     let setup = Setup {
         config: Config::new(node, cluster, voters, Seed(rand::random())),

@@ -7,8 +7,8 @@ use tertulia_protocol::dice::Seed;
 use tertulia_protocol::gateway::Credential;
 use tertulia_protocol::ids::*;
 use tertulia_protocol::node::Config;
-use tertulia_protocol::raft::RaftMessage;
-use tertulia_protocol::replica::{At, Effects, Identity, Output, Replica, StateMachine, Submission, Voter};
+use tertulia_protocol::raft::{Member, RaftMessage};
+use tertulia_protocol::replica::{At, Effects, Identity, Output, Replica, StateMachine, Submission};
 use tertulia_protocol::time::{Instant, Timestamp};
 use tertulia_protocol::wire::{EnvelopeError, Kind, open, seal};
 
@@ -59,14 +59,12 @@ struct Cluster {
 impl Cluster {
     fn new() -> Cluster {
         let now = Now { instant: Instant(0), wall: Timestamp(1_700_000_000_000_000) };
-        let voters: Vec<Voter> = (1..=3)
-            .map(|id| Voter { id: NodeId(id), peer_address: String::new(), client_address: String::new(), incarnation: None })
+        let voters: Vec<Member> = (1..=3)
+            .map(|id| Member { id: NodeId(id), peer_address: String::new(), client_address: String::new(), incarnation: None })
             .collect();
-        let start = |voter: &Voter| {
+        let start = |voter: &Member| {
             let config = Config::new(voter.id, ClusterId(1), voters.clone(), Seed(1));
-            let incarnation = Incarnation(u128::from(voter.id.0));
-            let (vote, applied, boot) = (Vote::default(), Position::default(), Boot(1));
-            let empty = Restored { vote, applied, log: Vec::new(), rows: Vec::new(), incarnation, boot };
+            let empty = Restored::empty(Incarnation(u128::from(voter.id.0)), Boot(1));
             (voter.id, Replica::restore(&config, &empty, Map, now).expect("an empty store restores"))
         };
         Cluster { now, replicas: voters.iter().map(start).collect(), rows: BTreeMap::new(), wires: VecDeque::new() }

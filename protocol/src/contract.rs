@@ -21,6 +21,8 @@ pub struct Vote {
 /// Entries are dense and ascending. The first one may stand at or below the end of the log: it replaces everything from there on.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Hash)]
 pub struct Batch {
+    /// The log drops everything that it holds and begins after this place, which the durable rows contain: a snapshot was installed. Written first.
+    pub reset: Option<Position>,
     /// Written before the entries.
     pub vote: Option<Vote>,
     pub entries: Vec<Entry>,
@@ -45,6 +47,34 @@ pub enum Query {
     Range { from: Bytes, to: Bytes, limit: u32, backwards: bool },
     /// The rows of these keys; missing ones are left out.
     Keys { keys: Vec<Bytes> },
+    /// Rows of a snapshot: all rows as of one place, which stays what it is while it is read in parts. `at`: the place that earlier parts were of; the store
+    /// goes on with it if it still holds that snapshot, and otherwise takes a new one of the present rows. From `from` on in ascending order, and below `to` if it
+    /// says so; cut after the row that reaches `max_bytes`, at least one row.
+    Snapshot { at: Option<Index>, from: Bytes, to: Option<Bytes>, max_bytes: u32 },
+}
+
+/// Rows of a snapshot; see [`Query::Snapshot`].
+#[derive(Clone, PartialEq, Eq, Debug, Hash)]
+pub struct SnapshotRows {
+    /// What the snapshot's rows stand for.
+    pub applied: AppliedRow,
+    pub rows: Vec<(Bytes, Bytes)>,
+    /// The first key that is not in this part; `None`: there is none in the range that was asked for.
+    pub next: Option<Bytes>,
+}
+
+/// One step of writing a snapshot that comes from a peer beside the rows that are in use.
+#[derive(Clone, PartialEq, Eq, Debug, Hash)]
+pub enum Receive {
+    /// Begins with no rows, whatever was received before.
+    Begin,
+    /// Exactly these rows stand from `from` on and below `to` (`None`: the end).
+    Range { from: Bytes, to: Option<Bytes>, rows: Vec<(Bytes, Bytes)> },
+    /// The received rows are whole and stand for `position`: they become durable and take the place of the rows in use, in one step that a crash leaves done or
+    /// not done. Reported by `handle_installed`.
+    Install { position: Position },
+    /// What was received is not needed.
+    Abandon,
 }
 
 /// What a [`Query`] found.
@@ -52,6 +82,7 @@ pub enum Query {
 pub enum Loaded {
     Entries(Vec<Entry>),
     Rows(Vec<(Bytes, Bytes)>),
+    Snapshot(SnapshotRows),
 }
 
 /// Why the store could not do what it was asked. The text is for people and says what to do.
@@ -66,14 +97,45 @@ pub struct Restored {
     pub vote: Vote,
     /// The last log place that the durable rows contain, from the rows' own [`AppliedRow`]; default when there are none.
     pub applied: Position,
-    /// The log above `applied.index`, dense. The store has checked that `applied.index` itself is in the log or 0.
+    /// Where the log begins: what was at or below this place is trimmed off it. At most `applied`, unless the rows are lost.
+    pub start: Position,
+    /// Bytes of payload of the entries in the log that are not in `log`: after `start`, through `applied`.
+    pub bytes: u64,
+    /// The log above `applied.index`, or above `start` if that lies higher; dense. The store has checked that it continues what lies before it.
     pub log: Vec<Entry>,
     /// All rows that are not cold, ascending.
     pub rows: Vec<(Bytes, Bytes)>,
+    pub damage: Damage,
     /// The data folder's identity.
     pub incarnation: Incarnation,
     /// This start's identity.
     pub boot: Boot,
+}
+
+impl Restored {
+    /// What a store holds that has just been made.
+    pub fn empty(incarnation: Incarnation, boot: Boot) -> Restored {
+        Restored {
+            vote: Vote::default(),
+            applied: Position::default(),
+            start: Position::default(),
+            bytes: 0,
+            log: Vec::new(),
+            rows: Vec::new(),
+            damage: Damage::default(),
+            incarnation,
+            boot,
+        }
+    }
+}
+
+/// What was durable, is not as it was written, and has been given up.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Damage {
+    /// Entries that this node may have acknowledged are missing from the end of its log: it must neither vote nor acknowledge before it is repaired.
+    pub log: bool,
+    /// The rows are gone and the log does not reach back far enough to build them again: a peer's snapshot is needed.
+    pub rows: bool,
 }
 
 /// A place in the log with what identifies all that lies before it.
@@ -89,7 +151,7 @@ pub struct Position {
 pub const APPLIED_KEY: &[u8] = &[0x00];
 
 /// Through where the rows have come; written with every row batch, so that rows and index are never apart.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Hash, Serialize, Deserialize)]
 pub struct AppliedRow {
     pub position: Position,
     /// The greatest stamp applied.

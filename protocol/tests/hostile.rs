@@ -12,8 +12,8 @@ use tertulia_protocol::dice::Seed;
 use tertulia_protocol::gateway::{Ask, ClientHello, Credential, Request, Token};
 use tertulia_protocol::ids::*;
 use tertulia_protocol::node::*;
-use tertulia_protocol::raft::{Entry, RaftMessage};
-use tertulia_protocol::replica::{Identity, Submission, Voter};
+use tertulia_protocol::raft::{Entry, Member, RaftMessage};
+use tertulia_protocol::replica::{Identity, Submission};
 use tertulia_protocol::time::{Duration, Instant, Timestamp};
 use tertulia_protocol::wire::{Kind, seal};
 
@@ -28,8 +28,8 @@ fn unknown() -> Submission {
     Submission::Open { credential: Credential([9; 32]), command: seal(Kind::Other, &"from a newer version") }
 }
 
-fn voter(id: u64) -> Voter {
-    Voter {
+fn voter(id: u64) -> Member {
+    Member {
         id: NodeId(id),
         peer_address: String::new(),
         client_address: String::new(),

@@ -13,7 +13,7 @@ use tertulia_driver::{Ended, Handle, Port, Reason, Setup, SystemClock, TokioNet,
 use tertulia_protocol::dice::Seed;
 use tertulia_protocol::ids::*;
 use tertulia_protocol::node::Config;
-use tertulia_protocol::replica::Voter;
+use tertulia_protocol::raft::Member;
 use tertulia_protocol::wire::handshake::Secret;
 use tertulia_protocol::wire::{Frame, FrameReader, Kind};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -26,7 +26,7 @@ pub fn secret() -> Secret {
 }
 
 /// Voters on ports of loopback that are free now, and that no outgoing connection is given by the system.
-pub fn voters(count: u64) -> Vec<Voter> {
+pub fn voters(count: u64) -> Vec<Member> {
     let address = || loop {
         static TRIED: AtomicU16 = AtomicU16::new(0);
         let nth = TRIED.fetch_add(1, Relaxed) % 20_000;
@@ -35,7 +35,7 @@ pub fn voters(count: u64) -> Vec<Voter> {
             return free.local_addr().unwrap().to_string();
         }
     };
-    let voter = |id| Voter { id: NodeId(id), peer_address: address(), client_address: address(), incarnation: None };
+    let voter = |id| Member { id: NodeId(id), peer_address: address(), client_address: address(), incarnation: None };
     (1..=count).map(voter).collect()
 }
 
@@ -71,11 +71,11 @@ pub fn folder() -> TempDir {
 }
 
 /// Starts node `id`, serving framed clients on its client address.
-pub async fn run(id: u64, voters: &[Voter], folder: &TempDir) -> Running {
+pub async fn run(id: u64, voters: &[Member], folder: &TempDir) -> Running {
     run_with(id, voters, folder, |_| ()).await
 }
 
-pub async fn run_with(id: u64, voters: &[Voter], folder: &TempDir, tune: impl FnOnce(&mut Config)) -> Running {
+pub async fn run_with(id: u64, voters: &[Member], folder: &TempDir, tune: impl FnOnce(&mut Config)) -> Running {
     let me = voters.iter().find(|voter| voter.id == NodeId(id)).unwrap();
     let (node, cluster) = (me.id, secret().cluster_id());
     let mut config = Config::new(node, cluster, voters.to_vec(), Seed(id));

@@ -205,7 +205,7 @@ impl Gateway {
         let Some(asked) = self.loads.remove(&load) else { return };
         let rows = match loaded {
             Ok(Loaded::Rows(rows)) => rows,
-            Ok(Loaded::Entries(_)) => return,
+            Ok(_) => return,
             Err(error) => {
                 return self.outputs.push_back(node::Output::Halt { reason: node::HaltReason::Store { message: error.message } });
             }

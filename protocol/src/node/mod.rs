@@ -11,7 +11,8 @@ use crate::contract::*;
 use crate::facts::Fact;
 use crate::gateway::{ClientHello, Gateway, MemberStatus, Request, Role, Status};
 use crate::ids::*;
-use crate::replica::{self, Offer, Replica, Submission, Voter};
+use crate::raft::Member;
+use crate::replica::{self, Offer, Replica, Submission};
 use crate::time::Instant;
 use crate::wire::handshake::{HelloRefusal, PeerIdentity};
 use alloc::collections::VecDeque;
@@ -26,7 +27,7 @@ pub struct Node {
     limits: Limits,
     now: Now,
     /// Whose address was given out last, to tell changes.
-    peers: Vec<Voter>,
+    peers: Vec<Member>,
     /// Requests forwarded to this node while it leads and its term's first entry is not applied yet.
     early: VecDeque<(NodeId, Submission)>,
     /// The leader and whether it is this node, ready to take requests: when this changes, what waits is offered anew.
@@ -279,7 +280,7 @@ pub(crate) fn status_of(replica: &Replica<Chat>) -> Status {
         role: role(voter.id),
         reachable: raft.is_linked(voter.id),
     });
-    let missing = |voter: &&Voter| !raft.is_configured() && !raft.is_linked(voter.id);
+    let missing = |voter: &&Member| !raft.is_configured() && !raft.is_linked(voter.id);
     let mut succession = raft.succession();
     succession.rotate_right(usize::from(leader.is_some()));
     Status {

@@ -6,8 +6,9 @@ use crate::dice::Seed;
 use crate::gateway::Credential;
 use crate::gateway::{Audience, CloseReason, Event, Reply};
 use crate::ids::*;
+use crate::raft::Member;
 use crate::raft::RaftMessage;
-use crate::replica::{Slot, Submission, Voter};
+use crate::replica::{Slot, Submission};
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -20,7 +21,7 @@ pub struct Config {
     pub node: NodeId,
     pub cluster: ClusterId,
     /// The voters of an empty cluster, this node among them. Once the log holds a configuration, that one counts.
-    pub voters: Vec<Voter>,
+    pub voters: Vec<Member>,
     pub timing: Timing,
     pub limits: Limits,
     /// Whether [`crate::node::Node::take_facts`] is listened to.
@@ -32,7 +33,7 @@ pub struct Config {
 
 impl Config {
     /// A configuration with the default timing and limits.
-    pub fn new(node: NodeId, cluster: ClusterId, voters: Vec<Voter>, seed: Seed) -> Config {
+    pub fn new(node: NodeId, cluster: ClusterId, voters: Vec<Member>, seed: Seed) -> Config {
         Config {
             node,
             cluster,
@@ -101,6 +102,12 @@ pub enum Output {
         through: Index,
         rows: RowBatch,
     },
+    /// Entries through here may leave the log: slow followers get a snapshot instead. The store keeps what its durable rows do not contain.
+    Trim {
+        through: Index,
+    },
+    /// Write a part of a snapshot that comes from a peer; an installation is reported by `handle_installed`.
+    Receive(Receive),
     /// Read; report by `handle_loaded`.
     Load {
         id: LoadId,

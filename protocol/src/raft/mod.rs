@@ -9,6 +9,7 @@
 //!
 //! Where things are: `election.rs` votes, `replication.rs` appends on both sides, `storage.rs` batches and their completion, `read.rs` ReadIndex.
 
+pub mod configuration;
 mod election;
 mod log;
 mod message;
@@ -18,6 +19,7 @@ mod read;
 mod replication;
 mod storage;
 
+pub use configuration::{Change, ChangeRefusal, Configuration, Member};
 pub use message::{Entry, RaftMessage};
 
 use crate::contract::*;
@@ -25,7 +27,7 @@ use crate::dice::Seed;
 use crate::facts::{Fact, Facts};
 use crate::ids::*;
 use crate::node::{Config, HaltReason};
-use crate::replica::Voter;
+
 use crate::succession;
 use crate::time::{Instant, Timestamp};
 use crate::wire::{Envelope, Kind};
@@ -113,7 +115,7 @@ pub struct Raft {
     #[cfg(feature = "zoo")]
     bug: Option<crate::zoo::Bug>,
     /// By id. From the log's configuration once there is one, else what the node was started with.
-    voters: Vec<Voter>,
+    voters: Vec<Member>,
     /// Whether the log says who the voters are. Until then every one of them must vote for the first leader.
     configured: bool,
     vote: Vote,
@@ -148,7 +150,7 @@ pub struct Raft {
 
 impl Raft {
     /// A replica from what the store holds. `configuration`: the voters by the rows, when the log entry that says so is applied already; `at`: the greatest stamp applied.
-    pub fn restore(config: &Config, restored: &Restored, configuration: Option<Vec<Voter>>, at: Timestamp, now: Now) -> Raft {
+    pub fn restore(config: &Config, restored: &Restored, configuration: Option<Vec<Member>>, at: Timestamp, now: Now) -> Raft {
         let mut log = Log::new(restored.applied, at);
         let mut facts = Facts::new(config.facts);
         let (mut voters, mut configured) = match configuration {
@@ -245,7 +247,7 @@ impl Raft {
         self.writing.durable
     }
 
-    pub fn voters(&self) -> &[Voter] {
+    pub fn voters(&self) -> &[Member] {
         &self.voters
     }
 
@@ -483,7 +485,7 @@ impl Raft {
 }
 
 /// The voters that a configuration entry names.
-pub(crate) fn configuration_in(entry: &Entry) -> Option<Vec<Voter>> {
+pub(crate) fn configuration_in(entry: &Entry) -> Option<Vec<Member>> {
     let envelope = Envelope::parse(&entry.payload).ok()?;
     (envelope.kind == Kind::Configuration).then(|| envelope.decode().ok()).flatten()
 }

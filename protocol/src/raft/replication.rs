@@ -109,7 +109,7 @@ impl Raft {
         let Some(peer) = self.loads.remove(&load) else { return };
         let entries = match loaded {
             Ok(Loaded::Entries(entries)) => entries,
-            Ok(Loaded::Rows(_)) => return,
+            Ok(_) => return,
             Err(error) => return self.halt(HaltReason::Store { message: error.message }),
         };
         let (term, commit) = (self.vote.term, self.commit);

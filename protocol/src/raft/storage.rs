@@ -65,7 +65,7 @@ impl Raft {
         self.writing.unwritten = last.index + 1;
         let last = entries.last().map(|entry| (entry.index, entry.term));
         self.writing.pending.push_back(Pending { id, vote, last });
-        Some((id, Batch { vote, entries }))
+        Some((id, Batch { reset: None, vote, entries }))
     }
 
     /// All batches up to `up_to` are durable.
@@ -111,10 +111,9 @@ mod tests {
     use alloc::vec;
 
     fn replica() -> (Raft, Now) {
-        let voter = |id| Voter { id: NodeId(id), peer_address: "".into(), client_address: "".into(), incarnation: None };
+        let voter = |id| Member { id: NodeId(id), peer_address: "".into(), client_address: "".into(), incarnation: None };
         let config = Config::new(NodeId(1), ClusterId(1), (1..=5).map(voter).collect(), Seed(1));
-        let (vote, applied, boot) = (Vote::default(), Position::default(), Boot(1));
-        let empty = Restored { vote, applied, log: Vec::new(), rows: Vec::new(), incarnation: Incarnation(1), boot };
+        let empty = Restored::empty(Incarnation(1), Boot(1));
         let now = Now::default();
         (Raft::restore(&config, &empty, None, Timestamp(0), now), now)
     }

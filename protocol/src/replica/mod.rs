@@ -261,7 +261,7 @@ impl<S: StateMachine> Replica<S> {
         match &mut self.applying {
             Some(applying) if applying.load == load => match loaded {
                 Ok(Loaded::Rows(rows)) => applying.rows = Some(rows),
-                Ok(Loaded::Entries(_)) => {}
+                Ok(_) => {}
                 Err(error) => self.raft.handle_store_failed(error),
             },
             _ => self.raft.handle_loaded(load, loaded),

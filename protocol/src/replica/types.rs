@@ -3,7 +3,6 @@
 use crate::gateway::Credential;
 use crate::ids::*;
 use crate::time::Timestamp;
-use alloc::string::String;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
@@ -40,16 +39,4 @@ pub enum Submission {
     Open { credential: Credential, command: Bytes },
     /// A command of a session.
     Execute { session: SessionId, identity: Identity, first_unacked: u64, command: Bytes },
-}
-
-/// Where and how a voter is reached, and which data folder is its own.
-#[derive(Clone, PartialEq, Eq, Debug, Hash, Serialize, Deserialize)]
-pub struct Voter {
-    pub id: NodeId,
-    /// `host:port` for peers.
-    pub peer_address: String,
-    /// `http://host:port` for clients.
-    pub client_address: String,
-    /// `None` only in the configuration that a node is started with: the log's says it for each.
-    pub incarnation: Option<Incarnation>,
 }

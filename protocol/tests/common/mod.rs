@@ -14,7 +14,7 @@ use tertulia_protocol::gateway::{Event, Reply, Token};
 use tertulia_protocol::ids::*;
 use tertulia_protocol::node::{Config, Message, Node, Output};
 use tertulia_protocol::raft::Entry;
-use tertulia_protocol::replica::Voter;
+use tertulia_protocol::raft::Member;
 use tertulia_protocol::time::{Duration, Instant, Timestamp};
 
 pub const CLUSTER: ClusterId = ClusterId(7);
@@ -39,6 +39,7 @@ impl Disk {
     pub fn read(&self, query: &Query) -> Loaded {
         match query {
             Query::Log { from, through, .. } => Loaded::Entries(self.log[*from as usize - 1..*through as usize].to_vec()),
+            Query::Snapshot { .. } => panic!("no snapshots here"),
             Query::Range { from, to, limit, backwards } => {
                 let mut rows: Vec<_> =
                     self.rows.range(from.clone()..to.clone()).map(|(key, value)| (key.clone(), value.clone())).collect();
@@ -73,6 +74,9 @@ impl Disk {
         Restored {
             vote: self.vote,
             applied,
+            start: Position::default(),
+            bytes: 0,
+            damage: Damage::default(),
             log: self.log[applied.index as usize..].to_vec(),
             rows: self.rows.iter().filter(|(key, _)| key[0] < COLD).map(|(key, value)| (key.clone(), value.clone())).collect(),
             incarnation: Incarnation(u128::from(node.0)),
@@ -95,7 +99,7 @@ pub struct World {
     pub slow: Option<ConnectionId>,
     pub slow_events: Vec<Arc<Event>>,
     wires: VecDeque<(NodeId, NodeId, Message)>,
-    voters: Vec<Voter>,
+    voters: Vec<Member>,
     pub limits: Limits,
     /// A node that no message reaches or leaves.
     pub cut: Option<NodeId>,
@@ -103,7 +107,7 @@ pub struct World {
 
 impl World {
     pub fn new(size: u64) -> World {
-        let voter = |id| Voter {
+        let voter = |id| Member {
             id: NodeId(id),
             peer_address: format!("n{id}:1"),
             client_address: format!("http://n{id}"),

@@ -14,8 +14,8 @@ use tertulia_protocol::dice::Seed;
 use tertulia_protocol::facts::Fact;
 use tertulia_protocol::ids::*;
 use tertulia_protocol::node::Config;
+use tertulia_protocol::raft::Member;
 use tertulia_protocol::raft::{Output, Raft, RaftMessage};
-use tertulia_protocol::replica::Voter;
 use tertulia_protocol::time::{Duration, Instant, Timestamp};
 
 struct Actor {
@@ -167,7 +167,7 @@ impl Stage {
     }
 
     fn start(&mut self, id: NodeId) {
-        let voters = self.actors.keys().map(|id| Voter {
+        let voters = self.actors.keys().map(|id| Member {
             id: *id,
             peer_address: String::new(),
             client_address: String::new(),

@@ -8,7 +8,9 @@ use crate::scenario::{DiskFate, Span};
 use bytes::Bytes;
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::Bound;
-use tertulia_protocol::contract::{APPLIED_KEY, AppliedRow, Batch, COLD, Loaded, Position, Query, Restored, RowBatch, Vote};
+use tertulia_protocol::contract::{
+    APPLIED_KEY, AppliedRow, Batch, COLD, Damage, Loaded, Position, Query, Restored, RowBatch, Vote,
+};
 use tertulia_protocol::dice::{Purpose, Seed, below, draw};
 use tertulia_protocol::ids::{BatchId, Boot, Incarnation, Index};
 use tertulia_protocol::raft::Entry;
@@ -121,6 +123,7 @@ impl Disk {
                 };
                 Loaded::Entries(self.written[first..last].iter().take_while(full).cloned().collect())
             }
+            Query::Snapshot { .. } => Loaded::Rows(Vec::new()),
             Query::Range { from, to, limit, backwards } => {
                 if from >= to {
                     return Loaded::Rows(Vec::new());
@@ -174,6 +177,9 @@ impl Disk {
         Ok(Restored {
             vote: self.vote,
             applied,
+            start: Position::default(),
+            bytes: 0,
+            damage: Damage::default(),
             log: self.durable[above..].to_vec(),
             rows: rows.map(|(key, value)| (key.clone(), value.clone())).collect(),
             incarnation: self.incarnation,
@@ -261,7 +267,7 @@ mod tests {
     }
 
     fn batch(entries: Vec<Entry>) -> Batch {
-        Batch { vote: None, entries }
+        Batch { reset: None, vote: None, entries }
     }
 
     fn row(through: &Entry) -> RowBatch {
@@ -285,7 +291,7 @@ mod tests {
         let mut seen = [false; 4];
         for torn in 0..64 {
             let mut disk = disk();
-            disk.store(0, BatchId(1), Batch { vote, entries: log(1..=2) }, 7);
+            disk.store(0, BatchId(1), Batch { reset: None, vote, entries: log(1..=2) }, 7);
             disk.crash(DiskFate::Torn, torn);
             let restored = disk.restore(Boot(2)).unwrap();
             assert_eq!(restored.log, log(1..=2)[..restored.log.len()]);

@@ -12,7 +12,7 @@ use tertulia_protocol::contract::Loaded;
 use tertulia_protocol::dice::{Purpose, below, within};
 use tertulia_protocol::ids::{Boot, ClusterId, LoadId, NodeId};
 use tertulia_protocol::node::{Config, Message, Node, Output};
-use tertulia_protocol::replica::Voter;
+use tertulia_protocol::raft::Member;
 use tertulia_protocol::wire::Kind;
 use tertulia_protocol::wire::handshake::PeerIdentity;
 
@@ -58,7 +58,7 @@ impl World<'_> {
     }
 
     fn config(&self, node: usize) -> Config {
-        let voter = |node| Voter {
+        let voter = |node| Member {
             id: node_id(node),
             peer_address: format!("n{}:7000", node + 1),
             client_address: format!("http://n{}:8000", node + 1),

@@ -14,7 +14,7 @@ use tertulia_protocol::contract::Now;
 use tertulia_protocol::dice::{Purpose, Seed, draw};
 use tertulia_protocol::ids::{Boot, Incarnation, NodeId};
 use tertulia_protocol::node::{Config, Output};
-use tertulia_protocol::replica::Voter;
+use tertulia_protocol::raft::Member;
 use tertulia_protocol::wire::handshake::Secret;
 
 const PEER_PORT: u16 = 9_000;
@@ -56,8 +56,8 @@ fn secret() -> Secret {
     Secret::new(b"a secret of a simulated cluster").expect("it is long enough")
 }
 
-fn voters(stage: &Stage) -> Vec<Voter> {
-    let voter = |node: usize| Voter {
+fn voters(stage: &Stage) -> Vec<Member> {
+    let voter = |node: usize| Member {
         id: NodeId(node as u64 + 1),
         peer_address: format!("{}:{PEER_PORT}", host_name(node)),
         client_address: format!("http://{}:{CLIENT_PORT}", host_name(node)),

@@ -1,0 +1,292 @@
+//! Who is in the cluster, and how that changes (thesis chapter 4).
+//!
+//! - A configuration counts from the moment it stands in a log, committed or not; a truncated one never was (4.1).
+//! - Voters change by *joint consensus* (4.3): while `outgoing` is not empty, every decision needs a majority of `voters` and one of `outgoing`.
+//! - A newcomer is a *learner* first (4.2.1): it is sent the log and has no say.
+//! - An id is given once: a folder that was lost or removed never comes back under another one's votes.
+
+use crate::ids::*;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::fmt;
+use serde::{Deserialize, Serialize};
+
+/// A member: where and how it is reached, and which data folder is its own.
+#[derive(Clone, PartialEq, Eq, Debug, Hash, Serialize, Deserialize)]
+pub struct Member {
+    pub id: NodeId,
+    /// `host:port` for peers.
+    pub peer_address: String,
+    /// `http://host:port` for clients.
+    pub client_address: String,
+    /// `None` only in the configuration that a node is started with: the log's says it for each.
+    pub incarnation: Option<Incarnation>,
+}
+
+/// The members of the cluster and their say.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Hash, Serialize, Deserialize)]
+pub struct Configuration {
+    /// All members by id: voters, and learners, which have no say yet.
+    members: Vec<Member>,
+    /// Whose majority decides, by id.
+    voters: Vec<NodeId>,
+    /// While voters change: whose majority decides as well, by id. Otherwise empty.
+    outgoing: Vec<NodeId>,
+    /// Which voter a learner takes the place of once it has caught up: (learner, voter).
+    replacing: Vec<(NodeId, NodeId)>,
+    /// Learners that have caught up become voters until there are so many; 0: none does by itself.
+    wanted_voters: u16,
+    /// All ids below it have been given.
+    next_id: u64,
+}
+
+/// One change of the configuration, asked for by an operator or a newcomer. Asking again for what is so already changes nothing.
+#[derive(Clone, PartialEq, Eq, Debug, Hash, Serialize, Deserialize)]
+pub enum Change {
+    /// A new data folder wants to be a member; the cluster gives it an id. With `replace` it takes that voter's place as soon as it has caught up.
+    Join { peer_address: String, client_address: String, incarnation: Incarnation, replace: Option<NodeId> },
+    /// A learner shall vote, as soon as it has caught up.
+    Promote { node: NodeId },
+    /// A member shall be none any more. Its id and its data folder are never members again.
+    Remove { node: NodeId },
+    /// Learners become voters by themselves until there are so many.
+    WantVoters { count: u16 },
+}
+
+/// Why a change is not made. Each text says what to do.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash, Serialize, Deserialize)]
+pub enum ChangeRefusal {
+    /// There is no such member.
+    NoSuchMember { node: NodeId },
+    /// It is a learner, and has no place that could be taken.
+    NotAVoter { node: NodeId },
+    /// Without this one nobody would vote.
+    LastVoter { node: NodeId },
+    /// So many members are the most.
+    Full { most: u16 },
+    /// The data folder was removed from the cluster, or belongs to a member under another address.
+    Folder,
+    /// Another member has this address.
+    AddressTaken { node: NodeId },
+}
+
+impl fmt::Display for ChangeRefusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ChangeRefusal::NoSuchMember { node } => {
+                write!(f, "there is no member {}: `node status` shows the members", node.0)
+            }
+            ChangeRefusal::NotAVoter { node } => {
+                write!(f, "node {} does not vote: remove it with `node remove {}`", node.0, node.0)
+            }
+            ChangeRefusal::LastVoter { node } => write!(f, "node {} is the only voter: let another one join first", node.0),
+            ChangeRefusal::Full { most } => write!(f, "a cluster has at most {most} members: remove one first"),
+            ChangeRefusal::Folder => {
+                write!(f, "this data folder has been a member already and cannot join again: name an empty folder")
+            }
+            ChangeRefusal::AddressTaken { node } => {
+                write!(
+                    f,
+                    "node {} has this address: give the newcomer one of its own, or replace that node with --replace {}",
+                    node.0, node.0
+                )
+            }
+        }
+    }
+}
+
+/// Members that a cluster may have.
+pub const MOST_MEMBERS: u16 = 32;
+
+impl Configuration {
+    /// The first one of a cluster: all of these vote.
+    pub fn of_voters(mut members: Vec<Member>) -> Configuration {
+        members.sort_by_key(|member| member.id);
+        let voters: Vec<NodeId> = members.iter().map(|member| member.id).collect();
+        let next_id = voters.last().map_or(1, |last| last.0 + 1);
+        Configuration {
+            wanted_voters: voters.len() as u16,
+            members,
+            voters,
+            outgoing: Vec::new(),
+            replacing: Vec::new(),
+            next_id,
+        }
+    }
+
+    pub fn members(&self) -> &[Member] {
+        &self.members
+    }
+
+    pub fn member(&self, id: NodeId) -> Option<&Member> {
+        self.members.iter().find(|member| member.id == id)
+    }
+
+    /// Those whose majority will decide alone once a change of voters is done.
+    pub fn voters(&self) -> &[NodeId] {
+        &self.voters
+    }
+
+    /// Whether voters are just changing.
+    pub fn is_joint(&self) -> bool {
+        !self.outgoing.is_empty()
+    }
+
+    /// Whether `id` has a say: its vote and its acknowledgements are counted in one majority at least.
+    pub fn is_voter(&self, id: NodeId) -> bool {
+        self.voters.contains(&id) || self.outgoing.contains(&id)
+    }
+
+    pub fn is_learner(&self, id: NodeId) -> bool {
+        self.member(id).is_some() && !self.is_voter(id)
+    }
+
+    pub fn is_member(&self, id: NodeId) -> bool {
+        self.member(id).is_some()
+    }
+
+    /// Whether this id has been given and taken away again.
+    pub fn was_removed(&self, id: NodeId) -> bool {
+        id.0 < self.next_id && !self.is_member(id)
+    }
+
+    pub fn learners(&self) -> impl Iterator<Item = NodeId> + '_ {
+        self.members.iter().map(|member| member.id).filter(|id| !self.is_voter(*id))
+    }
+
+    /// All with a say, by id.
+    pub fn all_voters(&self) -> Vec<NodeId> {
+        self.members.iter().map(|member| member.id).filter(|id| self.is_voter(*id)).collect()
+    }
+
+    /// The sets that each must have a majority: one, or two while voters change.
+    pub fn majorities(&self) -> impl Iterator<Item = &[NodeId]> {
+        [&self.voters[..], &self.outgoing[..]].into_iter().filter(|set| !set.is_empty())
+    }
+
+    pub fn replaced_by(&self, learner: NodeId) -> Option<NodeId> {
+        self.replacing.iter().find(|(of, _)| *of == learner).map(|(_, lost)| *lost)
+    }
+
+    pub fn wanted_voters(&self) -> u16 {
+        self.wanted_voters
+    }
+
+    /// Whose folder this is among the members.
+    pub fn member_with(&self, incarnation: Incarnation) -> Option<&Member> {
+        self.members.iter().find(|member| member.incarnation == Some(incarnation))
+    }
+
+    /// Binds each voter to the data folder that it voted with: no other folder may take its place from here on.
+    #[expect(dead_code, reason = "wired with the change of members")]
+    pub(super) fn bind(&mut self, folder_of: impl Fn(NodeId) -> Option<Incarnation>) {
+        for member in &mut self.members {
+            member.incarnation = folder_of(member.id);
+        }
+    }
+
+    /// The configuration after a change; `None`: it is so already. Changes of voters come out as joint ones.
+    ///
+    /// # Errors
+    /// Why it cannot be.
+    pub fn after(&self, change: &Change) -> Result<Option<Configuration>, ChangeRefusal> {
+        let mut next = self.clone();
+        match change {
+            Change::Join { peer_address, client_address, incarnation, replace } => {
+                if let Some(known) = self.member_with(*incarnation) {
+                    let same = known.peer_address == *peer_address;
+                    return if same { Ok(None) } else { Err(ChangeRefusal::Folder) };
+                }
+                if let Some(replace) = replace {
+                    self.check_voter(*replace)?;
+                }
+                let other =
+                    self.members.iter().find(|member| member.peer_address == *peer_address && Some(member.id) != *replace);
+                if let Some(other) = other {
+                    return Err(ChangeRefusal::AddressTaken { node: other.id });
+                }
+                if self.members.len() >= usize::from(MOST_MEMBERS) {
+                    return Err(ChangeRefusal::Full { most: MOST_MEMBERS });
+                }
+                let id = NodeId(self.next_id);
+                next.next_id += 1;
+                let (peer_address, client_address) = (peer_address.clone(), client_address.clone());
+                next.members.push(Member { id, peer_address, client_address, incarnation: Some(*incarnation) });
+                if let Some(replace) = replace {
+                    next.replacing.retain(|(_, lost)| lost != replace);
+                    next.replacing.push((id, *replace));
+                }
+            }
+            Change::Promote { node } => {
+                if !self.is_member(*node) {
+                    return Err(ChangeRefusal::NoSuchMember { node: *node });
+                }
+                if self.voters.contains(node) {
+                    return Ok(None);
+                }
+                next.become_joint();
+                next.voters.push(*node);
+                next.voters.sort_unstable();
+                if let Some(lost) = self.replaced_by(*node) {
+                    next.voters.retain(|id| *id != lost);
+                }
+                next.wanted_voters = next.wanted_voters.max(next.voters.len() as u16);
+            }
+            Change::Remove { node } => {
+                if self.was_removed(*node) {
+                    return Ok(None);
+                }
+                if !self.is_member(*node) {
+                    return Err(ChangeRefusal::NoSuchMember { node: *node });
+                }
+                if self.voters == [*node] {
+                    return Err(ChangeRefusal::LastVoter { node: *node });
+                }
+                if self.is_voter(*node) {
+                    next.become_joint();
+                    next.voters.retain(|id| id != node);
+                    // Whoever removes a voter wants fewer of them; otherwise a learner that stands by would take the place at once, against `replace`.
+                    next.wanted_voters = next.wanted_voters.min(next.voters.len() as u16);
+                } else {
+                    next.members.retain(|member| member.id != *node);
+                }
+                next.replacing.retain(|(learner, lost)| learner != node && lost != node);
+            }
+            Change::WantVoters { count } => next.wanted_voters = *count,
+        }
+        Ok((next != *self).then_some(next))
+    }
+
+    fn check_voter(&self, node: NodeId) -> Result<(), ChangeRefusal> {
+        match () {
+            () if !self.is_member(node) => Err(ChangeRefusal::NoSuchMember { node }),
+            () if !self.is_voter(node) => Err(ChangeRefusal::NotAVoter { node }),
+            () => Ok(()),
+        }
+    }
+
+    fn become_joint(&mut self) {
+        self.outgoing.clone_from(&self.voters);
+    }
+
+    /// What follows a joint configuration once that is committed: the new voters alone. Who voted before and does not vote now is a member no more.
+    pub fn leave_joint(&self) -> Configuration {
+        let mut next = self.clone();
+        let gone: Vec<NodeId> = self.outgoing.iter().copied().filter(|id| !self.voters.contains(id)).collect();
+        next.outgoing.clear();
+        next.members.retain(|member| !gone.contains(&member.id));
+        next.replacing
+            .retain(|(learner, lost)| next.members.iter().any(|member| member.id == *lost) && !next.voters.contains(learner));
+        next
+    }
+
+    /// A learner that should become a voter by itself, first those that replace somebody, then by id, among those that `caught_up` says yes to.
+    pub fn to_promote(&self, caught_up: impl Fn(NodeId) -> bool) -> Option<NodeId> {
+        if self.is_joint() {
+            return None;
+        }
+        let replacing = self.replacing.iter().map(|(learner, _)| *learner).find(|id| caught_up(*id));
+        let wanted = self.voters.len() < usize::from(self.wanted_voters);
+        replacing.or_else(|| self.learners().find(|id| wanted && self.replaced_by(*id).is_none() && caught_up(*id)))
+    }
+}
