@@ -263,6 +263,15 @@ mod tests {
     }
 
     #[test]
+    fn stalls_with_an_early_sample_between_them_are_not_one_row() {
+        let mut delays = vec![100_000; 20];
+        delays.extend([1_000_000; STRAYS as usize - 1]);
+        delays.push(1_000);
+        delays.extend([1_000_000; STRAYS as usize - 1]);
+        assert!(measured(&delays, 0, 0) <= 100_000 + 30 * CLAMP / WEIGHT);
+    }
+
+    #[test]
     fn a_clock_that_is_another_one_is_noticed_even_when_nobody_says_so() {
         let mut latencies = Latencies::default();
         for tick in 0..20u64 {

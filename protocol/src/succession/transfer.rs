@@ -239,6 +239,12 @@ mod tests {
         assert_eq!(leader.run(12, FAR), [(20, 3)]);
         leader.leading_since = Instant(22 * SECOND);
         assert_eq!(leader.run(30, FAR), [(50, 3)]);
+        // Also where a tenure is too short to hide it.
+        let mut leader = Leader::under("central");
+        leader.placement = Placement::new(SuccessionTiming { tenure: Duration::ZERO, ..SuccessionTiming::default() });
+        assert_eq!(leader.run(2, FAR), []);
+        leader.leading_since = Instant(2 * SECOND);
+        assert_eq!(leader.run(3, FAR), [(5, 3)]);
     }
 
     #[test]
