@@ -9,8 +9,10 @@ use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 use tertulia_protocol::gateway::{ClientHello, CloseReason, Event, Reply, Request, Status};
 use tertulia_protocol::ids::ConnectionId;
+use tertulia_protocol::node::{Admin, AdminOutcome};
 use tertulia_protocol::wire::{Kind, encode_frame};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
@@ -23,11 +25,27 @@ const CREDIT_PIECE: u32 = 16 << 10;
 
 /// What connections say to the node's task. One queue for all of it, so that a connection's end never overtakes its beginning.
 pub(crate) enum FromClient {
-    Connect { connection: ConnectionId, hello: ClientHello, queue: mpsc::UnboundedSender<Queued> },
-    Request { connection: ConnectionId, request: Request },
-    Drained { connection: ConnectionId, bytes: u32 },
-    Disconnected { connection: ConnectionId },
+    Connect {
+        connection: ConnectionId,
+        hello: ClientHello,
+        queue: mpsc::UnboundedSender<Queued>,
+    },
+    Request {
+        connection: ConnectionId,
+        request: Request,
+    },
+    Drained {
+        connection: ConnectionId,
+        bytes: u32,
+    },
+    Disconnected {
+        connection: ConnectionId,
+    },
     Status(oneshot::Sender<Status>),
+    /// An operator's call; the answer may never come if the node stops.
+    Admin(Admin, oneshot::Sender<AdminOutcome>),
+    /// A leader that is to stop hands over.
+    HandOver,
 }
 
 impl FromClient {
@@ -155,6 +173,26 @@ impl Handle {
         // Not held back: an overloaded node is the one that people ask.
         self.shared.clients.send(FromClient::Status(answer)).ok()?;
         status.await.ok()
+    }
+
+    /// Asks the cluster for something in the name of its operator: whoever calls this has made sure of that. `None` when the node has stopped.
+    pub async fn admin(&self, admin: Admin) -> Option<AdminOutcome> {
+        let (answer, outcome) = oneshot::channel();
+        self.shared.clients.send(FromClient::Admin(admin, answer)).ok()?;
+        outcome.await.ok()
+    }
+
+    /// Before a stop: a leader hands over to another node, so that nobody waits for its silence to be noticed. Returns when this node does not lead, or after `limit`.
+    pub async fn hand_over(&self, limit: Duration) {
+        let handed_over = async {
+            if self.shared.clients.send(FromClient::HandOver).is_err() {
+                return;
+            }
+            while self.status().await.is_some_and(|status| status.leader == Some(status.node)) {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        };
+        let _ = tokio::time::timeout(limit, handed_over).await;
     }
 
     /// What the driver has counted since its start.

@@ -3,7 +3,7 @@
 use tertulia_protocol::contract::{Link, Loaded, Now, StoreError};
 use tertulia_protocol::gateway::{ClientHello, Request};
 use tertulia_protocol::ids::{BatchId, ConnectionId, LoadId, NodeId};
-use tertulia_protocol::node::{Message, Node, Output};
+use tertulia_protocol::node::{Admin, Message, Node, Output};
 use tertulia_protocol::wire::handshake::HelloRefusal;
 
 /// One call of one of [`Node`]'s `handle_…` methods.
@@ -11,7 +11,10 @@ use tertulia_protocol::wire::handshake::HelloRefusal;
 pub enum Input {
     Message { from: NodeId, message: Message },
     Link { peer: NodeId, link: Link },
+    Met { peer: NodeId, address: String },
     Refused { by: NodeId, refusal: HelloRefusal },
+    Admin { ticket: u64, admin: Admin },
+    HandOver,
     Connected { connection: ConnectionId, hello: ClientHello },
     Request { connection: ConnectionId, request: Request },
     Drained { connection: ConnectionId, bytes: u32 },
@@ -27,7 +30,10 @@ pub fn feed(node: &mut Node, now: Now, input: Input) {
     match input {
         Input::Message { from, message } => node.handle_message(now, from, message),
         Input::Link { peer, link } => node.handle_link(now, peer, link),
+        Input::Met { peer, address } => node.handle_met(now, peer, address),
         Input::Refused { by, refusal } => node.handle_refused(now, by, refusal),
+        Input::Admin { ticket, admin } => node.handle_admin(now, ticket, admin),
+        Input::HandOver => drop(node.handle_stop(now)),
         Input::Connected { connection, hello } => node.handle_connected(now, connection, hello),
         Input::Request { connection, request } => node.handle_request(now, connection, request),
         Input::Drained { connection, bytes } => node.handle_drained(now, connection, bytes),

@@ -33,6 +33,8 @@ pub enum Reason {
     WrongNode,
     /// Not a member.
     Stranger,
+    /// A member that was removed.
+    Removed,
     /// A member's name with another data folder.
     NewFolder,
     /// The secret is not known there.
@@ -57,11 +59,12 @@ pub enum Reason {
 }
 
 impl Reason {
-    pub const ALL: [Reason; 15] = [
+    pub const ALL: [Reason; 16] = [
         Reason::Version,
         Reason::Cluster,
         Reason::WrongNode,
         Reason::Stranger,
+        Reason::Removed,
         Reason::NewFolder,
         Reason::Proof,
         Reason::Magic,
@@ -81,6 +84,7 @@ impl Reason {
             Reason::Cluster => "cluster",
             Reason::WrongNode => "wrong-node",
             Reason::Stranger => "stranger",
+            Reason::Removed => "removed",
             Reason::NewFolder => "new-folder",
             Reason::Proof => "proof",
             Reason::Magic => "magic",
@@ -103,6 +107,7 @@ impl From<&HelloRefusal> for Reason {
             HelloRefusal::Cluster => Reason::Cluster,
             HelloRefusal::Node { .. } => Reason::WrongNode,
             HelloRefusal::Stranger { .. } => Reason::Stranger,
+            HelloRefusal::Removed { .. } => Reason::Removed,
             HelloRefusal::NewFolder { .. } => Reason::NewFolder,
             HelloRefusal::Proof => Reason::Proof,
             HelloRefusal::Malformed { .. } => Reason::Malformed,

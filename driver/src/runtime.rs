@@ -16,14 +16,15 @@ use std::future::{Future, ready};
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 use tertulia_protocol::contract::{Now, Restored, StoreError};
 use tertulia_protocol::facts::Fact;
 use tertulia_protocol::gateway::CloseReason;
 use tertulia_protocol::ids::ConnectionId;
-use tertulia_protocol::node::{Config, HaltReason, Node, Output};
+use tertulia_protocol::node::{AdminOutcome, Config, HaltReason, Node, Output};
 use tertulia_protocol::wire::handshake::{PeerIdentity, Secret};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 
 /// Inputs of one source that are handed over before the outputs are drained.
@@ -79,13 +80,23 @@ pub async fn start<N: Net, S: Store, C: Clock>(
 
     let us = PeerIdentity { cluster: config.cluster, node: config.node, incarnation: restored.incarnation, boot: restored.boot };
     config.facts = facts.is_some();
+    let address = config.peer_address.clone();
     let node = Node::restore(config, restored, clock.now()).map_err(io::Error::other)?;
 
     let metrics = Arc::new(Metrics::default());
     let (to_node, from_peers) = mpsc::channel(MESSAGES);
     let (clients, from_clients) = mpsc::unbounded_channel();
     let (handle, shared) = Handle::new(clients, Arc::clone(&metrics), peer_address);
-    let context = Arc::new(Context { net, us, secret, entropy, metrics, node: to_node });
+    let context = Arc::new(Context {
+        net,
+        us,
+        address,
+        member: AtomicBool::new(node.is_member()),
+        secret,
+        entropy,
+        metrics,
+        node: to_node,
+    });
     let driver = Driver {
         node,
         store,
@@ -96,6 +107,8 @@ pub async fn start<N: Net, S: Store, C: Clock>(
         shared: Closing(shared),
         connections: BTreeMap::new(),
         slots_owed: 0,
+        calls: BTreeMap::new(),
+        tickets: 0,
         due: VecDeque::new(),
         facts,
         observer,
@@ -138,6 +151,9 @@ struct Driver<N: Net, S: Store, C: Clock> {
     connections: BTreeMap<ConnectionId, mpsc::UnboundedSender<Queued>>,
     /// Places for requests that are given back once the node admits more.
     slots_owed: usize,
+    /// Operators' calls that wait for their outcome, by the tickets that they were given.
+    calls: BTreeMap<u64, oneshot::Sender<AdminOutcome>>,
+    tickets: u64,
     /// Inputs that follow from outputs, for the next batch.
     due: VecDeque<Input>,
     facts: Option<FactSink>,
@@ -249,7 +265,7 @@ impl<N: Net, S: Store, C: Clock> Driver<N, S, C> {
     fn hear_peer(&mut self, now: Now, message: FromPeer) {
         match message {
             FromPeer::Input(input) => self.feed(now, input),
-            FromPeer::Admit(peer, answer) => drop(answer.send(self.node.admit(&peer))),
+            FromPeer::Admit(peer, is_member, answer) => drop(answer.send(self.node.admit(&peer, is_member))),
         }
     }
 
@@ -264,6 +280,13 @@ impl<N: Net, S: Store, C: Clock> Driver<N, S, C> {
             FromClient::Drained { connection, bytes } => Input::Drained { connection, bytes },
             FromClient::Disconnected { connection } => Input::Disconnected { connection },
             FromClient::Status(answer) => return drop(answer.send(self.node.status())),
+            FromClient::Admin(admin, answer) => {
+                self.tickets += 1;
+                self.calls.retain(|_, waiting| !waiting.is_closed());
+                self.calls.insert(self.tickets, answer);
+                Input::Admin { ticket: self.tickets, admin }
+            }
+            FromClient::HandOver => Input::HandOver,
         };
         let known = match &input {
             Input::Disconnected { connection } => self.connections.remove(connection).is_some(),
@@ -299,6 +322,7 @@ impl<N: Net, S: Store, C: Clock> Driver<N, S, C> {
             self.shared.0.slots.add_permits(std::mem::take(&mut self.slots_owed));
         }
         self.shared.0.metrics.set_connections(self.connections.len());
+        self.peers.say_member(self.node.is_member());
         halted
     }
 
@@ -314,6 +338,10 @@ impl<N: Net, S: Store, C: Clock> Driver<N, S, C> {
                 for reader in to.iter() {
                     self.queue(*reader, Queued::Event(Arc::clone(&published)));
                 }
+            }
+            Output::Admin { ticket, outcome } => {
+                // Whoever asked may have gone.
+                let _ = self.calls.remove(&ticket).map(|call| call.send(outcome));
             }
             Output::Peer { node, address } => self.due.extend(self.peers.set(node, address)),
             Output::Close { connection, reason } => {

@@ -49,7 +49,7 @@ fn find(disk: &SimDisk, name: &str, bytes: &[u8]) -> u64 {
 fn what_was_synced_is_there_after_the_power_failed() {
     let (disk, mut log) = new_log();
     let mine = entries(Position::default(), 1, 5, 100, 0);
-    stored(&mut log, &Batch { reset: None, vote: Some(vote(3, Some(2))), entries: mine.clone() });
+    stored(&mut log, &Batch { reset: None, repaired: false, vote: Some(vote(3, Some(2))), entries: mine.clone() });
     let disk = crash(&disk, CrashOutcome::LoseUnsynced);
     let log = open(&disk).unwrap();
     assert_eq!((all(&log), log.vote(), log.durable_through()), (mine, vote(3, Some(2)), 5));
@@ -295,8 +295,8 @@ fn a_segment_of_another_folder_is_not_taken_for_ones_own() {
 fn a_vote_survives_the_loss_of_either_slot_or_of_the_log_tail() {
     for (slot, later) in [(0, vote(4, Some(1))), (4096, vote(5, None))] {
         let (disk, mut log) = new_log();
-        stored(&mut log, &Batch { reset: None, vote: Some(vote(4, None)), entries: vec![] });
-        stored(&mut log, &Batch { reset: None, vote: Some(later), entries: vec![] });
+        stored(&mut log, &Batch { reset: None, repaired: false, vote: Some(vote(4, None)), entries: vec![] });
+        stored(&mut log, &Batch { reset: None, repaired: false, vote: Some(later), entries: vec![] });
         let disk = crash(&disk, CrashOutcome::LoseUnsynced);
         disk.rot("vote", slot + 9, 2);
         assert_eq!(open(&disk).unwrap().vote(), later);
@@ -304,7 +304,7 @@ fn a_vote_survives_the_loss_of_either_slot_or_of_the_log_tail() {
     // The log loses its last record, the vote's only one there, and no mark tells: the slots do.
     let (disk, mut log) = new_log();
     let end = contents(&disk, "log-00000001").iter().rposition(|byte| *byte != 0).unwrap() as u64;
-    stored(&mut log, &Batch { reset: None, vote: Some(vote(9, Some(3))), entries: vec![] });
+    stored(&mut log, &Batch { reset: None, repaired: false, vote: Some(vote(9, Some(3))), entries: vec![] });
     let disk = crash(&disk, CrashOutcome::LoseUnsynced);
     disk.rot("log-00000001", end + 20, 0xFF);
     assert_eq!(open(&disk).unwrap().vote(), vote(9, Some(3)));
@@ -313,7 +313,7 @@ fn a_vote_survives_the_loss_of_either_slot_or_of_the_log_tail() {
 #[test]
 fn both_vote_slots_lost_stop_the_node_with_advice() {
     let (disk, mut log) = new_log();
-    stored(&mut log, &Batch { reset: None, vote: Some(vote(4, Some(1))), entries: vec![] });
+    stored(&mut log, &Batch { reset: None, repaired: false, vote: Some(vote(4, Some(1))), entries: vec![] });
     let disk = crash(&disk, CrashOutcome::LoseUnsynced);
     disk.rot("vote", 1, 2);
     disk.rot("vote", 4096 + 40, 2);
@@ -425,7 +425,7 @@ fn a_flipped_bit_anywhere_never_loses_a_marked_entry_in_silence() {
     flip_everywhere(|| {
         let (disk, mut log) = new_log();
         let mine = entries(Position::default(), 1, 6, 24, 3);
-        stored(&mut log, &Batch { reset: None, vote: Some(vote(1, Some(1))), entries: mine[..2].to_vec() });
+        stored(&mut log, &Batch { reset: None, repaired: false, vote: Some(vote(1, Some(1))), entries: mine[..2].to_vec() });
         stored(&mut log, &batch(mine[2..4].to_vec()));
         stored(&mut log, &batch(mine[4..].to_vec()));
         (crash(&disk, CrashOutcome::Keep), mine)
@@ -438,7 +438,7 @@ fn nor_does_it_when_the_entry_replaced_another_just_before_the_log_was_opened_ag
         let (disk, mut log) = new_log();
         let replaced = entries(Position::default(), 1, 3, 24, 9);
         let mine = [&replaced[..2], &entries(replaced[1].position(), 2, 4, 24, 3)].concat();
-        stored(&mut log, &Batch { reset: None, vote: Some(vote(1, Some(1))), entries: replaced });
+        stored(&mut log, &Batch { reset: None, repaired: false, vote: Some(vote(1, Some(1))), entries: replaced });
         stored(&mut log, &batch(mine[2..3].to_vec()));
         let disk = crash(&disk, CrashOutcome::LoseUnsynced);
         let mut log = open(&disk).unwrap();

@@ -27,7 +27,7 @@ fn node_2() -> PeerIdentity {
 }
 
 fn hello() -> Hello {
-    Hello { version: PEER_VERSION, from: node_2(), to: NodeId(1), nonce: [7; 16] }
+    Hello { version: PEER_VERSION, from: node_2(), to: NodeId(1), address: String::new(), member: false, nonce: [7; 16] }
 }
 
 /// Says hello and proves; what comes then is up to the caller.
@@ -127,7 +127,7 @@ async fn what_is_no_handshake_closes_the_connection_and_is_counted() {
 async fn a_member_that_breaks_the_rules_later_is_cut_off() {
     let (node, voters, _folder) = node_1().await;
     let address = &voters[0].peer_address;
-    let body = Body::Raft(RaftMessage::AskRead { term: 1, id: 1, boot: Boot(1) });
+    let body = Body::Raft(RaftMessage::AskRead { term: 1, id: 1, boot: Boot(1), repair: false });
     let elsewhere = Message { group: GroupId(5), body };
     let mut oversized = (PEER_FRAME_LIMIT + 1).to_le_bytes().to_vec();
     oversized.extend_from_slice(&[0; 4]);

@@ -115,7 +115,8 @@ fn a_crash_at_any_change_keeps_what_was_stored_and_rows_within_the_log() {
             let (Opened { mut log, mut rows }, _) = open_as(&disk, ME).map_err(|error| text(&error))?;
             for some in mine.chunks(3) {
                 let vote = Some(vote(some[0].index, None));
-                log.append(&Batch { reset: None, vote, entries: some.to_vec() }).map_err(|error| text(&error))?;
+                log.append(&Batch { reset: None, repaired: false, vote, entries: some.to_vec() })
+                    .map_err(|error| text(&error))?;
                 log.sync().map_err(|error| text(&error))?;
                 stored = log.durable_through();
                 let Job::Apply { through, rows: batch } = apply(&some[1]) else { unreachable!() };

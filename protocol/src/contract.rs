@@ -23,6 +23,8 @@ pub struct Vote {
 pub struct Batch {
     /// The log drops everything that it holds and begins after this place, which the durable rows contain: a snapshot was installed. Written first.
     pub reset: Option<Position>,
+    /// What [`Damage::log`] spoke of is made good, for every later start.
+    pub repaired: bool,
     /// Written before the entries.
     pub vote: Option<Vote>,
     pub entries: Vec<Entry>,
@@ -215,6 +217,11 @@ pub struct Timing {
     pub request: Duration,
     /// How long a forwarded request waits before it is forwarded again.
     pub forward_again: Duration,
+    /// A batch that is not durable for so long means that the disk has stalled: a leader hands over, nobody stands for election.
+    pub disk_stall: Duration,
+    /// By how much two clocks may run apart, in millionths of time passed. With it a leader answers reads on its lease, without asking anybody; without it
+    /// (`None`, the default) leases are off and no clock matters for safety.
+    pub lease_drift_ppm: Option<u32>,
 }
 
 impl Default for Timing {
@@ -229,6 +236,8 @@ impl Default for Timing {
             hold: ms(500),
             request: ms(5_000),
             forward_again: ms(250),
+            disk_stall: ms(1_000),
+            lease_drift_ppm: None,
         }
     }
 }

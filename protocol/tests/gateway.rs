@@ -147,11 +147,12 @@ fn a_slow_reader_catches_up_from_the_store_and_misses_nothing() {
 fn a_new_folder_under_an_old_id_is_refused_and_stops() {
     let mut world = world_with_lobby();
     let wiped = PeerIdentity { cluster: CLUSTER, node: NodeId(2), incarnation: Incarnation(999), boot: Boot(1) };
-    let refusal = world.nodes[&NodeId(1)].admit(&wiped).unwrap_err();
+    let refusal = world.nodes[&NodeId(1)].admit(&wiped, true).unwrap_err();
     assert_eq!(refusal, HelloRefusal::NewFolder { node: NodeId(2) });
-    assert_eq!(world.nodes[&NodeId(1)].admit(&PeerIdentity { incarnation: Incarnation(2), ..wiped }), Ok(()));
+    assert_eq!(world.nodes[&NodeId(1)].admit(&PeerIdentity { incarnation: Incarnation(2), ..wiped }, true), Ok(()));
     let stranger = PeerIdentity { node: NodeId(9), ..wiped };
-    assert_eq!(world.nodes[&NodeId(1)].admit(&stranger), Err(HelloRefusal::Stranger { node: NodeId(9) }));
+    assert_eq!(world.nodes[&NodeId(1)].admit(&stranger, false), Err(HelloRefusal::Stranger { node: NodeId(9) }));
+    assert_eq!(world.nodes[&NodeId(1)].admit(&stranger, true), Ok(()), "it may have joined while this node was away");
     let now = world.now;
     let node = world.nodes.get_mut(&NodeId(2)).unwrap();
     node.handle_refused(now, NodeId(1), refusal);

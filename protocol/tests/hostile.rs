@@ -12,7 +12,7 @@ use tertulia_protocol::dice::Seed;
 use tertulia_protocol::gateway::{Ask, ClientHello, Credential, Request, Token};
 use tertulia_protocol::ids::*;
 use tertulia_protocol::node::*;
-use tertulia_protocol::raft::{Entry, Member, RaftMessage};
+use tertulia_protocol::raft::{Answer, Entry, Member, RaftMessage};
 use tertulia_protocol::replica::{Identity, Submission};
 use tertulia_protocol::time::{Duration, Instant, Timestamp};
 use tertulia_protocol::wire::{Kind, seal};
@@ -121,20 +121,24 @@ fn numbers_that_nobody_can_have_reached_do_no_harm() {
     let (end, boot, incarnation) = (Position { index: u64::MAX, term, chain: 1 }, Boot(1), Incarnation(1));
     let far = Entry { index: u64::MAX, term, at: Timestamp(u64::MAX), chain: 1, payload: Bytes::new() };
     let (most, from) = (u64::MAX, Position::default());
+    let answer = Answer { round: most, boot, repairing: false };
     let told = [
-        RaftMessage::AskVote { term: most, pre: true, last: end },
-        RaftMessage::AskVote { term: most, pre: false, last: end },
+        RaftMessage::AskVote { term: most, pre: true, forced: false, last: end },
+        RaftMessage::AskVote { term: most, pre: false, forced: true, last: end },
         RaftMessage::Voted { term: most, pre: false, granted: false, boot, incarnation },
         RaftMessage::Voted { term: most, pre: true, granted: true, boot, incarnation },
         RaftMessage::Append { term, previous: end, entries: vec![far.clone()], commit: most, round: most },
         RaftMessage::Append { term, previous: from, entries: vec![far], commit: most, round: most },
         RaftMessage::Append { term: most, previous: from, entries: Vec::new(), commit: most, round: most },
-        RaftMessage::Appended { term, matched: most, round: 0, boot },
-        RaftMessage::Appended { term, matched: 1_000, round: 0, boot },
-        RaftMessage::Appended { term: most, matched: 0, round: 0, boot },
-        RaftMessage::Refused { term, previous: most, hint: end, round: 0, boot },
-        RaftMessage::Refused { term, previous: 0, hint: end, round: 0, boot },
-        RaftMessage::AskRead { term: most, id: most, boot },
+        RaftMessage::Appended { term, matched: most, answer },
+        RaftMessage::Appended { term, matched: 1_000, answer },
+        RaftMessage::Appended { term: most, matched: 0, answer },
+        RaftMessage::Refused { term, previous: most, hint: end, answer },
+        RaftMessage::Refused { term, previous: 0, hint: end, answer },
+        RaftMessage::AskRead { term: most, id: most, boot, repair: true },
+        RaftMessage::AskRead { term: most, id: 1, boot, repair: false },
+        RaftMessage::Read { term: most, id: most, boot, index: most },
+        RaftMessage::TimeoutNow { term: most },
     ];
     for message in told {
         for to in [1, 2, 3] {

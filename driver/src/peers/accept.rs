@@ -128,8 +128,10 @@ impl<N: Net> Accepting<N> {
         }
         let proof: Proof = framing::expect(Kind::Proof, &frame)?;
         verify(secret, Side::Dialler, &hello, us, &nonce, &proof.proof).map_err(Ended::Refused)?;
-        self.context.admit(hello.from).await?.map_err(Ended::Refused)?;
-        Ok(hello.from.node)
+        self.context.admit(hello.from, hello.member).await?.map_err(Ended::Refused)?;
+        let peer = hello.from.node;
+        self.context.tell(Input::Met { peer, address: hello.address }).await?;
+        Ok(peer)
     }
 
     /// Hands on what the peer says.

@@ -7,6 +7,7 @@ use super::*;
 use crate::entropy::{below, nonce};
 use crate::framing::{self, Lost, Reading};
 use crate::metrics::{Port, Reason};
+use std::sync::atomic::Ordering::Relaxed;
 use tertulia_protocol::ids::Boot;
 use tertulia_protocol::wire::Frame;
 use tertulia_protocol::wire::handshake::{Hello, PEER_VERSION, Proof, Side, Welcome, prove, verify};
@@ -109,8 +110,15 @@ impl<N: Net> Attempt<'_, N> {
 
     /// Hello, Welcome, Proof. Returns the boot that the peer runs as.
     async fn greet(&self, stream: &mut N::Stream, reading: &mut Reading) -> Result<Boot, Ended> {
-        let Context { us, secret, entropy, .. } = self.context;
-        let hello = Hello { version: PEER_VERSION, from: *us, to: self.peer, nonce: nonce(entropy) };
+        let Context { us, address, member, secret, entropy, .. } = self.context;
+        let hello = Hello {
+            version: PEER_VERSION,
+            from: *us,
+            to: self.peer,
+            address: address.clone(),
+            member: member.load(Relaxed),
+            nonce: nonce(entropy),
+        };
         framing::write(stream, encode_frame(Kind::Hello, &hello), PATIENCE).await?;
         let frame = reading.next(stream).await?;
         if frame.kind == Kind::HelloRefused {
@@ -126,7 +134,7 @@ impl<N: Net> Attempt<'_, N> {
         };
         let refusal = match refusal {
             // The member's own folder, or one that took its address?
-            Ok(()) => self.context.admit(welcome.from).await?,
+            Ok(()) => self.context.admit(welcome.from, true).await?,
             refused => refused,
         };
         if let Err(refusal) = refusal {
@@ -191,7 +199,7 @@ impl<N: Net> Attempt<'_, N> {
 /// A refusal by somebody who may be anybody.
 fn unproved(refusal: HelloRefusal) -> Ended {
     match refusal {
-        HelloRefusal::NewFolder { .. } | HelloRefusal::Stranger { .. } => {
+        HelloRefusal::NewFolder { .. } | HelloRefusal::Stranger { .. } | HelloRefusal::Removed { .. } => {
             let why = format!("refused by somebody who has not shown to know the secret: {refusal}");
             Ended::Lost(Lost::Against(Reason::Unexpected, why))
         }

@@ -14,6 +14,8 @@ use crate::net::Net;
 use queue::PeerQueue;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 use tertulia_protocol::contract::{Class, Link};
 use tertulia_protocol::ids::NodeId;
@@ -40,13 +42,17 @@ const READ_PIECE: usize = 64 << 10;
 pub(crate) enum FromPeer {
     Input(Input),
     /// May this one in?
-    Admit(PeerIdentity, oneshot::Sender<Result<(), HelloRefusal>>),
+    Admit(PeerIdentity, bool, oneshot::Sender<Result<(), HelloRefusal>>),
 }
 
 /// What all connections of one node need.
 pub(crate) struct Context<N: Net> {
     pub(crate) net: N,
     pub(crate) us: PeerIdentity,
+    /// Where this node is reached, as its hellos say.
+    pub(crate) address: String,
+    /// Whether this node's own log names it as a member, as its hellos say.
+    pub(crate) member: AtomicBool,
     pub(crate) secret: Secret,
     pub(crate) entropy: Entropy,
     pub(crate) metrics: Arc<Metrics>,
@@ -61,10 +67,10 @@ impl<N: Net> Context<N> {
         self.node.send(FromPeer::Input(input)).await.map_err(|_| Gone)
     }
 
-    /// What the node says to this peer.
-    async fn admit(&self, peer: PeerIdentity) -> Result<Result<(), HelloRefusal>, Gone> {
+    /// What the node says to this peer, which says of itself whether it is a member.
+    async fn admit(&self, peer: PeerIdentity, is_member: bool) -> Result<Result<(), HelloRefusal>, Gone> {
         let (answer, admitted) = oneshot::channel();
-        self.node.send(FromPeer::Admit(peer, answer)).await.map_err(|_| Gone)?;
+        self.node.send(FromPeer::Admit(peer, is_member, answer)).await.map_err(|_| Gone)?;
         admitted.await.map_err(|_| Gone)
     }
 }
@@ -92,6 +98,11 @@ impl Drop for Dialled {
 impl<N: Net> Peers<N> {
     pub(crate) fn new(context: Arc<Context<N>>) -> Peers<N> {
         Peers { context, dialled: BTreeMap::new() }
+    }
+
+    /// Whether this node's own log names it as a member.
+    pub(crate) fn say_member(&self, member: bool) {
+        self.context.member.store(member, Relaxed);
     }
 
     /// Dials a peer and keeps dialling, or (`None`) forgets it. Returns what the node should hear of it.

@@ -22,7 +22,7 @@ pub fn entries(mut previous: Position, term: Term, count: usize, size: usize, sa
 }
 
 pub fn batch(entries: Vec<Entry>) -> Batch {
-    Batch { reset: None, vote: None, entries }
+    Batch { reset: None, repaired: false, vote: None, entries }
 }
 
 pub fn vote(term: Term, voted_for: Option<u64>) -> Vote {

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use std::sync::{Arc, Mutex};
 use tertulia_driver::Incoming;
 use tertulia_protocol::chat::{Command, Done, Post, Refusal, RoomRef, RoomView};
-use tertulia_protocol::gateway::{Answer, Ask, MemberStatus, Reply, Role, Status, Token};
+use tertulia_protocol::gateway::{Answer, Ask, MemberStatus, Reply, Role, Standing, Status, Token};
 use tertulia_protocol::ids::*;
 use tertulia_protocol::replica::Identity;
 use tertulia_protocol::time::Timestamp;
@@ -87,6 +87,8 @@ fn status() -> Status {
         peer_address: format!("127.0.0.1:{}", 9080 + id),
         role,
         reachable: true,
+        standing: Standing::Voter,
+        matched: None,
     };
     Status {
         node: NodeId(2),
@@ -98,6 +100,11 @@ fn status() -> Status {
         members: vec![member(1, Role::Leader), member(2, Role::Follower)],
         waiting_for: Vec::new(),
         state_hash: 0xfe,
+        last: 7,
+        changing: false,
+        wanted_voters: 3,
+        repairing: false,
+        stalled: false,
     }
 }
 

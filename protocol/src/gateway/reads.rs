@@ -153,7 +153,7 @@ impl Gateway {
         self.timers.remove(&(*timer, Timer::Read(id)));
         *timer = (now.instant + self.timing.forward_again).min(*give_up_at);
         self.timers.insert((*timer, Timer::Read(id)));
-        replica.read(id);
+        replica.read(now, id);
     }
 
     /// The state has come to where a wait may go on.

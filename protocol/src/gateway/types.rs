@@ -195,6 +195,16 @@ pub struct Status {
     /// Voters that the first election of this cluster still waits for.
     pub waiting_for: Vec<NodeId>,
     pub state_hash: u64,
+    /// The end of this node's log.
+    pub last: Index,
+    /// Voters are just changing.
+    pub changing: bool,
+    /// Learners become voters by themselves until there are so many.
+    pub wanted_voters: u16,
+    /// This node's log has lost what it may have acknowledged and is being repaired.
+    pub repairing: bool,
+    /// This node's disk owes a write for too long.
+    pub stalled: bool,
 }
 
 #[derive(Clone, PartialEq, Eq, Debug, Hash, Serialize, Deserialize)]
@@ -206,6 +216,21 @@ pub struct MemberStatus {
     pub role: Role,
     /// Whether this node has a link to it (a hint).
     pub reachable: bool,
+    pub standing: Standing,
+    /// How much of the log it is known to hold; known to the leader alone.
+    pub matched: Option<Index>,
+}
+
+/// What say a member has.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash, Serialize, Deserialize)]
+pub enum Standing {
+    Voter,
+    /// It is sent the log and has no say yet.
+    Learner {
+        replaces: Option<NodeId>,
+    },
+    /// It has a say until the change that is under way is done.
+    Leaving,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Hash, Serialize, Deserialize)]

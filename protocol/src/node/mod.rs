@@ -3,20 +3,27 @@
 //! Hand over inputs (`handle_…`, each takes [`Now`]), drain [`Node::poll_output`] to `None`, then ask [`Node::poll_timeout`] when to call [`Node::handle_timeout`] next.
 //! No input blocks, and none fails for what somebody sent: that is an output, a refusal.
 
+mod admin;
 mod types;
+pub use admin::{Admin, AdminOutcome};
 pub use types::*;
 
 use crate::chat::{Chat, ChatEvent, Refusal};
 use crate::contract::*;
 use crate::facts::Fact;
-use crate::gateway::{ClientHello, Gateway, MemberStatus, Request, Role, Status};
+use crate::gateway::{ClientHello, Gateway, MemberStatus, Request, Role, Standing, Status};
 use crate::ids::*;
 use crate::raft::Member;
 use crate::replica::{self, Offer, Replica, Submission};
 use crate::time::Instant;
 use crate::wire::handshake::{HelloRefusal, PeerIdentity};
-use alloc::collections::VecDeque;
+use alloc::collections::{BTreeMap, VecDeque};
+use alloc::format;
+use alloc::string::{String, ToString};
 use alloc::vec::Vec;
+
+/// Nodes that are let in without being members here; see [`Node::handle_met`].
+const MOST_STRANGERS: usize = 8;
 
 /// One node.
 #[derive(Clone, Debug)]
@@ -26,8 +33,12 @@ pub struct Node {
     gateway: Gateway,
     limits: Limits,
     now: Now,
-    /// Whose address was given out last, to tell changes.
-    peers: Vec<Member>,
+    /// The addresses that were given out, and the version of the members that they are of.
+    peers: BTreeMap<NodeId, String>,
+    peers_version: u64,
+    /// Nodes that know the secret and that no configuration here names yet: a leader that joined while this node was away is one of them.
+    strangers: BTreeMap<NodeId, String>,
+    calls: admin::Calls,
     /// Requests forwarded to this node while it leads and its term's first entry is not applied yet.
     early: VecDeque<(NodeId, Submission)>,
     /// The leader and whether it is this node, ready to take requests: when this changes, what waits is offered anew.
@@ -45,7 +56,10 @@ impl Node {
             limits: config.limits,
             now,
             replica,
-            peers: Vec::new(),
+            peers: BTreeMap::new(),
+            peers_version: 0,
+            strangers: BTreeMap::new(),
+            calls: admin::Calls::default(),
             early: VecDeque::new(),
             led_by: (None, false),
             outputs: VecDeque::new(),
@@ -53,26 +67,58 @@ impl Node {
     }
 
     /// Whether a peer that says hello may be let in: a member, with the folder that the configuration names. Asked by the acceptor; the refusal goes to the peer.
-    pub fn admit(&self, peer: &PeerIdentity) -> Result<(), HelloRefusal> {
+    ///
+    /// `is_member`: it says that its own log names it. Then it may have joined since this node last heard of the cluster.
+    pub fn admit(&self, peer: &PeerIdentity, is_member: bool) -> Result<(), HelloRefusal> {
         let node = peer.node;
         if peer.cluster != self.cluster {
             return Err(HelloRefusal::Cluster);
         }
         let raft = self.replica.raft();
-        let Some(voter) = raft.voters().iter().find(|voter| voter.id == node) else {
-            return Err(HelloRefusal::Stranger { node });
-        };
-        match voter.incarnation {
-            Some(incarnation) if incarnation != peer.incarnation => Err(HelloRefusal::NewFolder { node }),
-            _ => Ok(()),
+        if let Some(member) = raft.configuration().member(node) {
+            return match member.incarnation {
+                Some(incarnation) if incarnation != peer.incarnation => Err(HelloRefusal::NewFolder { node }),
+                _ => Ok(()),
+            };
+        }
+        match () {
+            () if raft.is_configured() && raft.committed_configuration().was_removed(node) => Err(HelloRefusal::Removed { node }),
+            () if !is_member || !raft.is_configured() => Err(HelloRefusal::Stranger { node }),
+            () if self.strangers.len() >= MOST_STRANGERS && !self.strangers.contains_key(&node) => {
+                Err(HelloRefusal::Stranger { node })
+            }
+            () => Ok(()),
         }
     }
 
-    /// A peer refused this node's hello. A new folder under an old id must stop: it could undo its own votes.
+    /// Whether this node's own log names it as a member.
+    pub fn is_member(&self) -> bool {
+        let raft = self.replica.raft();
+        raft.is_configured() && raft.configuration().is_member(raft.node())
+    }
+
+    /// A peer that [`Node::admit`] let in says where it is reached. One that is no member here must be spoken to all the same: it may be the leader (4.1).
+    pub fn handle_met(&mut self, now: Now, peer: NodeId, address: String) {
+        self.now = now;
+        let known = self.replica.raft().speaks_to(peer) || address.is_empty();
+        if !known && (self.strangers.len() < MOST_STRANGERS || self.strangers.contains_key(&peer)) {
+            self.strangers.insert(peer, address);
+            self.peers_version = 0;
+        }
+    }
+
+    /// A peer refused this node's hello. A new folder under an old id must stop: it could undo its own votes. And so must a node that is no member any more.
     pub fn handle_refused(&mut self, now: Now, by: NodeId, refusal: HelloRefusal) {
         self.now = now;
-        if let HelloRefusal::NewFolder { node } = refusal {
-            self.outputs.push_back(Output::Halt { reason: HaltReason::NewFolder { told_by: by, node } });
+        let me = self.replica.raft().node();
+        match refusal {
+            HelloRefusal::NewFolder { node } => {
+                self.outputs.push_back(Output::Halt { reason: HaltReason::NewFolder { told_by: by, node } });
+            }
+            HelloRefusal::Removed { node } if node == me => {
+                self.outputs.push_back(Output::Halt { reason: HaltReason::Removed { node } });
+            }
+            _ => {}
         }
     }
 
@@ -82,13 +128,15 @@ impl Node {
             Body::Raft(message) => self.replica.handle_message(now, from, message),
             Body::Forward(submission) => self.handle_forward(from, submission),
             Body::Forwarded { request, answer } => self.gateway.handle_forwarded(&mut self.replica, request, answer),
+            Body::Admin { ticket, boot, admin } => self.handle_admin_asked(from, ticket, boot, &admin),
+            Body::Administered { ticket, boot, outcome } => self.handle_administered(ticket, boot, outcome),
         }
     }
 
     /// A link came up or went down: a hint, never a proof.
     pub fn handle_link(&mut self, now: Now, peer: NodeId, link: Link) {
         self.now = now;
-        self.replica.handle_link(peer, link);
+        self.replica.handle_link(now, peer, link);
     }
 
     pub fn handle_connected(&mut self, now: Now, connection: ConnectionId, hello: ClientHello) {
@@ -138,6 +186,7 @@ impl Node {
         self.now = now;
         self.replica.handle_timeout(now);
         self.gateway.handle_timeout(now, &mut self.replica);
+        self.go_on_with_calls();
     }
 
     /// The next thing to do, or `None`.
@@ -146,7 +195,7 @@ impl Node {
             if let Some(output) = self.outputs.pop_front() {
                 return Some(output);
             }
-            self.see_voters();
+            self.see_members();
             if let Some(output) = self.replica.poll_output() {
                 self.take(output);
                 continue;
@@ -163,7 +212,7 @@ impl Node {
 
     /// When to call [`Node::handle_timeout`].
     pub fn poll_timeout(&self) -> Option<Instant> {
-        [self.replica.poll_timeout(), self.gateway.poll_timeout()].into_iter().flatten().min()
+        [self.replica.poll_timeout(), self.gateway.poll_timeout(), self.calls.poll_timeout()].into_iter().flatten().min()
     }
 
     /// Bytes that clients may still send; 0: stop reading their sockets.
@@ -206,23 +255,29 @@ impl Node {
         }
     }
 
-    /// A change of voters is a change of whom to dial.
-    fn see_voters(&mut self) {
+    /// A change of members is a change of whom to dial.
+    fn see_members(&mut self) {
         let raft = self.replica.raft();
-        if raft.voters() == self.peers {
+        if raft.members_version() == self.peers_version {
             return;
         }
-        let (node, voters) = (raft.node(), raft.voters().to_vec());
-        let before = core::mem::replace(&mut self.peers, voters.clone());
-        for gone in before.iter().filter(|old| voters.iter().all(|voter| voter.id != old.id)) {
-            self.outputs.push_back(Output::Peer { node: gone.id, address: None });
+        self.peers_version = raft.members_version();
+        let me = raft.node();
+        let removed = |id: NodeId| raft.is_configured() && raft.committed_configuration().was_removed(id);
+        self.strangers.retain(|id, _| !raft.configuration().is_member(*id) && !removed(*id));
+        let mut wanted: BTreeMap<NodeId, String> = self.strangers.clone();
+        wanted.extend(self.peers.iter().filter(|(id, _)| raft.speaks_to(**id)).map(|(id, address)| (*id, address.clone())));
+        wanted.extend(raft.configuration().members().iter().map(|member| (member.id, member.peer_address.clone())));
+        wanted.remove(&me);
+        for gone in self.peers.keys().filter(|id| !wanted.contains_key(id)) {
+            self.outputs.push_back(Output::Peer { node: *gone, address: None });
         }
-        for voter in voters.into_iter().filter(|voter| voter.id != node) {
-            let known = before.iter().any(|old| old.id == voter.id && old.peer_address == voter.peer_address);
-            if !known {
-                self.outputs.push_back(Output::Peer { node: voter.id, address: Some(voter.peer_address) });
+        for (id, address) in &wanted {
+            if self.peers.get(id) != Some(address) {
+                self.outputs.push_back(Output::Peer { node: *id, address: Some(address.clone()) });
             }
         }
+        self.peers = wanted;
     }
 
     /// True if the leader changed, or became able to take requests, and something was done about it.
@@ -273,14 +328,23 @@ pub(crate) fn status_of(replica: &Replica<Chat>) -> Status {
         () if id == node || raft.is_linked(id) => Role::Follower,
         () => Role::Unknown,
     };
-    let members = raft.voters().iter().map(|voter| MemberStatus {
-        id: voter.id,
-        client_address: voter.client_address.clone(),
-        peer_address: voter.peer_address.clone(),
-        role: role(voter.id),
-        reachable: raft.is_linked(voter.id),
+    let configuration = raft.configuration();
+    let lag: BTreeMap<NodeId, Index> = raft.lag().into_iter().collect();
+    let standing = |id: NodeId| match () {
+        () if configuration.is_learner(id) => Standing::Learner { replaces: configuration.replaced_by(id) },
+        () if configuration.voters().contains(&id) => Standing::Voter,
+        () => Standing::Leaving,
+    };
+    let members = configuration.members().iter().map(|member| MemberStatus {
+        id: member.id,
+        client_address: member.client_address.clone(),
+        peer_address: member.peer_address.clone(),
+        role: role(member.id),
+        reachable: raft.is_linked(member.id),
+        standing: standing(member.id),
+        matched: if member.id == node && leader == Some(node) { Some(raft.durable()) } else { lag.get(&member.id).copied() },
     });
-    let missing = |voter: &&Member| !raft.is_configured() && !raft.is_linked(voter.id);
+    let missing = |member: &&Member| !raft.is_configured() && !raft.is_linked(member.id);
     let mut succession = raft.succession();
     succession.rotate_right(usize::from(leader.is_some()));
     Status {
@@ -291,7 +355,12 @@ pub(crate) fn status_of(replica: &Replica<Chat>) -> Status {
         applied: replica.applied(),
         succession,
         members: members.collect(),
-        waiting_for: raft.voters().iter().filter(missing).map(|voter| voter.id).collect(),
+        waiting_for: configuration.members().iter().filter(missing).map(|member| member.id).collect(),
+        last: raft.last().index,
+        changing: configuration.is_joint(),
+        wanted_voters: configuration.wanted_voters(),
+        repairing: raft.is_repairing(),
+        stalled: raft.is_stalled(),
         state_hash: replica.hash().0,
     }
 }

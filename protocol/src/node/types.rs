@@ -6,6 +6,7 @@ use crate::dice::Seed;
 use crate::gateway::Credential;
 use crate::gateway::{Audience, CloseReason, Event, Reply};
 use crate::ids::*;
+use crate::node::{Admin, AdminOutcome};
 use crate::raft::Member;
 use crate::raft::RaftMessage;
 use crate::replica::{Slot, Submission};
@@ -20,8 +21,10 @@ use serde::{Deserialize, Serialize};
 pub struct Config {
     pub node: NodeId,
     pub cluster: ClusterId,
-    /// The voters of an empty cluster, this node among them. Once the log holds a configuration, that one counts.
+    /// The voters of an empty cluster, this node among them; or for a newcomer the members that it knows of. Once the log holds a configuration, that one counts.
     pub voters: Vec<Member>,
+    /// Where other nodes reach this one, `host:port`, as it tells those who do not know it. May be empty in a cluster whose members never change.
+    pub peer_address: String,
     pub timing: Timing,
     pub limits: Limits,
     /// Whether [`crate::node::Node::take_facts`] is listened to.
@@ -34,10 +37,12 @@ pub struct Config {
 impl Config {
     /// A configuration with the default timing and limits.
     pub fn new(node: NodeId, cluster: ClusterId, voters: Vec<Member>, seed: Seed) -> Config {
+        let peer_address = voters.iter().find(|member| member.id == node).map(|member| member.peer_address.clone());
         Config {
             node,
             cluster,
             voters,
+            peer_address: peer_address.unwrap_or_default(),
             timing: Timing::default(),
             limits: Limits::default(),
             facts: false,
@@ -64,6 +69,17 @@ pub enum Body {
     Forwarded {
         request: RequestKey,
         answer: ForwardAnswer,
+    },
+    /// An operator's call, for the leader; `boot` is that of the node that asks.
+    Admin {
+        ticket: u64,
+        boot: Boot,
+        admin: Admin,
+    },
+    Administered {
+        ticket: u64,
+        boot: Boot,
+        outcome: AdminOutcome,
     },
 }
 
@@ -117,6 +133,11 @@ pub enum Output {
         to: ConnectionId,
         reply: Reply,
     },
+    /// What became of an operator's call.
+    Admin {
+        ticket: u64,
+        outcome: AdminOutcome,
+    },
     /// One event for many readers.
     Publish {
         to: Audience,
@@ -146,6 +167,8 @@ pub enum HaltReason {
     Store { message: String },
     /// The log holds something that this version does not know.
     UnknownEntry { index: Index, why: String },
+    /// The cluster has removed this node.
+    Removed { node: NodeId },
     /// Two logs that must agree do not: a bug or a damaged disk, and going on would spread it.
     Diverged { index: Index },
 }
@@ -165,6 +188,11 @@ impl fmt::Display for HaltReason {
             HaltReason::UnknownEntry { index, why } => {
                 write!(f, "log entry {index} cannot be applied: {why}; run the release that wrote it, or a newer one")
             }
+            HaltReason::Removed { node } => write!(
+                f,
+                "node {} was removed from the cluster: its data folder is of no more use, and a new one joins with `node serve --join`",
+                node.0
+            ),
             HaltReason::Diverged { index } => write!(
                 f,
                 "at log entry {index} this node and its leader hold different committed data: keep this data folder for study and do not start it again"

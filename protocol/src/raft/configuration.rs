@@ -178,7 +178,6 @@ impl Configuration {
     }
 
     /// Binds each voter to the data folder that it voted with: no other folder may take its place from here on.
-    #[expect(dead_code, reason = "wired with the change of members")]
     pub(super) fn bind(&mut self, folder_of: impl Fn(NodeId) -> Option<Incarnation>) {
         for member in &mut self.members {
             member.incarnation = folder_of(member.id);

@@ -30,9 +30,32 @@ impl Raft {
         succession::patience(&self.succession(), self.node, &self.timing, Duration::from_micros(within(nth, 0, bound)))
     }
 
-    /// The vote gate: open when no leader was heard for `detect_min`.
+    /// The vote gate: open when no leader was heard for `detect_min`. A broken link to the leader opens it at once, unless a lease may rest on it.
     fn gate_is_open(&self, now: Now) -> bool {
-        !self.is_leader() && now.instant.since(self.heard) >= self.timing.detect_min
+        let lost = self.lost_leader.is_some() && self.timing.lease_drift_ppm.is_none();
+        !self.is_leader() && (lost || now.instant.since(self.heard) >= self.timing.detect_min)
+    }
+
+    /// Whether this node could lead: it votes, its log is whole, and its disk writes.
+    pub(super) fn may_stand(&self) -> bool {
+        self.configuration().is_voter(self.node) && !self.is_repairing() && !self.stalled && self.leave_at.is_none()
+    }
+
+    /// How long a message and its answer take, as far as is known.
+    fn round_trip(&self) -> Duration {
+        self.timing.stagger / 8
+    }
+
+    /// The link to the leader broke: a sign of its end that comes long before silence does. The first in line stands after a round trip, in which the others
+    /// notice it too; they wait for their turn.
+    pub(super) fn lost_leader(&mut self, now: Now, leader: NodeId) {
+        self.lost_leader = Some(leader);
+        let mut line = self.succession();
+        line.retain(|id| *id != leader);
+        let slot = line.iter().position(|id| *id == self.node).unwrap_or(line.len());
+        let at = now.instant + self.round_trip() + self.timing.stagger * slot as u32;
+        self.election_at = self.election_at.min(at);
+        self.facts.tell(|| Fact::Reached { point: "leader.link_lost" });
     }
 
     /// Whether a log that ends at `last` holds all that ours does: compared by term, then by length (3.6.1).
@@ -45,14 +68,19 @@ impl Raft {
         (last.term, last.index) >= (ours.term, ours.index)
     }
 
-    /// How many votes make a leader: a majority, or everybody in a cluster that has no first entry yet.
-    fn votes_needed(&self) -> usize {
-        if self.configured { quorum::majority(self.voters.len()) } else { self.voters.len() }
+    /// Whether these votes make a leader: a majority of each set, or everybody in a cluster that has no first entry yet.
+    fn is_elected(&self, ballot: &Ballot) -> bool {
+        let granted = |id| ballot.granted.contains_key(&id);
+        if self.is_configured() {
+            quorum::agree(self.configuration().majorities(), granted)
+        } else {
+            self.configuration().voters().iter().all(|id| granted(*id))
+        }
     }
 
     /// Nobody was heard for too long: ask whether votes would be given.
     pub(super) fn stand(&mut self, now: Now) {
-        if !self.is_voter(self.node) {
+        if !self.may_stand() {
             return self.wait_for_leader(now.instant);
         }
         self.elections += 1;
@@ -77,29 +105,33 @@ impl Raft {
             ballot.granted = BTreeMap::from([own]);
         }
         *again_at = now.instant + pause;
-        let missing: Vec<NodeId> =
-            (self.voters.iter().map(|voter| voter.id)).filter(|id| !ballot.granted.contains_key(id)).collect();
+        let voters = self.configurations.current().all_voters();
+        let missing: Vec<NodeId> = voters.into_iter().filter(|id| !ballot.granted.contains_key(id)).collect();
         let (term, last) = (self.vote.term + 1, self.log.last());
         for peer in missing {
-            self.send(peer, Class::Control, RaftMessage::AskVote { term, pre: true, last });
+            self.send(peer, Class::Control, RaftMessage::AskVote { term, pre: true, forced: false, last });
         }
     }
 
-    fn become_candidate(&mut self, now: Now) {
+    /// `forced`: the leader of this term has asked for it, so nobody's gate stands in the way (3.10).
+    pub(super) fn become_candidate(&mut self, now: Now, forced: bool) {
         let term = self.vote.term + 1;
         self.vote = Vote { term, voted_for: Some(self.node) };
         self.facts.tell(|| Fact::TermBegan { term });
         self.facts.tell(|| Fact::BecameCandidate { term });
+        self.leader = None;
         self.role = Role::Candidate { ballot: Ballot::default() };
         self.wait_for_leader(now.instant);
         let last = self.log.last();
-        for peer in self.peers() {
-            self.send(peer, Class::Control, RaftMessage::AskVote { term, pre: false, last });
+        for peer in self.configuration().all_voters().into_iter().filter(|id| *id != self.node).collect::<Vec<_>>() {
+            self.send(peer, Class::Control, RaftMessage::AskVote { term, pre: false, forced, last });
         }
     }
 
-    pub(super) fn handle_ask_vote(&mut self, now: Now, from: NodeId, term: Term, pre: bool, last: Position) {
-        if !self.gate_is_open(now) || term < self.vote.term {
+    pub(super) fn handle_ask_vote(&mut self, now: Now, from: NodeId, term: Term, (pre, forced): (bool, bool), last: Position) {
+        let open = self.gate_is_open(now) || forced && !pre;
+        // A log that has lost something cannot tell whether the candidate's holds it.
+        if !open || term < self.vote.term || self.is_repairing() {
             return self.tell_vote(from, self.vote.term, pre, false);
         }
         if pre {
@@ -175,18 +207,18 @@ impl Raft {
             Role::Candidate { ballot } if !pre && granted && term == self.vote.term => ballot,
             _ => return,
         };
-        ballot.granted.insert(from, (boot, incarnation));
-        self.count_votes(now);
+        // A run that is known to be over has no say.
+        if self.links.get(&from).is_none_or(|known| *known == boot) {
+            ballot.granted.insert(from, (boot, incarnation));
+            self.count_votes(now);
+        }
     }
 
     fn count_votes(&mut self, now: Now) {
-        let needed = self.votes_needed();
         match &self.role {
-            Role::PreCandidate { ballot, .. } if ballot.granted.len() >= needed => {
-                self.become_candidate(now);
-            }
+            Role::PreCandidate { ballot, .. } if self.is_elected(ballot) => self.become_candidate(now, false),
             // Our own vote must be among them: a leader whose term is not on its disk could lead the same term again after a crash, with another log.
-            Role::Candidate { ballot } if ballot.granted.len() >= needed && ballot.granted.contains_key(&self.node) => {
+            Role::Candidate { ballot } if ballot.granted.contains_key(&self.node) && self.is_elected(ballot) => {
                 let ballot = ballot.clone();
                 self.become_leader(now, &ballot);
             }
@@ -199,25 +231,29 @@ impl Raft {
         self.facts.tell(|| Fact::BecameLeader { term, last });
         self.leader = Some(self.node);
         self.last_leader = Some(self.node);
-        let progress = self.peers().into_iter().map(|peer| (peer, Progress::new(last.index, now.instant))).collect();
         let uncommitted = self.log.slice(self.commit + 1, usize::MAX);
         self.role = Role::Leader(Leading {
-            progress,
+            progress: BTreeMap::new(),
             opened_by: last.index + 1,
             heartbeat_at: now.instant + self.timing.heartbeat,
             round: 0,
             reads: VecDeque::new(),
+            repair_reads: VecDeque::new(),
+            lease: read::Lease::default(),
+            lease_given_up: false,
+            transfer: None,
+            last_at_heartbeat: last.index,
             broadcast: true,
             uncommitted_bytes: uncommitted.iter().map(|entry| entry.payload.len()).sum(),
         });
-        let payload = if self.configured {
+        self.configuration_changed();
+        let payload = if self.is_configured() {
             crate::wire::seal(Kind::Noop, &())
         } else {
             // Everybody has voted, so everybody's folder is known: from here on no other folder may take a voter's place.
-            for voter in &mut self.voters {
-                voter.incarnation = ballot.granted.get(&voter.id).map(|(_, incarnation)| *incarnation);
-            }
-            crate::wire::seal(Kind::Configuration, &self.voters)
+            let mut first = self.configuration().clone();
+            first.bind(|id| ballot.granted.get(&id).map(|(_, incarnation)| *incarnation));
+            crate::wire::seal(Kind::Membership, &first)
         };
         self.append_own(now, payload);
     }

@@ -57,23 +57,36 @@ impl core::hash::Hash for Entry {
     }
 }
 
+/// What every answer to a leader says of its sender.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash, Serialize, Deserialize)]
+pub struct Answer {
+    /// The greatest round of this term's leader that was heard.
+    pub round: u64,
+    pub boot: Boot,
+    /// The sender's log has lost what it may have acknowledged: what it says is good for finding what to send, and counts for nothing.
+    pub repairing: bool,
+}
+
 /// A message between two replicas. Each carries its sender's term; the section is the thesis's.
 #[derive(Clone, PartialEq, Eq, Debug, Hash, Serialize, Deserialize)]
 pub enum RaftMessage {
-    /// Asks for a vote (3.4), or whether one would be given (pre-vote, 9.6) in `term`.
-    AskVote { term: Term, pre: bool, last: Position },
+    /// Asks for a vote (3.4), or whether one would be given (pre-vote, 9.6) in `term`. `forced`: the leader asked the candidate to stand (3.10), so that the
+    /// vote gate does not hold it up.
+    AskVote { term: Term, pre: bool, forced: bool, last: Position },
     /// The answer. For a refusal `term` is the voter's own. `boot` lets a candidate drop what an earlier run of the voter said.
     Voted { term: Term, pre: bool, granted: bool, boot: Boot, incarnation: Incarnation },
     /// Entries after `previous`, or none: a heartbeat (3.5). `round` counts the leader's broadcasts, for ReadIndex (6.4) and CheckQuorum (6.2).
     Append { term: Term, previous: Position, entries: Vec<Entry>, commit: Index, round: u64 },
-    /// All up to `matched` is the leader's log and durable here. `round` repeats the greatest round heard.
-    Appended { term: Term, matched: Index, round: u64, boot: Boot },
+    /// All up to `matched` is the leader's log and durable here.
+    Appended { term: Term, matched: Index, answer: Answer },
     /// `previous` of an append with that index is not here. `hint` is where the leader should look next: nothing above it can match.
-    Refused { term: Term, previous: Index, hint: Position, round: u64, boot: Boot },
-    /// Asks the leader for a read index (6.4). `id` is the asker's own, unique in its run as `boot`.
-    AskRead { term: Term, id: u64, boot: Boot },
+    Refused { term: Term, previous: Index, hint: Position, answer: Answer },
+    /// Asks the leader for a read index (6.4). `id` is the asker's own, unique in its run as `boot`. `repair`: the asker must not be among those who confirm it.
+    AskRead { term: Term, id: u64, boot: Boot, repair: bool },
     /// Reads of the state at `index` or later see all that was committed when the asker, running as `boot`, asked `id`.
     Read { term: Term, id: u64, boot: Boot, index: Index },
+    /// The leader hands over: stand for election now (3.10).
+    TimeoutNow { term: Term },
 }
 
 /// No term and no place comes near it: below it arithmetic with terms and places does not overflow.
@@ -91,7 +104,7 @@ impl RaftMessage {
                 previous.index < FAR && *commit < FAR && dense && entries.iter().all(|entry| entry.term <= self.term())
             }
             RaftMessage::Refused { previous, hint, .. } => (1..FAR).contains(previous) && hint.index <= *previous,
-            RaftMessage::Voted { .. } | RaftMessage::AskRead { .. } => true,
+            RaftMessage::Voted { .. } | RaftMessage::AskRead { .. } | RaftMessage::TimeoutNow { .. } => true,
         };
         near && self.term() < FAR
     }
@@ -104,7 +117,8 @@ impl RaftMessage {
             | RaftMessage::Appended { term, .. }
             | RaftMessage::Refused { term, .. }
             | RaftMessage::AskRead { term, .. }
-            | RaftMessage::Read { term, .. } => *term,
+            | RaftMessage::Read { term, .. }
+            | RaftMessage::TimeoutNow { term } => *term,
         }
     }
 }

@@ -6,21 +6,29 @@
 //!   started counts as having just heard one.
 //! - **A leader without a quorum falls silent** (CheckQuorum, 6.2).
 //! - **Entry 1 is the configuration** with every voter's data folder; the first election of an empty cluster needs all of its voters.
+//!   Later ones come by joint consensus (4.3).
+//! - **A log that has lost something acknowledged** neither votes nor acknowledges until it is repaired.
 //!
-//! Where things are: `election.rs` votes, `replication.rs` appends on both sides, `storage.rs` batches and their completion, `read.rs` ReadIndex.
+//! Where things are: `election.rs` votes, `replication.rs` appends on both sides, `storage.rs` batches and their completion, `read.rs` ReadIndex and leases,
+//! `configuration.rs` who has a say and `membership.rs` how that changes, `transfer.rs` handing over, `repair.rs` damaged logs.
 
 pub mod configuration;
 mod election;
 mod log;
+mod membership;
 mod message;
 mod progress;
 pub mod quorum;
 mod read;
+mod repair;
 mod replication;
 mod storage;
+mod transfer;
 
 pub use configuration::{Change, ChangeRefusal, Configuration, Member};
-pub use message::{Entry, RaftMessage};
+pub use membership::Changing;
+pub use message::{Answer, Entry, RaftMessage};
+pub use transfer::TransferRefusal;
 
 use crate::contract::*;
 use crate::dice::Seed;
@@ -36,8 +44,12 @@ use alloc::vec::Vec;
 use bytes::Bytes;
 use election::Ballot;
 use log::Log;
+use membership::Configurations;
+pub(crate) use membership::configuration_in;
 use progress::Progress;
+use repair::Repair;
 use storage::Writing;
+use transfer::Transfer;
 
 /// What a replica asks of whoever drives it.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -98,6 +110,14 @@ struct Leading {
     /// Broadcasts so far; answers repeat it.
     round: u64,
     reads: VecDeque<read::WaitingRead>,
+    /// Reads that the asker must not help to confirm.
+    repair_reads: VecDeque<read::WaitingRead>,
+    lease: read::Lease,
+    /// From the moment on in which somebody else was told to stand, no lease holds in this term.
+    lease_given_up: bool,
+    transfer: Option<Transfer>,
+    /// The end of the log when the last heartbeat went out: whoever holds that has caught up.
+    last_at_heartbeat: Index,
     /// A broadcast is owed now, for reads or because the term has just begun.
     broadcast: bool,
     uncommitted_bytes: usize,
@@ -114,10 +134,13 @@ pub struct Raft {
     seed: Seed,
     #[cfg(feature = "zoo")]
     bug: Option<crate::zoo::Bug>,
-    /// By id. From the log's configuration once there is one, else what the node was started with.
-    voters: Vec<Member>,
-    /// Whether the log says who the voters are. Until then every one of them must vote for the first leader.
-    configured: bool,
+    /// The time of the last input.
+    now: Now,
+    /// From the log once that holds one, else what the node was started with; then every voter must vote for the first leader.
+    configurations: Configurations,
+    members_version: u64,
+    /// This node has been removed, and stops at this moment.
+    leave_at: Option<Instant>,
     vote: Vote,
     log: Log,
     /// Known to be committed. Never decreases in one run.
@@ -140,6 +163,11 @@ pub struct Raft {
     /// The leader is owed an acknowledgement once the disk has caught up.
     owes_answer: bool,
     writing: Writing,
+    repair: Option<Repair>,
+    /// The disk owes a batch for too long.
+    stalled: bool,
+    /// The link to this leader broke, and it was not heard since.
+    lost_leader: Option<NodeId>,
     links: BTreeMap<NodeId, Boot>,
     loads_made: u64,
     loads: BTreeMap<LoadId, NodeId>,
@@ -150,20 +178,19 @@ pub struct Raft {
 
 impl Raft {
     /// A replica from what the store holds. `configuration`: the voters by the rows, when the log entry that says so is applied already; `at`: the greatest stamp applied.
-    pub fn restore(config: &Config, restored: &Restored, configuration: Option<Vec<Member>>, at: Timestamp, now: Now) -> Raft {
+    pub fn restore(config: &Config, restored: &Restored, configuration: Option<Configuration>, at: Timestamp, now: Now) -> Raft {
         let mut log = Log::new(restored.applied, at);
         let mut facts = Facts::new(config.facts);
-        let (mut voters, mut configured) = match configuration {
-            Some(voters) => (voters, true),
-            None => (config.voters.clone(), false),
+        let mut configurations = match configuration {
+            Some(configuration) => Configurations::new(configuration, true),
+            None => Configurations::new(Configuration::of_voters(config.voters.clone()), false),
         };
         for entry in &restored.log {
             if let Some(found) = configuration_in(entry) {
-                (voters, configured) = (found, true);
+                configurations.push(entry.index, found);
             }
             log.push(entry.clone());
         }
-        voters.sort_by_key(|voter| voter.id);
         let last = log.last();
         facts.tell(|| Fact::Started {
             boot: restored.boot,
@@ -181,8 +208,10 @@ impl Raft {
             seed: config.seed,
             #[cfg(feature = "zoo")]
             bug: config.bug,
-            voters,
-            configured,
+            now,
+            configurations,
+            members_version: 1,
+            leave_at: None,
             vote: restored.vote,
             log,
             commit: restored.applied.index,
@@ -197,6 +226,9 @@ impl Raft {
             round: 0,
             owes_answer: false,
             writing: Writing::new(restored.vote, last.index),
+            repair: restored.damage.log.then_some(Repair::Asking { asked: None }),
+            stalled: false,
+            lost_leader: None,
             links: BTreeMap::new(),
             loads_made: 0,
             loads: BTreeMap::new(),
@@ -212,6 +244,10 @@ impl Raft {
 
     pub fn node(&self) -> NodeId {
         self.node
+    }
+
+    pub fn boot(&self) -> Boot {
+        self.boot
     }
 
     pub fn term(&self) -> Term {
@@ -247,13 +283,9 @@ impl Raft {
         self.writing.durable
     }
 
-    pub fn voters(&self) -> &[Member] {
-        &self.voters
-    }
-
-    /// Whether the log says who the voters are, and which data folder is each one's. Until then nobody's folder is refused.
-    pub fn is_configured(&self) -> bool {
-        self.configured
+    /// Whether the disk owes this node a batch for longer than it may.
+    pub fn is_stalled(&self) -> bool {
+        self.stalled
     }
 
     /// Whether there is a link to this node.
@@ -263,7 +295,7 @@ impl Raft {
 
     /// Who leads next, in order.
     pub fn succession(&self) -> Vec<NodeId> {
-        succession::ring(&self.voter_ids(), self.leader.or(self.last_leader))
+        succession::ring(self.configuration().voters(), self.leader.or(self.last_leader))
     }
 
     pub fn take_facts(&mut self) -> Vec<Fact> {
@@ -275,18 +307,6 @@ impl Raft {
         self.facts.tell(fact);
     }
 
-    fn voter_ids(&self) -> Vec<NodeId> {
-        self.voters.iter().map(|voter| voter.id).collect()
-    }
-
-    fn peers(&self) -> Vec<NodeId> {
-        self.voters.iter().map(|voter| voter.id).filter(|id| *id != self.node).collect()
-    }
-
-    fn is_voter(&self, node: NodeId) -> bool {
-        self.voters.iter().any(|voter| voter.id == node)
-    }
-
     #[cfg(feature = "zoo")]
     fn has(&self, bug: crate::zoo::Bug) -> bool {
         self.bug == Some(bug)
@@ -295,40 +315,47 @@ impl Raft {
     // ---- inputs -------------------------------------------------------------------------------------------------------------------------
 
     pub fn handle_message(&mut self, now: Now, from: NodeId, message: RaftMessage) {
-        if self.halted || from == self.node || !self.is_voter(from) || !message.is_sound() {
+        self.now = now;
+        // Whoever knows the cluster's secret and was not removed may be a member that the log here does not name yet (4.1).
+        let removed = self.is_configured() && self.committed_configuration().was_removed(from);
+        if self.halted || from == self.node || removed || !message.is_sound() {
             return;
         }
         match message {
-            RaftMessage::AskVote { term, pre, last } => self.handle_ask_vote(now, from, term, pre, last),
+            RaftMessage::AskVote { term, pre, forced, last } => self.handle_ask_vote(now, from, term, (pre, forced), last),
             RaftMessage::Voted { term, pre, granted, boot, incarnation } => {
                 self.handle_voted(now, from, term, pre, granted, boot, incarnation);
             }
             RaftMessage::Append { term, previous, entries, commit, round } => {
                 if self.follow(now, from, term) {
-                    self.handle_append(from, previous, entries, commit, round);
+                    self.handle_append(now, from, previous, entries, commit, round);
                 }
             }
-            RaftMessage::Appended { term, matched, round, boot } => {
-                if self.heard_answer(now, from, term, round, boot) {
-                    self.handle_appended(from, matched);
+            RaftMessage::Appended { term, matched, answer } => {
+                if self.heard_answer(now, from, term, answer) {
+                    self.handle_appended(now, from, matched);
                 }
             }
-            RaftMessage::Refused { term, previous, hint, round, boot } => {
-                if self.heard_answer(now, from, term, round, boot) {
+            RaftMessage::Refused { term, previous, hint, answer } => {
+                if self.heard_answer(now, from, term, answer) {
                     self.handle_refused(from, previous, hint);
                 }
             }
-            RaftMessage::AskRead { term: _, id, boot } => self.handle_ask_read(from, boot, id),
+            RaftMessage::AskRead { term: _, id, boot, repair } => self.handle_ask_read(now, from, boot, id, repair),
             // An earlier run's read may have the same id, and saw an older state.
+            RaftMessage::Read { term: _, id: repair::REPAIR_READ, boot, index } if boot == self.boot => self.repair_until(index),
             RaftMessage::Read { term: _, id, boot, index } if boot == self.boot => {
                 self.outputs.push_back(Output::ReadReady { id, index });
             }
+            RaftMessage::TimeoutNow { term } => self.handle_timeout_now(now, from, term),
             RaftMessage::Read { .. } => {}
         }
     }
 
-    /// A hint about a link: a new boot voids what was believed of the old one; a broken link makes the leader look again where its follower is.
-    pub fn handle_link(&mut self, peer: NodeId, link: Link) {
+    /// A hint about a link: a new boot voids what was believed of the old one; a broken link makes the leader look again where its follower is, and the first in
+    /// line stand at once when it was the leader's.
+    pub fn handle_link(&mut self, now: Now, peer: NodeId, link: Link) {
+        self.now = now;
         let last = self.log.last().index;
         match link {
             Link::Up { boot } => {
@@ -350,14 +377,22 @@ impl Raft {
                 {
                     progress.link_broke();
                 }
+                if self.leader == Some(peer) && matches!(self.role, Role::Follower) {
+                    self.lost_leader(now, peer);
+                }
             }
         }
     }
 
     pub fn handle_timeout(&mut self, now: Now) {
+        self.now = now;
         if self.halted {
             return;
         }
+        if self.leave_at.is_some_and(|at| now.instant >= at) {
+            return self.halt(HaltReason::Removed { node: self.node });
+        }
+        self.watch_disk(now);
         match &self.role {
             Role::Leader(leading) if now.instant >= leading.heartbeat_at => self.heartbeat(now),
             Role::Leader(_) => {}
@@ -372,7 +407,11 @@ impl Raft {
     pub fn propose(&mut self, now: Now, payload: Bytes) -> Result<Position, ProposeError> {
         let limit = self.limits.uncommitted_bytes as usize;
         let Role::Leader(leading) = &mut self.role else { return Err(ProposeError::NotLeader) };
-        if leading.uncommitted_bytes > limit {
+        if leading.transfer.is_some() {
+            return Err(ProposeError::NotLeader);
+        }
+        // What this node's own disk has not written stays in memory, committed or not.
+        if leading.uncommitted_bytes > limit || self.writing.waiting_bytes() > limit {
             return Err(ProposeError::Busy);
         }
         leading.uncommitted_bytes += payload.len();
@@ -397,12 +436,16 @@ impl Raft {
     }
 
     pub fn poll_timeout(&self) -> Option<Instant> {
-        match &self.role {
-            _ if self.halted => None,
-            Role::Leader(leading) => Some(leading.heartbeat_at),
-            Role::PreCandidate { again_at, .. } => Some(*again_at),
-            Role::Follower | Role::Candidate { .. } => Some(self.election_at),
+        if self.halted {
+            return None;
         }
+        let role = match &self.role {
+            Role::Leader(leading) => leading.heartbeat_at,
+            Role::PreCandidate { again_at, .. } => *again_at,
+            Role::Follower | Role::Candidate { .. } => self.election_at,
+        };
+        let stall = self.writing.waiting_since().filter(|_| !self.stalled).map(|since| since + self.timing.disk_stall);
+        [Some(role), stall, self.leave_at].into_iter().flatten().min()
     }
 
     /// The next committed entry that is also durable here, each once. The state machine never runs ahead of its own log on disk.
@@ -463,8 +506,8 @@ impl Raft {
     /// Makes sure that this node follows `from` in `term`; false if the message is of an older term (its sender is told).
     fn follow(&mut self, now: Now, from: NodeId, term: Term) -> bool {
         if term < self.vote.term {
-            let (term, boot) = (self.vote.term, self.boot);
-            self.send(from, Class::Control, RaftMessage::Appended { term, matched: 0, round: 0, boot });
+            let (term, answer) = (self.vote.term, Answer { round: 0, ..self.answer() });
+            self.send(from, Class::Control, RaftMessage::Appended { term, matched: 0, answer });
             return false;
         }
         if term > self.vote.term {
@@ -479,15 +522,15 @@ impl Raft {
             self.become_follower(now, Some(from));
         }
         self.heard = now.instant;
+        self.lost_leader = None;
         self.wait_for_leader(now.instant);
+        self.ask_for_repair(now, from);
         true
     }
-}
 
-/// The voters that a configuration entry names.
-pub(crate) fn configuration_in(entry: &Entry) -> Option<Vec<Member>> {
-    let envelope = Envelope::parse(&entry.payload).ok()?;
-    (envelope.kind == Kind::Configuration).then(|| envelope.decode().ok()).flatten()
+    fn answer(&self) -> Answer {
+        Answer { round: self.round, boot: self.boot, repairing: self.is_repairing() }
+    }
 }
 
 impl Machine for Raft {

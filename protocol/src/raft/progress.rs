@@ -17,6 +17,9 @@ pub(super) enum Flow {
     Load(LoadId),
 }
 
+/// Boots of one follower that are remembered to be over: messages do not stay under way through more of its restarts.
+const MOST_DEAD: usize = 8;
+
 /// Invariant: `matched < next`, and all up to `matched` is the leader's log, durable on the follower that runs as `boot`.
 #[derive(Clone, Debug)]
 pub(super) struct Progress {
@@ -27,6 +30,14 @@ pub(super) struct Progress {
     inflight: VecDeque<(Index, usize)>,
     inflight_bytes: usize,
     pub(super) boot: Option<Boot>,
+    /// Boots that are over: what they said and what is still under way counts for nothing. The latest few.
+    dead: VecDeque<Boot>,
+    /// The follower's log has lost what it may have acknowledged: what it holds is known for sending, and counts for nothing.
+    repairing: bool,
+    /// The next load must reach beyond the entry before the one that is needed.
+    pub(super) big: bool,
+    /// It is no member since the entry at this index, and is let go of at this moment.
+    pub(super) leaving: Option<(Index, Instant)>,
     /// The greatest round that it answered.
     pub(super) round: u64,
     /// When it last answered in this term.
@@ -34,14 +45,19 @@ pub(super) struct Progress {
 }
 
 impl Progress {
-    pub(super) fn new(last: Index, now: Instant) -> Progress {
+    /// `boot`: what is known of the run of the follower, by its link.
+    pub(super) fn new(last: Index, now: Instant, boot: Option<Boot>) -> Progress {
         Progress {
             matched: 0,
             next: last + 1,
             flow: Flow::Probe { waiting: false },
             inflight: VecDeque::new(),
             inflight_bytes: 0,
-            boot: None,
+            boot,
+            dead: VecDeque::new(),
+            repairing: false,
+            big: false,
+            leaving: None,
             round: 0,
             heard: now,
         }
@@ -60,18 +76,31 @@ impl Progress {
         self.probe_from(next);
     }
 
-    /// A new boot may have lost what the old one had not been asked to keep: nothing is believed until it says so itself.
-    /// True if this was news.
+    /// A new boot may have lost what the old one had not been asked to keep: nothing is believed until it says so itself. False for a boot that is over:
+    /// what it said comes too late.
     pub(super) fn see_boot(&mut self, boot: Boot, last: Index) -> bool {
-        match self.boot.replace(boot) {
-            Some(old) if old != boot => {
-                self.matched = 0;
-                self.round = 0;
-                self.probe_from(last + 1);
-                true
-            }
-            _ => false,
+        if self.dead.contains(&boot) {
+            return false;
         }
+        if let Some(old) = self.boot.replace(boot).filter(|old| *old != boot) {
+            self.dead.push_back(old);
+            if self.dead.len() > MOST_DEAD {
+                self.dead.pop_front();
+            }
+            self.matched = 0;
+            self.round = 0;
+            self.probe_from(last + 1);
+        }
+        true
+    }
+
+    pub(super) fn see_repair(&mut self, repairing: bool) {
+        self.repairing = repairing;
+    }
+
+    /// Whether its acknowledgements have a say.
+    pub(super) fn counts(&self) -> bool {
+        !self.repairing
     }
 
     pub(super) fn sent(&mut self, entries: &[Entry]) {
@@ -133,7 +162,7 @@ mod tests {
 
     /// A follower of a leader whose log ends at 10.
     fn fresh() -> Progress {
-        Progress::new(10, Instant(0))
+        Progress::new(10, Instant(0), None)
     }
 
     #[test]
@@ -202,13 +231,16 @@ mod tests {
     }
 
     #[test]
-    fn only_another_boot_is_news() {
+    fn a_new_boot_voids_what_is_known_and_an_old_one_is_not_heard_again() {
         let mut progress = fresh();
-        assert!(!progress.see_boot(Boot(1), 10), "the first one says nothing about an earlier one");
+        assert!(progress.see_boot(Boot(1), 10), "the first one says nothing about an earlier one");
         progress.matched(10);
-        assert!(!progress.see_boot(Boot(1), 10));
+        assert!(progress.see_boot(Boot(1), 10));
         assert_eq!(progress.matched, 10);
         assert!(progress.see_boot(Boot(2), 20));
         assert_eq!((progress.matched, progress.next, progress.flow), (0, 21, Flow::Probe { waiting: false }));
+        progress.matched(20);
+        assert!(!progress.see_boot(Boot(1), 20), "an answer that was under way while its sender started again");
+        assert_eq!((progress.matched, progress.boot), (20, Some(Boot(2))));
     }
 }

@@ -17,28 +17,29 @@ impl Raft {
 
     fn append_entry(&mut self, entry: Entry) -> Position {
         let at = entry.position();
-        if entry.index == 1
-            && let Some(voters) = configuration_in(&entry)
-        {
-            self.voters = voters;
-            self.voters.sort_by_key(|voter| voter.id);
-            self.configured = true;
-        }
+        let configuration = configuration_in(&entry);
         self.log.push(entry);
         self.facts.tell(|| Fact::Appended { at });
+        if let Some(configuration) = configuration {
+            self.configurations.push(at.index, configuration);
+            self.configuration_changed();
+        }
         at
     }
 
     /// Says that the leader is there, or finds that it has lost its quorum and falls silent (CheckQuorum, 6.2).
     pub(super) fn heartbeat(&mut self, now: Now) {
-        let detection = self.timing.detection;
-        let Role::Leader(leading) = &mut self.role else { return };
-        let mut heard: Vec<Instant> = leading.progress.values().map(|progress| progress.heard).collect();
-        heard.push(now.instant);
-        if now.instant.since(quorum::reached_by_majority(heard)) >= detection {
+        let heard = self.reached_by_quorum(now.instant, |progress| progress.heard);
+        if now.instant.since(heard) >= self.timing.detection {
             self.facts.tell(|| Fact::Reached { point: "leader.quorum_lost" });
             return self.become_follower(now, None);
         }
+        self.go_on_with_transfer(now);
+        self.say_farewell(now);
+        self.promote_learners(now);
+        let last = self.log.last().index;
+        let Role::Leader(leading) = &mut self.role else { return };
+        leading.last_at_heartbeat = last;
         leading.heartbeat_at = now.instant + self.timing.heartbeat;
         leading.broadcast = true;
         for progress in leading.progress.values_mut() {
@@ -48,12 +49,25 @@ impl Raft {
         }
     }
 
+    /// The greatest value that a quorum has reached: `own` here, `of` what is believed of each other voter whose word counts.
+    pub(super) fn reached_by_quorum<T: Ord + Copy + Default>(&self, own: T, of: impl Fn(&Progress) -> T) -> T {
+        let Role::Leader(leading) = &self.role else { return T::default() };
+        quorum::reached(self.configuration().majorities(), |id| match leading.progress.get(&id) {
+            _ if id == self.node => own,
+            Some(progress) if progress.counts() => of(progress),
+            _ => T::default(),
+        })
+    }
+
     /// Sends whatever each follower may be sent now; a heartbeat where there is nothing else and a broadcast is owed.
     pub(super) fn replicate(&mut self) {
         let Role::Leader(leading) = &mut self.role else { return };
         let broadcast = core::mem::take(&mut leading.broadcast);
         if broadcast {
             leading.round += 1;
+            if self.timing.lease_drift_ppm.is_some() {
+                leading.lease.sent(leading.round, self.now.instant);
+            }
         }
         let peers: Vec<NodeId> = leading.progress.keys().copied().collect();
         for peer in peers {
@@ -80,9 +94,11 @@ impl Raft {
                 let id = LoadId(self.loads_made * 4);
                 progress.flow = Flow::Load(id);
                 let from = progress.next.saturating_sub(1).max(1);
-                let through = self.log.start().index.max(from);
+                // An entry that alone is greater than a load comes together with the one before it: without that it could not be sent.
+                let through = if progress.big { from + 1 } else { self.log.start().index.max(from) };
+                let max_bytes = if core::mem::take(&mut progress.big) { u32::MAX } else { LOAD_BYTES };
                 self.loads.insert(id, peer);
-                self.outputs.push_back(Output::Load { id, query: Query::Log { from, through, max_bytes: LOAD_BYTES } });
+                self.outputs.push_back(Output::Load { id, query: Query::Log { from, through, max_bytes } });
                 return sent;
             };
             let entries = self.log.slice(progress.next, self.limits.append_bytes as usize);
@@ -119,6 +135,7 @@ impl Raft {
         let (previous, entries) = match progress.next {
             1 => (Position::default(), entries),
             next => match entries.split_first() {
+                Some((first, [])) if first.index == next - 1 => return progress.big = true,
                 Some((first, rest)) if first.index == next - 1 => (first.position(), rest.to_vec()),
                 _ => return,
             },
@@ -129,29 +146,36 @@ impl Raft {
         self.send(peer, Class::Data, RaftMessage::Append { term, previous, entries, commit, round });
     }
 
-    /// Takes note that a follower answered; false if the answer is not for this leader's term.
-    pub(super) fn heard_answer(&mut self, now: Now, from: NodeId, term: Term, round: u64, boot: Boot) -> bool {
+    /// Takes note that a follower answered; false if the answer is not for this leader's term, or comes from a run that is over.
+    pub(super) fn heard_answer(&mut self, now: Now, from: NodeId, term: Term, answer: Answer) -> bool {
         if term > self.vote.term {
             self.enter_term(now, term);
             return false;
         }
         let last = self.log.last().index;
         let Role::Leader(leading) = &mut self.role else { return false };
+        let leading_round = leading.round;
         let Some(progress) = leading.progress.get_mut(&from).filter(|_| term == self.vote.term) else { return false };
-        progress.see_boot(boot, last);
+        if !progress.see_boot(answer.boot, last) {
+            return false;
+        }
+        progress.see_repair(answer.repairing);
         progress.heard = now.instant;
-        progress.round = progress.round.max(round);
+        progress.round = progress.round.max(answer.round.min(leading_round));
         self.confirm_reads();
         true
     }
 
-    pub(super) fn handle_appended(&mut self, from: NodeId, matched: Index) {
+    pub(super) fn handle_appended(&mut self, now: Now, from: NodeId, matched: Index) {
         let last = self.log.last().index;
         let Role::Leader(leading) = &mut self.role else { return };
         // Nobody can hold more of this log than there is.
         let Some(progress) = leading.progress.get_mut(&from).filter(|_| matched <= last) else { return };
         if progress.matched(matched) {
-            self.advance_commit();
+            if leading.transfer.is_some() {
+                self.go_on_with_transfer(now);
+            }
+            self.advance_commit(now);
         }
     }
 
@@ -171,11 +195,8 @@ impl Raft {
     }
 
     /// Commits what a majority holds durably: only entries of this term by counting, older ones with them (3.6.2).
-    pub(super) fn advance_commit(&mut self) {
-        let Role::Leader(leading) = &mut self.role else { return };
-        let mut matched: Vec<Index> = leading.progress.values().map(|progress| progress.matched).collect();
-        matched.push(self.writing.durable);
-        let index = quorum::reached_by_majority(matched);
+    pub(super) fn advance_commit(&mut self, now: Now) {
+        let index = self.reached_by_quorum(self.writing.durable, |progress| progress.matched);
         if index <= self.commit {
             return;
         }
@@ -196,12 +217,23 @@ impl Raft {
         self.commit = index;
         self.facts.tell(|| Fact::Committed { through, as_leader: true });
         self.start_reads();
+        if self.configurations.commit(index) {
+            self.configuration_committed(now);
+        }
     }
 
     // ---- follower -----------------------------------------------------------------------------------------------------------------------
 
     /// `from` is the leader of this term, and this node follows it.
-    pub(super) fn handle_append(&mut self, from: NodeId, previous: Position, mut entries: Vec<Entry>, commit: Index, round: u64) {
+    pub(super) fn handle_append(
+        &mut self,
+        now: Now,
+        from: NodeId,
+        previous: Position,
+        mut entries: Vec<Entry>,
+        commit: Index,
+        round: u64,
+    ) {
         self.round = self.round.max(round);
         let through = previous.index + entries.len() as Index;
         let start = self.log.start();
@@ -229,10 +261,11 @@ impl Raft {
         };
         self.agreed = self.agreed.max(through);
         self.owes_answer = true;
+        self.finish_repair();
         if !appended {
             self.answer_leader();
         }
-        self.learn_commit(commit);
+        self.learn_commit(now, commit);
     }
 
     /// Takes entries that begin at or below the end of the log; true if the log changed. `Err`: they contradict what is committed here, or each other.
@@ -246,6 +279,10 @@ impl Raft {
                     self.facts.tell(|| Fact::Reached { point: "log.replaced" });
                     self.log.truncate_from(entry.index);
                     self.writing.replaced_from(entry.index);
+                    if self.configurations.truncate_from(entry.index) {
+                        self.facts.tell(|| Fact::Reached { point: "configuration.reverted" });
+                        self.configuration_changed();
+                    }
                 }
                 None => {}
             }
@@ -258,19 +295,22 @@ impl Raft {
         Ok(appended)
     }
 
-    fn learn_commit(&mut self, commit: Index) {
+    fn learn_commit(&mut self, now: Now, commit: Index) {
         let commit = commit.min(self.agreed);
         if commit > self.commit {
             self.commit = commit;
             if let Some(through) = self.log.position(commit) {
                 self.facts.tell(|| Fact::Committed { through, as_leader: false });
             }
+            if self.configurations.commit(commit) {
+                self.configuration_committed(now);
+            }
         }
     }
 
     fn refuse(&mut self, to: NodeId, previous: Index, hint: Position) {
-        let (term, round, boot) = (self.vote.term, self.round, self.boot);
-        self.send(to, Class::Control, RaftMessage::Refused { term, previous, hint, round, boot });
+        let (term, answer) = (self.vote.term, self.answer());
+        self.send(to, Class::Control, RaftMessage::Refused { term, previous, hint, answer });
     }
 
     /// Tells the leader how much of its log is durable here.
@@ -280,10 +320,10 @@ impl Raft {
         let matched = self.agreed.min(self.writing.durable);
         #[cfg(feature = "zoo")]
         let matched = if self.has(crate::zoo::Bug::AckBeforeDurable) { self.agreed } else { matched };
-        let (term, round, boot) = (self.vote.term, self.round, self.boot);
-        if let Some(through) = self.log.position(matched) {
+        let (term, answer) = (self.vote.term, self.answer());
+        if let Some(through) = self.log.position(matched).filter(|_| !answer.repairing) {
             self.facts.tell(|| Fact::Acknowledged { term, through });
         }
-        self.send(leader, Class::Control, RaftMessage::Appended { term, matched, round, boot });
+        self.send(leader, Class::Control, RaftMessage::Appended { term, matched, answer });
     }
 }

@@ -17,11 +17,17 @@ pub(super) struct Writing {
     pending: VecDeque<Pending>,
     /// A vote that is given and must not be told before it is durable: at most one a term.
     pub(super) vote_to_tell: Option<(NodeId, Term)>,
+    /// The log is whole again, and the disk has not been told.
+    pub(super) repaired: bool,
+    /// Bytes in batches that are not durable.
+    waiting_bytes: usize,
 }
 
 #[derive(Clone, Debug)]
 struct Pending {
     id: BatchId,
+    since: Instant,
+    bytes: usize,
     vote: Option<Vote>,
     last: Option<(Index, Term)>,
 }
@@ -36,7 +42,18 @@ impl Writing {
             next_batch: 1,
             pending: VecDeque::new(),
             vote_to_tell: None,
+            repaired: false,
+            waiting_bytes: 0,
         }
+    }
+
+    /// Since when the disk owes the oldest batch.
+    pub(super) fn waiting_since(&self) -> Option<Instant> {
+        self.pending.front().map(|batch| batch.since)
+    }
+
+    pub(super) fn waiting_bytes(&self) -> usize {
+        self.waiting_bytes
     }
 
     /// Entries from `index` on are being replaced.
@@ -54,9 +71,11 @@ impl Raft {
     pub(super) fn make_batch(&mut self) -> Option<(BatchId, Batch)> {
         let vote = (self.vote != self.writing.written_vote).then_some(self.vote);
         let last = self.log.last();
-        if vote.is_none() && last.index < self.writing.unwritten {
+        let repaired = self.writing.repaired;
+        if vote.is_none() && !repaired && last.index < self.writing.unwritten {
             return None;
         }
+        self.writing.repaired = false;
         let entries =
             if last.index < self.writing.unwritten { Vec::new() } else { self.log.slice(self.writing.unwritten, usize::MAX) };
         let id = BatchId(self.writing.next_batch);
@@ -64,14 +83,18 @@ impl Raft {
         self.writing.written_vote = self.vote;
         self.writing.unwritten = last.index + 1;
         let last = entries.last().map(|entry| (entry.index, entry.term));
-        self.writing.pending.push_back(Pending { id, vote, last });
-        Some((id, Batch { reset: None, vote, entries }))
+        let bytes = entries.iter().map(log::cost).sum();
+        self.writing.waiting_bytes += bytes;
+        self.writing.pending.push_back(Pending { id, since: self.now.instant, bytes, vote, last });
+        Some((id, Batch { reset: None, repaired, vote, entries }))
     }
 
     /// All batches up to `up_to` are durable.
     pub fn handle_stored(&mut self, now: Now, up_to: BatchId) {
+        self.now = now;
         let durable_before = self.writing.durable;
         while let Some(batch) = self.writing.pending.pop_front_if(|batch| batch.id <= up_to) {
+            self.writing.waiting_bytes -= batch.bytes;
             if let Some(vote) = batch.vote {
                 self.writing.durable_vote = vote;
                 self.facts.tell(|| Fact::VoteDurable { term: vote.term, voted_for: vote.voted_for });
@@ -90,9 +113,11 @@ impl Raft {
         {
             self.facts.tell(|| Fact::Durable { through });
         }
+        self.watch_disk(now);
+        self.finish_repair();
         self.vote_is_durable(now);
         if self.is_leader() {
-            self.advance_commit();
+            self.advance_commit(now);
         } else if self.owes_answer || self.writing.durable > durable_before {
             self.answer_leader();
         }

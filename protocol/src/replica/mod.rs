@@ -18,7 +18,9 @@ use crate::facts::Fact;
 use crate::gateway::Credential;
 use crate::ids::*;
 use crate::node::{Config, HaltReason, RequestKey, RestoreError};
-use crate::raft::{self, Entry, ProposeError, Raft, RaftMessage};
+use crate::raft::{
+    self, Change, ChangeRefusal, Changing, Configuration, Entry, ProposeError, Raft, RaftMessage, TransferRefusal,
+};
 use crate::time::{Instant, Timestamp};
 use crate::wire::{Envelope, Kind, open, seal};
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -108,6 +110,8 @@ pub struct Replica<S: StateMachine> {
     applied: Position,
     applied_at: Timestamp,
     hash: StateHash,
+    /// The members as they stand in the rows.
+    configuration_row: Option<Bytes>,
     /// An entry whose rows are being loaded.
     applying: Option<Applying>,
     loads: u64,
@@ -155,14 +159,14 @@ impl<S: StateMachine> Replica<S> {
     /// A replica from what the store holds and a machine that is empty.
     pub fn restore(config: &Config, restored: &Restored, mut machine: S, now: Now) -> Result<Self, RestoreError> {
         let mut sessions = Sessions::new(config.limits);
-        let (mut applied, mut voters) = (AppliedRow::default(), None);
+        let (mut applied, mut configuration) = (AppliedRow::default(), None);
         let bad = |key: &Bytes, error| RestoreError {
             message: format!("the row {key:02x?} cannot be read: {error}; run the release that wrote it, or a newer one"),
         };
         for (key, value) in &restored.rows {
             match &key[..] {
                 APPLIED_KEY => applied = open(Kind::Applied, value).map_err(|error| bad(key, error))?,
-                CONFIGURATION_KEY => voters = Some(open(Kind::ConfigurationRow, value).map_err(|error| bad(key, error))?),
+                CONFIGURATION_KEY => configuration = Some(configuration_row(value).map_err(|error| bad(key, error))?),
                 _ => sessions.restore(key, value).map_err(|error| bad(key, error))?,
             }
         }
@@ -172,13 +176,14 @@ impl<S: StateMachine> Replica<S> {
             sessions.forget();
         }
         Ok(Replica {
-            raft: Raft::restore(config, restored, voters, applied.at, now),
+            raft: Raft::restore(config, restored, configuration, applied.at, now),
             machine,
             sessions,
             limits: config.limits,
             applied: applied.position,
             applied_at: applied.at,
             hash: applied.hash,
+            configuration_row: restored.rows.iter().find(|(key, _)| key == CONFIGURATION_KEY).map(|(_, row)| row.clone()),
             applying: None,
             loads: 0,
             reads: BTreeSet::new(),
@@ -245,8 +250,8 @@ impl<S: StateMachine> Replica<S> {
         self.raft.handle_message(now, from, message);
     }
 
-    pub fn handle_link(&mut self, peer: NodeId, link: Link) {
-        self.raft.handle_link(peer, link);
+    pub fn handle_link(&mut self, now: Now, peer: NodeId, link: Link) {
+        self.raft.handle_link(now, peer, link);
     }
 
     pub fn handle_stored(&mut self, now: Now, up_to: BatchId) {
@@ -273,8 +278,29 @@ impl<S: StateMachine> Replica<S> {
     }
 
     /// Asks to read; see [`Raft::read`].
-    pub fn read(&mut self, id: u64) -> bool {
-        self.raft.read(id)
+    pub fn read(&mut self, now: Now, id: u64) -> bool {
+        self.raft.read(now, id)
+    }
+
+    /// Asks for a change of members; see [`Raft::change`].
+    ///
+    /// # Errors
+    /// Why it will not be made.
+    pub fn change(&mut self, now: Now, change: &Change) -> Result<Changing, ChangeRefusal> {
+        self.raft.change(now, change)
+    }
+
+    /// Begins to hand leadership to `to`; see [`Raft::transfer`].
+    ///
+    /// # Errors
+    /// Why that node cannot have it.
+    pub fn transfer(&mut self, now: Now, to: NodeId) -> Result<bool, TransferRefusal> {
+        self.raft.transfer(now, to)
+    }
+
+    /// Hands leadership to whoever is first in line; see [`Raft::hand_over`].
+    pub fn hand_over(&mut self, now: Now) -> bool {
+        self.raft.hand_over(now)
     }
 
     /// Asks to read the state as soon as it has come to `index`.
@@ -466,8 +492,10 @@ impl<S: StateMachine> Replica<S> {
                 self.apply_execute(entry, (session, identity, first_unacked), &command, rows, effects);
             }
             None => {
-                if let Some(voters) = raft::configuration_in(entry) {
-                    effects.put(Bytes::from_static(CONFIGURATION_KEY), None, seal(Kind::ConfigurationRow, &voters));
+                if let Some(configuration) = raft::configuration_in(entry) {
+                    let row = seal(Kind::MembershipRow, &configuration);
+                    effects.put(Bytes::from_static(CONFIGURATION_KEY), self.configuration_row.as_deref(), row.clone());
+                    self.configuration_row = Some(row);
                 }
             }
         }
@@ -542,11 +570,19 @@ impl<S: StateMachine> Replica<S> {
     }
 }
 
+/// The members by their row. The first release knew only voters.
+fn configuration_row(row: &Bytes) -> Result<Configuration, crate::wire::EnvelopeError> {
+    match Envelope::parse(row)?.kind {
+        Kind::ConfigurationRow => open(Kind::ConfigurationRow, row).map(Configuration::of_voters),
+        _ => open(Kind::MembershipRow, row),
+    }
+}
+
 /// The request in an entry; `None` for raft's own entries.
 fn submission_in(entry: &Entry) -> Result<Option<Submission>, crate::wire::EnvelopeError> {
     let envelope = Envelope::parse(&entry.payload)?;
     match envelope.kind {
-        Kind::Noop | Kind::Configuration => Ok(None),
+        Kind::Noop | Kind::Configuration | Kind::Membership => Ok(None),
         Kind::Submission => envelope.decode().map(Some),
         found => Err(crate::wire::EnvelopeError::WrongKind { expected: Kind::Submission, found }),
     }

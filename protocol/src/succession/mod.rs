@@ -1,6 +1,19 @@
 //! Who should lead next. Rank changes timing only, never a vote: whoever is ranked first stands for election first, and every rule of safety is Raft's.
 //!
-//! The policy so far is `ring`: the voters by id, beginning after the present leader.
+//! Nodes measure the links to them ([`latency`]) and report to the leader, which ranks the voters ([`ranking`]), puts them in order by a [`policy`] and
+//! commits that; a leader that is not well placed hands over, reluctantly ([`transfer`]). All of it is pure and in whole numbers.
+
+pub mod latency;
+pub mod policy;
+pub mod ranking;
+pub mod timing;
+pub mod transfer;
+
+pub use latency::{Latencies, Matrix, Ways};
+pub use policy::{Policy, PolicyError, Succession, order_of, preference};
+pub use ranking::{Paths, Reason, central_order, quorum_latency, reasons};
+pub use timing::SuccessionTiming;
+pub use transfer::{Placement, View};
 
 use crate::contract::Timing;
 use crate::ids::NodeId;

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 /// The version of the peers' protocol.
-pub const PEER_VERSION: u16 = 1;
+pub const PEER_VERSION: u16 = 2;
 
 /// What the operators of one cluster share.
 #[derive(Clone, PartialEq, Eq)]
@@ -49,13 +49,20 @@ pub struct PeerIdentity {
     pub boot: Boot,
 }
 
+/// The longest address that a hello may name, in bytes.
+pub const ADDRESS_LIMIT: usize = 256;
+
 /// The dialler's first frame.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Hello {
     pub version: u16,
     pub from: PeerIdentity,
     /// Whom the dialler means to reach.
     pub to: NodeId,
+    /// Where the dialler listens for peers, `host:port`; empty if it does not say.
+    pub address: String,
+    /// Whether the dialler's own log says that it is a member: then it is one, or was one, even if the acceptor has not heard of it.
+    pub member: bool,
     /// Random, fresh for each connection.
     pub nonce: [u8; 16],
 }
@@ -98,6 +105,10 @@ pub enum HelloRefusal {
     Malformed {
         why: String,
     },
+    /// The cluster has removed this member.
+    Removed {
+        node: NodeId,
+    },
 }
 
 impl fmt::Display for HelloRefusal {
@@ -120,6 +131,11 @@ impl fmt::Display for HelloRefusal {
                  that would have forgotten its votes and what it acknowledged",
                 node.0
             ),
+            HelloRefusal::Removed { node } => write!(
+                f,
+                "node {} was removed from the cluster, for good: a new data folder joins with `node serve --join`",
+                node.0
+            ),
             HelloRefusal::Proof => write!(f, "the peer does not know this cluster's secret: check --secret-file"),
             HelloRefusal::Malformed { why } => write!(f, "what the peer sent is not a handshake: {why}"),
         }
@@ -133,6 +149,9 @@ pub fn check_hello(hello: &Hello, us: &PeerIdentity) -> Result<(), HelloRefusal>
     }
     if hello.from.cluster != us.cluster {
         return Err(HelloRefusal::Cluster);
+    }
+    if hello.address.len() > ADDRESS_LIMIT {
+        return Err(HelloRefusal::Malformed { why: "an address of more than 256 bytes".into() });
     }
     if hello.to != us.node {
         return Err(HelloRefusal::Node { this_is: us.node });
@@ -176,6 +195,9 @@ fn mac(secret: &Secret, side: Side, hello: &Hello, acceptor: &PeerIdentity, acce
         mac.update(&identity.incarnation.0.to_le_bytes());
         mac.update(&identity.boot.0.to_le_bytes());
     }
+    mac.update(&[u8::from(hello.member)]);
+    mac.update(&(hello.address.len() as u64).to_le_bytes());
+    mac.update(hello.address.as_bytes());
     mac.update(&hello.nonce);
     mac.update(acceptor_nonce);
     mac
@@ -195,7 +217,7 @@ mod tests {
     }
 
     fn hello() -> Hello {
-        Hello { version: PEER_VERSION, from: identity(1), to: NodeId(2), nonce: [3; 16] }
+        Hello { version: PEER_VERSION, from: identity(1), to: NodeId(2), address: "a:1".into(), member: true, nonce: [3; 16] }
     }
 
     #[test]
@@ -212,6 +234,8 @@ mod tests {
             assert_eq!(check(&secret(2), side, &hello(), &acceptor, &nonce), refused);
             assert_eq!(check(&ours, side, &hello(), &acceptor, &[5; 16]), refused, "an old proof is worth nothing");
             assert_eq!(check(&ours, side, &Hello { nonce: [5; 16], ..hello() }, &acceptor, &nonce), refused);
+            assert_eq!(check(&ours, side, &Hello { member: false, ..hello() }, &acceptor, &nonce), refused);
+            assert_eq!(check(&ours, side, &Hello { address: "b:1".into(), ..hello() }, &acceptor, &nonce), refused);
             for changed in [
                 PeerIdentity { cluster: ClusterId(0), ..acceptor },
                 PeerIdentity { node: NodeId(9), ..acceptor },

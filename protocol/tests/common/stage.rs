@@ -15,7 +15,7 @@ use tertulia_protocol::facts::Fact;
 use tertulia_protocol::ids::*;
 use tertulia_protocol::node::Config;
 use tertulia_protocol::raft::Member;
-use tertulia_protocol::raft::{Output, Raft, RaftMessage};
+use tertulia_protocol::raft::{Answer, Output, Raft, RaftMessage};
 use tertulia_protocol::time::{Duration, Instant, Timestamp};
 
 struct Actor {
@@ -94,7 +94,8 @@ impl Stage {
                 });
             }
             ["read", id, read] => {
-                let asked = self.raft(node(id)).read(read.parse().unwrap());
+                let now = self.now;
+                let asked = self.raft(node(id)).read(now, read.parse().unwrap());
                 if !asked {
                     self.say("  no leader to ask");
                 }
@@ -126,10 +127,14 @@ impl Stage {
                 self.wires.retain(|(_, to, _)| *to != id);
             }
             ["start", id] => self.start(node(id)),
-            ["link", on, "down"] => self.raft(link(on).0).handle_link(link(on).1, Link::Down),
+            ["link", on, "down"] => {
+                let now = self.now;
+                self.raft(link(on).0).handle_link(now, link(on).1, Link::Down);
+            }
             ["link", on, "up"] => {
                 let boot = Boot(self.actors[&link(on).1].disk.boots);
-                self.raft(link(on).0).handle_link(link(on).1, Link::Up { boot });
+                let now = self.now;
+                self.raft(link(on).0).handle_link(now, link(on).1, Link::Up { boot });
             }
             _ => panic!("not a command: {line}"),
         }
@@ -259,10 +264,15 @@ impl Stage {
     }
 }
 
+fn repairing(answer: &Answer) -> &'static str {
+    if answer.repairing { ", repairing" } else { "" }
+}
+
 fn describe(message: &RaftMessage) -> String {
     match message {
-        RaftMessage::AskVote { term, pre, last } => {
-            format!("{} t{term}, log ends {}", if *pre { "pre-vote?" } else { "vote?" }, at(last))
+        RaftMessage::AskVote { term, pre, forced, last } => {
+            let asked = if *pre { "pre-vote?" } else { "vote?" };
+            format!("{asked} t{term}, log ends {}{}", at(last), if *forced { ", the leader asks for it" } else { "" })
         }
         RaftMessage::Voted { term, pre, granted, .. } => {
             format!("{}{} t{term}", if *pre { "pre-vote " } else { "vote " }, if *granted { "granted" } else { "refused" })
@@ -271,9 +281,16 @@ fn describe(message: &RaftMessage) -> String {
             let entries: String = entries.iter().map(|entry| format!(" {}", at(&entry.position()))).collect();
             format!("append t{term} after {}:{entries} (commit {commit}, round {round})", at(previous))
         }
-        RaftMessage::Appended { term, matched, round, .. } => format!("appended t{term} through {matched} (round {round})"),
-        RaftMessage::Refused { term, previous, hint, .. } => format!("refused t{term} after {previous}, look at {}", at(hint)),
+        RaftMessage::Appended { term, matched, answer } => {
+            format!("appended t{term} through {matched} (round {}){}", answer.round, repairing(answer))
+        }
+        RaftMessage::Refused { term, previous, hint, answer } => {
+            format!("refused t{term} after {previous}, look at {}{}", at(hint), repairing(answer))
+        }
+        RaftMessage::AskRead { repair: true, .. } => "read index for a repair?".into(),
         RaftMessage::AskRead { id, .. } => format!("read? {id}"),
+        RaftMessage::Read { id: u64::MAX, index, .. } => format!("repair until {index}"),
         RaftMessage::Read { id, index, .. } => format!("read {id} at {index}"),
+        RaftMessage::TimeoutNow { term } => format!("stand now, t{term}"),
     }
 }

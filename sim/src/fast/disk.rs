@@ -267,7 +267,7 @@ mod tests {
     }
 
     fn batch(entries: Vec<Entry>) -> Batch {
-        Batch { reset: None, vote: None, entries }
+        Batch { reset: None, repaired: false, vote: None, entries }
     }
 
     fn row(through: &Entry) -> RowBatch {
@@ -291,7 +291,7 @@ mod tests {
         let mut seen = [false; 4];
         for torn in 0..64 {
             let mut disk = disk();
-            disk.store(0, BatchId(1), Batch { reset: None, vote, entries: log(1..=2) }, 7);
+            disk.store(0, BatchId(1), Batch { reset: None, repaired: false, vote, entries: log(1..=2) }, 7);
             disk.crash(DiskFate::Torn, torn);
             let restored = disk.restore(Boot(2)).unwrap();
             assert_eq!(restored.log, log(1..=2)[..restored.log.len()]);

@@ -5,6 +5,7 @@ use super::event::{Event, Input};
 use crate::witness::node_id;
 use tertulia_protocol::contract::Link;
 use tertulia_protocol::ids::Boot;
+use tertulia_protocol::node::Node;
 
 /// Pause after a refused hello.
 const REFUSED: u64 = 500_000;
@@ -71,11 +72,12 @@ impl World<'_> {
             return;
         }
         let (of_a, of_b) = (self.identity(a), self.identity(b));
-        let admit = |host: usize, peer| match &self.hosts[host].machine {
-            Some(machine) => machine.admit(peer).err(),
+        let is_member = |host: usize| self.hosts[host].machine.as_ref().is_some_and(Node::is_member);
+        let admit = |host: usize, other: usize, peer| match &self.hosts[host].machine {
+            Some(machine) => machine.admit(peer, is_member(other)).err(),
             None => None,
         };
-        let (by_a, by_b) = (admit(a, &of_b), admit(b, &of_a));
+        let (by_a, by_b) = (admit(a, b, &of_b), admit(b, a, &of_a));
         if by_a.is_some() || by_b.is_some() {
             if let Some(refusal) = by_a {
                 self.input(b, Input::Refused { by: node_id(a), refusal });
