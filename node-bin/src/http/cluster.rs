@@ -11,7 +11,7 @@ use tertulia_protocol::gateway::{Answer, Ask, Role, Status};
 
 async fn status<G: Gate>(app: &App<G>) -> Result<Status, Problem> {
     match gate::ask(&app.gate, None, Ask::Cluster).await? {
-        Answer::Cluster(status) => Ok(status),
+        Answer::Cluster(status) => Ok(*status),
         _ => Err(Problem::unexpected()),
     }
 }

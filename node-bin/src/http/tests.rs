@@ -10,6 +10,7 @@ use tertulia_protocol::chat::{Command, Done, Post, Refusal, RoomRef, RoomView};
 use tertulia_protocol::gateway::{Answer, Ask, MemberStatus, Reply, Role, Standing, Status, Token};
 use tertulia_protocol::ids::*;
 use tertulia_protocol::replica::Identity;
+use tertulia_protocol::succession::Policy;
 use tertulia_protocol::time::Timestamp;
 use tower::ServiceExt;
 
@@ -52,7 +53,7 @@ fn answer(token: Option<Token>, ask: Ask) -> Result<Answer, Refusal> {
     match ask {
         Ask::SignIn { name, .. } if name.is_empty() => Err(Refusal::EmptyName),
         Ask::SignIn { name, .. } => Ok(Answer::SignedIn { user: UserId(3), session: SessionId(12), name, next_number: 1 }),
-        Ask::Cluster => Ok(Answer::Cluster(status())),
+        Ask::Cluster => Ok(Answer::Cluster(Box::new(status()))),
         _ if token != Some(TOKEN) => Err(Refusal::UnknownSession),
         Ask::Rooms => {
             Ok(Answer::Rooms(vec![RoomView { id: RoomId(1), name: "lobby".into(), member: true, members: 2, last: 7 }]))
@@ -105,6 +106,9 @@ fn status() -> Status {
         wanted_voters: 3,
         repairing: false,
         stalled: false,
+        policy: Policy::Ring,
+        placement: Vec::new(),
+        round_trips: Vec::new(),
     }
 }
 

@@ -59,7 +59,7 @@ impl Gateway {
             Ask::Ping => self.reply(connection, id, Ok(Answer::Pong)),
             Ask::Cluster => {
                 let status = node::status_of(replica);
-                self.reply(connection, id, Ok(Answer::Cluster(status)));
+                self.reply(connection, id, Ok(Answer::Cluster(alloc::boxed::Box::new(status))));
             }
             Ask::SignIn { name, token } => self.sign_in(now, replica, connection, id, name, token),
             Ask::Submit { identity, first_unacked, command } => {

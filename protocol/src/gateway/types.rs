@@ -3,6 +3,8 @@
 use crate::chat::{Command, Done, Post, Refusal, RoomRef, RoomView};
 use crate::ids::*;
 use crate::replica::Identity;
+use crate::succession::{Policy, Reason};
+use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -135,7 +137,7 @@ pub enum Answer {
         cursors: Vec<(RoomId, Cursor)>,
     },
     Unfollowed,
-    Cluster(Status),
+    Cluster(Box<Status>),
     Pong,
 }
 
@@ -205,6 +207,12 @@ pub struct Status {
     pub repairing: bool,
     /// This node's disk owes a write for too long.
     pub stalled: bool,
+    /// By what `succession` is ordered.
+    pub policy: Policy,
+    /// What the leader has measured, best-placed voter first; empty elsewhere.
+    pub placement: Vec<Reason>,
+    /// Round trips between members as the leader knows them, in µs; empty elsewhere.
+    pub round_trips: Vec<(NodeId, NodeId, u64)>,
 }
 
 #[derive(Clone, PartialEq, Eq, Debug, Hash, Serialize, Deserialize)]

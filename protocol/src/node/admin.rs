@@ -6,7 +6,9 @@
 
 use super::*;
 use crate::raft::{Change, Changing, Configuration};
+use crate::succession::Policy;
 use crate::time::Duration;
+use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use core::fmt;
 use serde::{Deserialize, Serialize};
@@ -19,13 +21,17 @@ pub enum Admin {
     Transfer {
         to: NodeId,
     },
+    /// Who should lead next.
+    Succession {
+        policy: Policy,
+    },
 }
 
 /// What became of it.
 #[derive(Clone, PartialEq, Eq, Debug, Hash, Serialize, Deserialize)]
 pub enum AdminOutcome {
     /// It is so. `node`: who joined, or leads. `configuration`: the members now.
-    Done { node: Option<NodeId>, configuration: Configuration },
+    Done { node: Option<NodeId>, configuration: Box<Configuration> },
     /// It will not be done. The text says why and what to do.
     Refused { why: String },
     /// Not done within the time that a call may take; it may still come about. Ask again, here or elsewhere.
@@ -159,7 +165,7 @@ impl Node {
     fn advance_admin(&mut self, admin: &Admin) -> AdminOutcome {
         let done = |node: &Node, who| AdminOutcome::Done {
             node: who,
-            configuration: node.replica.raft().committed_configuration().clone(),
+            configuration: Box::new(node.replica.raft().committed_configuration().clone()),
         };
         match admin {
             Admin::Change(change) => match self.replica.change(self.now, change) {
@@ -177,6 +183,10 @@ impl Node {
                 }
                 Ok(Changing::Pending) => AdminOutcome::Pending { why: "the change, or one before it, is under way".into() },
                 Ok(Changing::NotLeader) => AdminOutcome::Pending { why: "there is no leader".into() },
+            },
+            Admin::Succession { policy } => match self.replica.set_policy(self.now, policy) {
+                Changing::Done => done(self, None),
+                _ => AdminOutcome::Pending { why: "the order of succession is being changed".into() },
             },
             Admin::Transfer { to } if *to == self.replica.raft().node() => done(self, Some(*to)),
             Admin::Transfer { to } => match self.replica.transfer(self.now, *to) {

@@ -361,6 +361,9 @@ pub(crate) fn status_of(replica: &Replica<Chat>) -> Status {
         wanted_voters: configuration.wanted_voters(),
         repairing: raft.is_repairing(),
         stalled: raft.is_stalled(),
+        policy: raft.succession_by_log().policy.clone(),
+        placement: raft.placement_reasons().to_vec(),
+        round_trips: raft.round_trips(),
         state_hash: replica.hash().0,
     }
 }

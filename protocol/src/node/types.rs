@@ -10,6 +10,7 @@ use crate::node::{Admin, AdminOutcome};
 use crate::raft::Member;
 use crate::raft::RaftMessage;
 use crate::replica::{Slot, Submission};
+use crate::succession::{Policy, SuccessionTiming};
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -25,6 +26,9 @@ pub struct Config {
     pub voters: Vec<Member>,
     /// Where other nodes reach this one, `host:port`, as it tells those who do not know it. May be empty in a cluster whose members never change.
     pub peer_address: String,
+    /// Who should lead next, until the log says something else.
+    pub succession: Policy,
+    pub succession_timing: SuccessionTiming,
     pub timing: Timing,
     pub limits: Limits,
     /// Whether [`crate::node::Node::take_facts`] is listened to.
@@ -43,6 +47,8 @@ impl Config {
             cluster,
             voters,
             peer_address: peer_address.unwrap_or_default(),
+            succession: Policy::default(),
+            succession_timing: SuccessionTiming::default(),
             timing: Timing::default(),
             limits: Limits::default(),
             facts: false,

@@ -41,19 +41,14 @@ impl Raft {
         self.configuration().is_voter(self.node) && !self.is_repairing() && !self.stalled && self.leave_at.is_none()
     }
 
-    /// How long a message and its answer take, as far as is known.
-    fn round_trip(&self) -> Duration {
-        self.timing.stagger / 8
-    }
-
-    /// The link to the leader broke: a sign of its end that comes long before silence does. The first in line stands after a round trip, in which the others
-    /// notice it too; they wait for their turn.
+    /// The link to the leader broke: a sign of its end that comes long before silence does. The first in line asks for pre-votes after a
+    /// moment; they are on their way while the others notice it too, and whoever has not is asked again. The others wait for their turn.
     pub(super) fn lost_leader(&mut self, now: Now, leader: NodeId) {
         self.lost_leader = Some(leader);
         let mut line = self.succession();
         line.retain(|id| *id != leader);
         let slot = line.iter().position(|id| *id == self.node).unwrap_or(line.len());
-        let at = now.instant + self.round_trip() + self.timing.stagger * slot as u32;
+        let at = now.instant + self.timing.stagger / 16 + self.timing.stagger * slot as u32;
         self.election_at = self.election_at.min(at);
         self.facts.tell(|| Fact::Reached { point: "leader.link_lost" });
     }
@@ -232,7 +227,7 @@ impl Raft {
         self.leader = Some(self.node);
         self.last_leader = Some(self.node);
         let uncommitted = self.log.slice(self.commit + 1, usize::MAX);
-        self.role = Role::Leader(Leading {
+        self.role = Role::Leader(Box::new(Leading {
             progress: BTreeMap::new(),
             opened_by: last.index + 1,
             heartbeat_at: now.instant + self.timing.heartbeat,
@@ -242,10 +237,11 @@ impl Raft {
             lease: read::Lease::default(),
             lease_given_up: false,
             transfer: None,
+            ranking: Ranking::new(now.instant),
             last_at_heartbeat: last.index,
             broadcast: true,
             uncommitted_bytes: uncommitted.iter().map(|entry| entry.payload.len()).sum(),
-        });
+        }));
         self.configuration_changed();
         let payload = if self.is_configured() {
             crate::wire::seal(Kind::Noop, &())

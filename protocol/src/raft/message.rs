@@ -87,6 +87,10 @@ pub enum RaftMessage {
     Read { term: Term, id: u64, boot: Boot, index: Index },
     /// The leader hands over: stand for election now (3.10).
     TimeoutNow { term: Term },
+    /// Lets the receiver measure the way from here: `sent` by the sender's monotonic clock, in µs.
+    Probe { sent: u64 },
+    /// To the leader: what its sender, running as `boot`, has measured of the ways to it (see [`crate::succession::Latencies`]).
+    Report { term: Term, boot: Boot, column: Vec<(NodeId, i64)> },
 }
 
 /// No term and no place comes near it: below it arithmetic with terms and places does not overflow.
@@ -104,7 +108,11 @@ impl RaftMessage {
                 previous.index < FAR && *commit < FAR && dense && entries.iter().all(|entry| entry.term <= self.term())
             }
             RaftMessage::Refused { previous, hint, .. } => (1..FAR).contains(previous) && hint.index <= *previous,
-            RaftMessage::Voted { .. } | RaftMessage::AskRead { .. } | RaftMessage::TimeoutNow { .. } => true,
+            RaftMessage::Voted { .. }
+            | RaftMessage::AskRead { .. }
+            | RaftMessage::TimeoutNow { .. }
+            | RaftMessage::Probe { .. } => true,
+            RaftMessage::Report { column, .. } => column.len() <= usize::from(super::configuration::MOST_MEMBERS),
         };
         near && self.term() < FAR
     }
@@ -118,7 +126,9 @@ impl RaftMessage {
             | RaftMessage::Refused { term, .. }
             | RaftMessage::AskRead { term, .. }
             | RaftMessage::Read { term, .. }
-            | RaftMessage::TimeoutNow { term } => *term,
+            | RaftMessage::TimeoutNow { term }
+            | RaftMessage::Report { term, .. } => *term,
+            RaftMessage::Probe { .. } => 0,
         }
     }
 }

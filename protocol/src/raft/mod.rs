@@ -10,13 +10,14 @@
 //! - **A log that has lost something acknowledged** neither votes nor acknowledges until it is repaired.
 //!
 //! Where things are: `election.rs` votes, `replication.rs` appends on both sides, `storage.rs` batches and their completion, `read.rs` ReadIndex and leases,
-//! `configuration.rs` who has a say and `membership.rs` how that changes, `transfer.rs` handing over, `repair.rs` damaged logs.
+//! `configuration.rs` who has a say and `membership.rs` how that changes, `transfer.rs` handing over, `placement.rs` to whom, `repair.rs` damaged logs.
 
 pub mod configuration;
 mod election;
 mod log;
 mod membership;
 mod message;
+mod placement;
 mod progress;
 pub mod quorum;
 mod read;
@@ -36,9 +37,10 @@ use crate::facts::{Fact, Facts};
 use crate::ids::*;
 use crate::node::{Config, HaltReason};
 
-use crate::succession;
+use crate::succession::{self, Succession};
 use crate::time::{Instant, Timestamp};
 use crate::wire::{Envelope, Kind};
+use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;
 use bytes::Bytes;
@@ -46,6 +48,8 @@ use election::Ballot;
 use log::Log;
 use membership::Configurations;
 pub(crate) use membership::configuration_in;
+pub(crate) use placement::succession_in;
+use placement::{Placing, Ranking};
 use progress::Progress;
 use repair::Repair;
 use storage::Writing;
@@ -97,7 +101,7 @@ enum Role {
     Candidate {
         ballot: Ballot,
     },
-    Leader(Leading),
+    Leader(Box<Leading>),
 }
 
 /// What only a leader knows.
@@ -116,6 +120,7 @@ struct Leading {
     /// From the moment on in which somebody else was told to stand, no lease holds in this term.
     lease_given_up: bool,
     transfer: Option<Transfer>,
+    ranking: Ranking,
     /// The end of the log when the last heartbeat went out: whoever holds that has caught up.
     last_at_heartbeat: Index,
     /// A broadcast is owed now, for reads or because the term has just begun.
@@ -164,6 +169,7 @@ pub struct Raft {
     owes_answer: bool,
     writing: Writing,
     repair: Option<Repair>,
+    placing: Placing,
     /// The disk owes a batch for too long.
     stalled: bool,
     /// The link to this leader broke, and it was not heard since.
@@ -176,9 +182,20 @@ pub struct Raft {
     halted: bool,
 }
 
+/// What a replica's rows say of the cluster, when the log entries that said so are applied already.
+#[derive(Clone, Debug, Default)]
+pub struct FromRows {
+    pub configuration: Option<Configuration>,
+    pub succession: Option<Succession>,
+    /// The greatest stamp applied.
+    pub at: Timestamp,
+}
+
 impl Raft {
-    /// A replica from what the store holds. `configuration`: the voters by the rows, when the log entry that says so is applied already; `at`: the greatest stamp applied.
-    pub fn restore(config: &Config, restored: &Restored, configuration: Option<Configuration>, at: Timestamp, now: Now) -> Raft {
+    /// A replica from what the store holds.
+    pub fn restore(config: &Config, restored: &Restored, rows: FromRows, now: Now) -> Raft {
+        let FromRows { configuration, succession, at } = rows;
+        let mut placing = Placing::new(config, succession, now.instant);
         let mut log = Log::new(restored.applied, at);
         let mut facts = Facts::new(config.facts);
         let mut configurations = match configuration {
@@ -188,6 +205,9 @@ impl Raft {
         for entry in &restored.log {
             if let Some(found) = configuration_in(entry) {
                 configurations.push(entry.index, found);
+            }
+            if let Some(found) = succession_in(entry) {
+                placing.succession = found;
             }
             log.push(entry.clone());
         }
@@ -227,6 +247,7 @@ impl Raft {
             owes_answer: false,
             writing: Writing::new(restored.vote, last.index),
             repair: restored.damage.log.then_some(Repair::Asking { asked: None }),
+            placing,
             stalled: false,
             lost_leader: None,
             links: BTreeMap::new(),
@@ -293,11 +314,6 @@ impl Raft {
         node == self.node || self.links.contains_key(&node)
     }
 
-    /// Who leads next, in order.
-    pub fn succession(&self) -> Vec<NodeId> {
-        succession::ring(self.configuration().voters(), self.leader.or(self.last_leader))
-    }
-
     pub fn take_facts(&mut self) -> Vec<Fact> {
         self.facts.take()
     }
@@ -347,6 +363,8 @@ impl Raft {
             RaftMessage::Read { term: _, id, boot, index } if boot == self.boot => {
                 self.outputs.push_back(Output::ReadReady { id, index });
             }
+            RaftMessage::Probe { sent } => self.handle_probe(now, from, sent),
+            RaftMessage::Report { term: _, boot, column } => self.handle_report(now, from, boot, &column),
             RaftMessage::TimeoutNow { term } => self.handle_timeout_now(now, from, term),
             RaftMessage::Read { .. } => {}
         }
@@ -359,7 +377,9 @@ impl Raft {
         let last = self.log.last().index;
         match link {
             Link::Up { boot } => {
-                self.links.insert(peer, boot);
+                if self.links.insert(peer, boot) != Some(boot) {
+                    self.placing.forget(peer);
+                }
                 if let Role::PreCandidate { ballot, .. } | Role::Candidate { ballot } = &mut self.role {
                     ballot.see_boot(peer, boot);
                 }
@@ -367,6 +387,7 @@ impl Raft {
                     && let Some(progress) = leading.progress.get_mut(&peer)
                 {
                     progress.see_boot(boot, last);
+                    leading.ranking.forget(peer);
                     leading.broadcast = true;
                 }
             }
@@ -393,6 +414,7 @@ impl Raft {
             return self.halt(HaltReason::Removed { node: self.node });
         }
         self.watch_disk(now);
+        self.measure(now);
         match &self.role {
             Role::Leader(leading) if now.instant >= leading.heartbeat_at => self.heartbeat(now),
             Role::Leader(_) => {}
@@ -445,7 +467,7 @@ impl Raft {
             Role::Follower | Role::Candidate { .. } => self.election_at,
         };
         let stall = self.writing.waiting_since().filter(|_| !self.stalled).map(|since| since + self.timing.disk_stall);
-        [Some(role), stall, self.leave_at].into_iter().flatten().min()
+        [Some(role.min(self.placing.poll_timeout())), stall, self.leave_at].into_iter().flatten().min()
     }
 
     /// The next committed entry that is also durable here, each once. The state machine never runs ahead of its own log on disk.

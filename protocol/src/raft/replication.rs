@@ -17,9 +17,12 @@ impl Raft {
 
     fn append_entry(&mut self, entry: Entry) -> Position {
         let at = entry.position();
-        let configuration = configuration_in(&entry);
+        let (configuration, succession) = (configuration_in(&entry), succession_in(&entry));
         self.log.push(entry);
         self.facts.tell(|| Fact::Appended { at });
+        if let Some(succession) = succession {
+            (self.placing.succession, self.placing.at) = (succession, at.index);
+        }
         if let Some(configuration) = configuration {
             self.configurations.push(at.index, configuration);
             self.configuration_changed();

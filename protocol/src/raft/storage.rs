@@ -140,7 +140,7 @@ mod tests {
         let config = Config::new(NodeId(1), ClusterId(1), (1..=5).map(voter).collect(), Seed(1));
         let empty = Restored::empty(Incarnation(1), Boot(1));
         let now = Now::default();
-        (Raft::restore(&config, &empty, None, Timestamp(0), now), now)
+        (Raft::restore(&config, &empty, FromRows::default(), now), now)
     }
 
     fn batches(raft: &mut Raft) -> Vec<BatchId> {

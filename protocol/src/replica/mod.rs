@@ -21,6 +21,7 @@ use crate::node::{Config, HaltReason, RequestKey, RestoreError};
 use crate::raft::{
     self, Change, ChangeRefusal, Changing, Configuration, Entry, ProposeError, Raft, RaftMessage, TransferRefusal,
 };
+use crate::succession::Policy;
 use crate::time::{Instant, Timestamp};
 use crate::wire::{Envelope, Kind, open, seal};
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -33,6 +34,7 @@ use sha2::{Digest, Sha256};
 use xxhash_rust::xxh3::xxh3_64;
 
 const CONFIGURATION_KEY: &[u8] = &[0x01];
+const SUCCESSION_KEY: &[u8] = &[0x05];
 
 /// What a replica asks of whoever drives it.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -110,8 +112,8 @@ pub struct Replica<S: StateMachine> {
     applied: Position,
     applied_at: Timestamp,
     hash: StateHash,
-    /// The members as they stand in the rows.
-    configuration_row: Option<Bytes>,
+    /// The rows of members and succession as they are: the hash over all rows needs the old values.
+    own_rows: BTreeMap<&'static [u8], Bytes>,
     /// An entry whose rows are being loaded.
     applying: Option<Applying>,
     loads: u64,
@@ -159,14 +161,16 @@ impl<S: StateMachine> Replica<S> {
     /// A replica from what the store holds and a machine that is empty.
     pub fn restore(config: &Config, restored: &Restored, mut machine: S, now: Now) -> Result<Self, RestoreError> {
         let mut sessions = Sessions::new(config.limits);
-        let (mut applied, mut configuration) = (AppliedRow::default(), None);
+        let mut applied = AppliedRow::default();
+        let mut known = raft::FromRows::default();
         let bad = |key: &Bytes, error| RestoreError {
             message: format!("the row {key:02x?} cannot be read: {error}; run the release that wrote it, or a newer one"),
         };
         for (key, value) in &restored.rows {
             match &key[..] {
                 APPLIED_KEY => applied = open(Kind::Applied, value).map_err(|error| bad(key, error))?,
-                CONFIGURATION_KEY => configuration = Some(configuration_row(value).map_err(|error| bad(key, error))?),
+                CONFIGURATION_KEY => known.configuration = Some(configuration_row(value).map_err(|error| bad(key, error))?),
+                SUCCESSION_KEY => known.succession = Some(open(Kind::SuccessionRow, value).map_err(|error| bad(key, error))?),
                 _ => sessions.restore(key, value).map_err(|error| bad(key, error))?,
             }
         }
@@ -176,14 +180,14 @@ impl<S: StateMachine> Replica<S> {
             sessions.forget();
         }
         Ok(Replica {
-            raft: Raft::restore(config, restored, configuration, applied.at, now),
+            raft: Raft::restore(config, restored, raft::FromRows { at: applied.at, ..known }, now),
             machine,
             sessions,
             limits: config.limits,
             applied: applied.position,
             applied_at: applied.at,
             hash: applied.hash,
-            configuration_row: restored.rows.iter().find(|(key, _)| key == CONFIGURATION_KEY).map(|(_, row)| row.clone()),
+            own_rows: own_rows(&restored.rows),
             applying: None,
             loads: 0,
             reads: BTreeSet::new(),
@@ -296,6 +300,11 @@ impl<S: StateMachine> Replica<S> {
     /// Why that node cannot have it.
     pub fn transfer(&mut self, now: Now, to: NodeId) -> Result<bool, TransferRefusal> {
         self.raft.transfer(now, to)
+    }
+
+    /// Asks for another policy of succession; see [`Raft::set_policy`].
+    pub fn set_policy(&mut self, now: Now, policy: &Policy) -> Changing {
+        self.raft.set_policy(now, policy)
     }
 
     /// Hands leadership to whoever is first in line; see [`Raft::hand_over`].
@@ -493,9 +502,10 @@ impl<S: StateMachine> Replica<S> {
             }
             None => {
                 if let Some(configuration) = raft::configuration_in(entry) {
-                    let row = seal(Kind::MembershipRow, &configuration);
-                    effects.put(Bytes::from_static(CONFIGURATION_KEY), self.configuration_row.as_deref(), row.clone());
-                    self.configuration_row = Some(row);
+                    self.put_own_row(CONFIGURATION_KEY, seal(Kind::MembershipRow, &configuration), effects);
+                }
+                if let Some(succession) = raft::succession_in(entry) {
+                    self.put_own_row(SUCCESSION_KEY, seal(Kind::SuccessionRow, &succession), effects);
                 }
             }
         }
@@ -506,6 +516,11 @@ impl<S: StateMachine> Replica<S> {
         let (at, hash) = (self.applied, self.hash);
         self.raft.tell(|| Fact::Applied { at, hash });
         Ok(())
+    }
+
+    fn put_own_row(&mut self, key: &'static [u8], row: Bytes, effects: &mut Effects<S::Event>) {
+        effects.put(Bytes::from_static(key), self.own_rows.get(key).map(|row| &row[..]), row.clone());
+        self.own_rows.insert(key, row);
     }
 
     fn apply_open(
@@ -570,6 +585,11 @@ impl<S: StateMachine> Replica<S> {
     }
 }
 
+fn own_rows(rows: &[(Bytes, Bytes)]) -> BTreeMap<&'static [u8], Bytes> {
+    let of = |key: &'static [u8]| rows.iter().find(|(found, _)| found == key).map(|(_, row)| (key, row.clone()));
+    [CONFIGURATION_KEY, SUCCESSION_KEY].into_iter().filter_map(of).collect()
+}
+
 /// The members by their row. The first release knew only voters.
 fn configuration_row(row: &Bytes) -> Result<Configuration, crate::wire::EnvelopeError> {
     match Envelope::parse(row)?.kind {
@@ -582,7 +602,7 @@ fn configuration_row(row: &Bytes) -> Result<Configuration, crate::wire::Envelope
 fn submission_in(entry: &Entry) -> Result<Option<Submission>, crate::wire::EnvelopeError> {
     let envelope = Envelope::parse(&entry.payload)?;
     match envelope.kind {
-        Kind::Noop | Kind::Configuration | Kind::Membership => Ok(None),
+        Kind::Noop | Kind::Configuration | Kind::Membership | Kind::Succession => Ok(None),
         Kind::Submission => envelope.decode().map(Some),
         found => Err(crate::wire::EnvelopeError::WrongKind { expected: Kind::Submission, found }),
     }

@@ -5,6 +5,8 @@ use crate::time::Duration;
 /// All that is measured in time here. Every bound of change errs on the side of staying.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct SuccessionTiming {
+    /// Every node lets every other one measure the way to it this often.
+    pub probe: Duration,
     /// The leader ranks the voters this often, and nodes report what they measured this often.
     pub evaluation: Duration,
     /// A measurement (at the node that made it) or a report (at the leader) that is older than this says nothing.
@@ -26,6 +28,7 @@ pub struct SuccessionTiming {
 impl Default for SuccessionTiming {
     fn default() -> Self {
         SuccessionTiming {
+            probe: Duration::from_millis(500),
             evaluation: Duration::from_secs(1),
             max_age: Duration::from_secs(5),
             resolution: Duration::from_micros(100),

@@ -15,7 +15,7 @@ use tertulia_protocol::facts::Fact;
 use tertulia_protocol::ids::*;
 use tertulia_protocol::node::Config;
 use tertulia_protocol::raft::Member;
-use tertulia_protocol::raft::{Answer, Output, Raft, RaftMessage};
+use tertulia_protocol::raft::{Answer, FromRows, Output, Raft, RaftMessage};
 use tertulia_protocol::time::{Duration, Instant, Timestamp};
 
 struct Actor {
@@ -181,10 +181,13 @@ impl Stage {
         let mut config = Config::new(id, super::CLUSTER, voters.collect(), Seed(1));
         config.facts = true;
         config.timing.jitter = Duration::ZERO;
+        // Measuring has transcripts of its own.
+        (config.succession_timing.probe, config.succession_timing.evaluation) =
+            (Duration::from_secs(3_600), Duration::from_secs(3_600));
         let now = self.now;
         let actor = self.actors.get_mut(&id).unwrap();
         let restored = actor.disk.restored(id);
-        actor.raft = Some(Raft::restore(&config, &restored, None, Timestamp(0), now));
+        actor.raft = Some(Raft::restore(&config, &restored, FromRows::default(), now));
     }
 
     fn store(&mut self, id: NodeId, up_to: BatchId) {
@@ -292,5 +295,7 @@ fn describe(message: &RaftMessage) -> String {
         RaftMessage::Read { id: u64::MAX, index, .. } => format!("repair until {index}"),
         RaftMessage::Read { id, index, .. } => format!("read {id} at {index}"),
         RaftMessage::TimeoutNow { term } => format!("stand now, t{term}"),
+        RaftMessage::Probe { .. } => "a probe".into(),
+        RaftMessage::Report { .. } => "what it measured".into(),
     }
 }
