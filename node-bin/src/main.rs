@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 mod accept;
+mod bench;
 mod cli;
 mod clock;
 mod demo;
@@ -50,6 +51,7 @@ async fn run(command: &Command) -> Result<(), String> {
         Command::Tail(args) => terminal::tail(args).await,
         Command::Status(args) => terminal::status(args).await,
         Command::Chat(args) => terminal::chat(args).await,
+        Command::Bench(args) => bench::run(args).await,
     }
 }
 
