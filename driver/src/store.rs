@@ -10,7 +10,7 @@ pub use crate::folder::{FolderIdentity, OpenError, Opened, StoreOptions, open};
 
 use crate::disk::Disk;
 use crate::log::{Log, LogError, MARK_AFTER};
-use crate::rows::Rows;
+use crate::rows::{Rows, size_of};
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::future::{Future, pending};
@@ -153,14 +153,18 @@ struct RowsLane {
 }
 
 impl RowsLane {
+    fn apply(&mut self, group: &[(Index, &RowBatch)], durable_through: Index) -> Option<Done> {
+        if self.failed.is_some() || group.is_empty() {
+            return None;
+        }
+        let error = store_error(self.rows.apply_group(group, durable_through).err()?);
+        self.failed = Some(error.clone());
+        Some(Done::RowsFailed { error })
+    }
+
     fn run(&mut self, job: &Job, durable_through: Index) -> Option<Done> {
         match job {
-            Job::Apply { .. } if self.failed.is_some() => None,
-            Job::Apply { through, rows } => {
-                let error = store_error(self.rows.apply(*through, rows, durable_through).err()?);
-                self.failed = Some(error.clone());
-                Some(Done::RowsFailed { error })
-            }
+            Job::Apply { through, rows } => self.apply(&[(*through, rows)], durable_through),
             Job::Load { id, query } => {
                 let loaded = match &self.failed {
                     Some(error) => Err(error.clone()),
@@ -179,6 +183,10 @@ fn is_for_log(job: &Job) -> bool {
 
 /// Jobs that the log takes before it syncs: bounds how long the first of them waits.
 const GROUP: usize = 1024;
+/// How long a batch of rows waits for others that are written with it …
+const GATHER: std::time::Duration = std::time::Duration::from_millis(50);
+/// … unless so many bytes are gathered; or [`GROUP`] batches.
+const GATHER_BYTES: u64 = 1 << 20;
 
 /// The store of a real node: a thread for the log, a thread for the rows.
 ///
@@ -306,13 +314,59 @@ fn log_thread<D: Disk>(mut lane: LogLane<D>, jobs: &Receiver<Job>, shared: &Shar
     }
 }
 
+/// Row batches that wait to be written as one.
+#[derive(Default)]
+struct Gathered {
+    batches: Vec<(Index, RowBatch)>,
+    bytes: u64,
+    /// When they are written at the latest.
+    until: Option<std::time::Instant>,
+}
+
+impl Gathered {
+    fn push(&mut self, through: Index, rows: RowBatch) {
+        self.bytes += size_of(&rows);
+        self.batches.push((through, rows));
+        self.until.get_or_insert_with(|| std::time::Instant::now() + GATHER);
+    }
+
+    /// How long they may wait still; `None` when there are none.
+    fn wait(&self) -> Option<std::time::Duration> {
+        let left = self.until?.saturating_duration_since(std::time::Instant::now());
+        Some(if self.bytes >= GATHER_BYTES || self.batches.len() >= GROUP { std::time::Duration::ZERO } else { left })
+    }
+
+    fn write(&mut self, lane: &mut RowsLane, shared: &Shared) {
+        let Gathered { batches, .. } = std::mem::take(self);
+        let batches: Vec<_> = batches.iter().map(|(through, rows)| (*through, rows)).collect();
+        shared.send(lane.apply(&batches, shared.durable.load(Ordering::Acquire)));
+    }
+}
+
+/// Nothing waits for rows to be written, so they are gathered: a room's row and a session's are written once for many messages. Whoever reads is not
+/// kept waiting.
 fn rows_thread(mut lane: RowsLane, jobs: &Receiver<Job>, shared: &Shared) {
-    while let Ok(job) = jobs.recv() {
+    let mut gathered = Gathered::default();
+    loop {
+        let job = match gathered.wait() {
+            None => jobs.recv().map_err(|_| RecvTimeoutError::Disconnected),
+            Some(wait) if wait.is_zero() => Err(RecvTimeoutError::Timeout),
+            Some(wait) => jobs.recv_timeout(wait),
+        };
         if shared.stopped() {
             break;
         }
-        shared.send(lane.run(&job, shared.durable.load(Ordering::Acquire)));
+        match job {
+            Ok(Job::Apply { through, rows }) => gathered.push(through, rows),
+            Ok(read) => {
+                gathered.write(&mut lane, shared);
+                shared.send(lane.run(&read, shared.durable.load(Ordering::Acquire)));
+            }
+            Err(RecvTimeoutError::Timeout) => gathered.write(&mut lane, shared),
+            Err(RecvTimeoutError::Disconnected) => break,
+        }
     }
+    gathered.write(&mut lane, shared);
     if lane.failed.is_none()
         && let Err(error) = lane.rows.make_durable()
     {
