@@ -22,6 +22,10 @@ use std::io::Write;
 use std::process::ExitCode;
 use tokio::runtime::Builder;
 
+/// A node allocates much and frees it in another thread: batches, rows. The C library's allocator took a fifth of its time (docs/BENCHMARKS.md).
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let command = Cli::parse().command.unwrap_or_else(|| Command::Demo(cli::Demo::default()));
     // Only a server has work for several threads. A demo must not: its children end with the thread that started them.
