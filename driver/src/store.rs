@@ -183,9 +183,11 @@ fn is_for_log(job: &Job) -> bool {
 
 /// Jobs that the log takes before it syncs: bounds how long the first of them waits.
 const GROUP: usize = 1024;
-/// How long a batch of rows waits for others that are written with it …
-const GATHER: std::time::Duration = std::time::Duration::from_millis(50);
-/// … unless so many bytes are gathered; or [`GROUP`] batches.
+/// Gathered rows are written when nothing more has come for so long …
+const QUIET: std::time::Duration = std::time::Duration::from_millis(5);
+/// … or so many batches are gathered …
+const GATHER_BATCHES: usize = 256;
+/// … or so many bytes.
 const GATHER_BYTES: u64 = 1 << 20;
 
 /// The store of a real node: a thread for the log, a thread for the rows.
@@ -319,21 +321,16 @@ fn log_thread<D: Disk>(mut lane: LogLane<D>, jobs: &Receiver<Job>, shared: &Shar
 struct Gathered {
     batches: Vec<(Index, RowBatch)>,
     bytes: u64,
-    /// When they are written at the latest.
-    until: Option<std::time::Instant>,
 }
 
 impl Gathered {
     fn push(&mut self, through: Index, rows: RowBatch) {
         self.bytes += size_of(&rows);
         self.batches.push((through, rows));
-        self.until.get_or_insert_with(|| std::time::Instant::now() + GATHER);
     }
 
-    /// How long they may wait still; `None` when there are none.
-    fn wait(&self) -> Option<std::time::Duration> {
-        let left = self.until?.saturating_duration_since(std::time::Instant::now());
-        Some(if self.bytes >= GATHER_BYTES || self.batches.len() >= GROUP { std::time::Duration::ZERO } else { left })
+    fn is_full(&self) -> bool {
+        self.bytes >= GATHER_BYTES || self.batches.len() >= GATHER_BATCHES
     }
 
     fn write(&mut self, lane: &mut RowsLane, shared: &Shared) {
@@ -348,10 +345,10 @@ impl Gathered {
 fn rows_thread(mut lane: RowsLane, jobs: &Receiver<Job>, shared: &Shared) {
     let mut gathered = Gathered::default();
     loop {
-        let job = match gathered.wait() {
-            None => jobs.recv().map_err(|_| RecvTimeoutError::Disconnected),
-            Some(wait) if wait.is_zero() => Err(RecvTimeoutError::Timeout),
-            Some(wait) => jobs.recv_timeout(wait),
+        let job = match gathered.batches.len() {
+            0 => jobs.recv().map_err(|_| RecvTimeoutError::Disconnected),
+            _ if gathered.is_full() => Err(RecvTimeoutError::Timeout),
+            _ => jobs.recv_timeout(QUIET),
         };
         if shared.stopped() {
             break;
