@@ -10,6 +10,7 @@
 use crate::disk::{Disk, DiskFile, naming};
 use bytes::Bytes;
 use redb::{Builder, Database, Durability, ReadableDatabase, StorageBackend, TableDefinition};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -115,6 +116,11 @@ fn sum_of(key: &[u8], value: &[u8]) -> [u8; SUM] {
     xxh3_64_with_seed(value, xxh3_64(key)).to_le_bytes()
 }
 
+/// Bytes of keys and values.
+pub(crate) fn size_of(rows: &RowBatch) -> u64 {
+    rows.rows.iter().map(|(key, value)| (key.len() + value.as_ref().map_or(0, Bytes::len)) as u64).sum()
+}
+
 /// A value as it is stored.
 fn summed(key: &[u8], value: &[u8]) -> Vec<u8> {
     [value, &sum_of(key, value)].concat()
@@ -206,13 +212,23 @@ impl Rows {
     /// # Errors
     /// [`RowsError::AheadOfLog`] when the log is durable only below `through`; nothing is written then. Otherwise what the disk says.
     pub fn apply(&mut self, through: Index, rows: &RowBatch, durable_through: Index) -> Result<(), RowsError> {
-        if through > durable_through {
-            return Err(RowsError::AheadOfLog { through, durable_through });
+        self.apply_group(&[(through, rows)], durable_through)
+    }
+
+    /// Writes batches, in order, as one: a key that several of them mention is written once. Seen and durable as by [`Rows::apply`].
+    ///
+    /// # Errors
+    /// As [`Rows::apply`]; then none of them is written.
+    pub fn apply_group(&mut self, batches: &[(Index, &RowBatch)], durable_through: Index) -> Result<(), RowsError> {
+        if let Some((through, _)) = batches.iter().find(|(through, _)| *through > durable_through) {
+            return Err(RowsError::AheadOfLog { through: *through, durable_through });
         }
-        self.batches += 1;
-        self.bytes += rows.rows.iter().map(|(key, value)| (key.len() + value.as_ref().map_or(0, Bytes::len)) as u64).sum::<u64>();
+        self.batches = self.batches.saturating_add(batches.len() as u32);
+        self.bytes += batches.iter().map(|(_, rows)| size_of(rows)).sum::<u64>();
         let durable = self.batches >= self.options.durable_batches || self.bytes >= self.options.durable_bytes;
-        self.commit(rows, durable)
+        // In order of the keys: neighbours share their pages.
+        let last = batches.iter().flat_map(|(_, rows)| &rows.rows).map(|(key, value)| (&**key, value.as_deref()));
+        self.commit(last.collect(), durable)
     }
 
     /// Makes all rows durable, so that the next start has nothing to replay.
@@ -220,10 +236,10 @@ impl Rows {
     /// # Errors
     /// What the disk says.
     pub fn make_durable(&mut self) -> Result<(), RowsError> {
-        if self.batches == 0 { Ok(()) } else { self.commit(&RowBatch::default(), true) }
+        if self.batches == 0 { Ok(()) } else { self.commit(BTreeMap::new(), true) }
     }
 
-    fn commit(&mut self, rows: &RowBatch, durable: bool) -> Result<(), RowsError> {
+    fn commit(&mut self, rows: BTreeMap<&[u8], Option<&[u8]>>, durable: bool) -> Result<(), RowsError> {
         let mut write = self.database.begin_write().map_err(failed("write"))?;
         if durable {
             // A start after a crash then need not walk through the whole file.
@@ -233,10 +249,10 @@ impl Rows {
         }
         {
             let mut table = write.open_table(TABLE).map_err(failed("write"))?;
-            for (key, value) in &rows.rows {
+            for (key, value) in rows {
                 match value {
-                    Some(value) => drop(table.insert(&**key, &*summed(key, value)).map_err(failed("write"))?),
-                    None => drop(table.remove(&**key).map_err(failed("write"))?),
+                    Some(value) => drop(table.insert(key, &*summed(key, value)).map_err(failed("write"))?),
+                    None => drop(table.remove(key).map_err(failed("write"))?),
                 }
             }
         }

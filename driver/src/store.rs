@@ -10,7 +10,7 @@ pub use crate::folder::{FolderIdentity, OpenError, Opened, StoreOptions, open};
 
 use crate::disk::Disk;
 use crate::log::{Log, LogError, MARK_AFTER};
-use crate::rows::Rows;
+use crate::rows::{Rows, size_of};
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::future::{Future, pending};
@@ -153,14 +153,18 @@ struct RowsLane {
 }
 
 impl RowsLane {
+    fn apply(&mut self, group: &[(Index, &RowBatch)], durable_through: Index) -> Option<Done> {
+        if self.failed.is_some() || group.is_empty() {
+            return None;
+        }
+        let error = store_error(self.rows.apply_group(group, durable_through).err()?);
+        self.failed = Some(error.clone());
+        Some(Done::RowsFailed { error })
+    }
+
     fn run(&mut self, job: &Job, durable_through: Index) -> Option<Done> {
         match job {
-            Job::Apply { .. } if self.failed.is_some() => None,
-            Job::Apply { through, rows } => {
-                let error = store_error(self.rows.apply(*through, rows, durable_through).err()?);
-                self.failed = Some(error.clone());
-                Some(Done::RowsFailed { error })
-            }
+            Job::Apply { through, rows } => self.apply(&[(*through, rows)], durable_through),
             Job::Load { id, query } => {
                 let loaded = match &self.failed {
                     Some(error) => Err(error.clone()),
@@ -179,16 +183,51 @@ fn is_for_log(job: &Job) -> bool {
 
 /// Jobs that the log takes before it syncs: bounds how long the first of them waits.
 const GROUP: usize = 1024;
+/// How long a batch of rows waits at most for others that are written with it …
+const GATHER: Duration = Duration::from_micros(20_000);
+/// … unless so many batches are gathered …
+const GATHER_BATCHES: usize = 256;
+/// … or so many bytes.
+const GATHER_BYTES: u64 = 1 << 20;
 
 /// The store of a real node: a thread for the log, a thread for the rows.
 ///
 /// Its queues have no bound of their own: the protocol bounds what is under way ([`tertulia_protocol::contract::Limits`]).
+///
+/// Nothing waits for rows to be written, so they are gathered for a moment: a room's row and a session's are written once for many messages, and the
+/// thread is woken once for them. Whoever reads is not kept waiting.
 pub struct ThreadedStore {
     log: Option<Sender<Job>>,
-    rows: Option<Sender<Job>>,
+    rows: Option<Sender<RowsJob>>,
+    gathered: Gathered,
     done: UnboundedReceiver<Done>,
     stop: Arc<AtomicBool>,
     threads: Vec<JoinHandle<()>>,
+}
+
+enum RowsJob {
+    /// In order, as one.
+    Write(Vec<(Index, RowBatch)>),
+    Read(Job),
+}
+
+/// Row batches that are to be written as one.
+#[derive(Default)]
+struct Gathered {
+    batches: Vec<(Index, RowBatch)>,
+    bytes: u64,
+    /// When they are written at the latest.
+    due: Option<Instant>,
+}
+
+impl Gathered {
+    /// True when no more should be gathered.
+    fn push(&mut self, through: Index, rows: RowBatch) -> bool {
+        self.bytes += size_of(&rows);
+        self.batches.push((through, rows));
+        self.due.get_or_insert_with(|| Instant::now() + GATHER);
+        self.bytes >= GATHER_BYTES || self.batches.len() >= GATHER_BATCHES
+    }
 }
 
 /// What both threads hold.
@@ -223,7 +262,8 @@ impl ThreadedStore {
         let stop = shared.stop.clone();
         let (log, log_jobs) = channel();
         let (rows, rows_jobs) = channel();
-        let mut store = ThreadedStore { log: Some(log), rows: Some(rows), done, stop, threads: Vec::new() };
+        let mut store =
+            ThreadedStore { log: Some(log), rows: Some(rows), gathered: Gathered::default(), done, stop, threads: Vec::new() };
         let lane = LogLane::new(opened.log);
         let for_log = shared.clone();
         store.spawn("tertulia-log", move || {
@@ -243,6 +283,14 @@ impl ThreadedStore {
         Ok(store)
     }
 
+    fn write_gathered(&mut self) {
+        let Gathered { batches, .. } = std::mem::take(&mut self.gathered);
+        if !batches.is_empty() {
+            // A lane that is gone has panicked and has said so.
+            let _ = self.rows.as_ref().map(|rows| rows.send(RowsJob::Write(batches)));
+        }
+    }
+
     fn spawn(&mut self, name: &str, run: impl FnOnce() + Send + 'static) -> io::Result<()> {
         self.threads.push(std::thread::Builder::new().name(name.to_owned()).spawn(run)?);
         Ok(())
@@ -251,15 +299,32 @@ impl ThreadedStore {
 
 impl Store for ThreadedStore {
     fn submit(&mut self, job: Job) {
-        let lane = if is_for_log(&job) { &self.log } else { &self.rows };
-        // A lane that is gone has panicked and has said so.
-        let _ = lane.as_ref().map(|lane| lane.send(job));
+        match job {
+            Job::Apply { through, rows } => {
+                if self.gathered.push(through, rows) {
+                    self.write_gathered();
+                }
+            }
+            // A lane that is gone has panicked and has said so.
+            job if is_for_log(&job) => drop(self.log.as_ref().map(|log| log.send(job))),
+            read => {
+                self.write_gathered();
+                let _ = self.rows.as_ref().map(|rows| rows.send(RowsJob::Read(read)));
+            }
+        }
     }
 
     async fn done(&mut self) -> Done {
-        match self.done.recv().await {
-            Some(done) => done,
-            None => pending().await,
+        loop {
+            let due = self.gathered.due;
+            tokio::select! {
+                biased;
+                done = self.done.recv() => match done {
+                    Some(done) => return done,
+                    None => return pending().await,
+                },
+                () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => self.write_gathered(),
+            }
         }
     }
 }
@@ -306,12 +371,19 @@ fn log_thread<D: Disk>(mut lane: LogLane<D>, jobs: &Receiver<Job>, shared: &Shar
     }
 }
 
-fn rows_thread(mut lane: RowsLane, jobs: &Receiver<Job>, shared: &Shared) {
+fn rows_thread(mut lane: RowsLane, jobs: &Receiver<RowsJob>, shared: &Shared) {
     while let Ok(job) = jobs.recv() {
         if shared.stopped() {
             break;
         }
-        shared.send(lane.run(&job, shared.durable.load(Ordering::Acquire)));
+        let durable_through = shared.durable.load(Ordering::Acquire);
+        shared.send(match job {
+            RowsJob::Write(batches) => {
+                let batches: Vec<_> = batches.iter().map(|(through, rows)| (*through, rows)).collect();
+                lane.apply(&batches, durable_through)
+            }
+            RowsJob::Read(job) => lane.run(&job, durable_through),
+        });
     }
     if lane.failed.is_none()
         && let Err(error) = lane.rows.make_durable()

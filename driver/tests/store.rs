@@ -224,6 +224,26 @@ async fn a_threaded_store_stores_applies_and_loads_on_a_real_disk() {
 }
 
 #[tokio::test]
+async fn gathered_rows_are_seen_by_the_next_read_and_written_without_one() {
+    let disk = SimDisk::new();
+    let mine = entries(Position::default(), 1, 30, 400, 1);
+    let mut store = ThreadedStore::start(open_mine(&disk).0).unwrap();
+    store.submit(append(1, &mine));
+    until_stored(&mut store, 1).await;
+    mine[..10].iter().for_each(|entry| store.submit(apply(entry)));
+    store.submit(load_rows(1));
+    let row = |nth: usize| (Bytes::from(vec![0x90, nth as u8 + 1]), mine[nth].payload.clone());
+    let seen = store.done().await;
+    assert_eq!(seen, Done::Loaded { id: LoadId(1), loaded: Ok(Loaded::Rows((0..10).map(row).collect())) });
+
+    // Nobody reads, and the disk tells that they were written all the same.
+    disk.set_fault(Some(DiskFault::FailingWrites));
+    mine[10..20].iter().for_each(|entry| store.submit(apply(entry)));
+    let written = async { while !matches!(store.done().await, Done::RowsFailed { .. }) {} };
+    timeout(Duration::from_secs(10), written).await.expect("the rows are written, and that fails");
+}
+
+#[tokio::test]
 async fn an_idle_threaded_store_marks_its_last_batch() {
     let disk = SimDisk::new();
     let mut store = ThreadedStore::start(open_mine(&disk).0).unwrap();

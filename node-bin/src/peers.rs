@@ -73,6 +73,13 @@ pub fn parse_url(url: &str) -> Result<String, String> {
     Ok(url.into())
 }
 
+/// A server's address as `host:port`; `http://host:port` will do, too.
+pub fn parse_address(text: &str) -> Result<String, String> {
+    let address = address_of(text.trim().trim_end_matches('/'));
+    host_and_port(address).ok_or_else(|| format!("\"{text}\" is not HOST:PORT, for example 127.0.0.1:8081"))?;
+    Ok(address.into())
+}
+
 /// The `host:port` of an URL that [`parse_url`] took.
 pub fn address_of(url: &str) -> &str {
     url.strip_prefix("http://").unwrap_or(url)

@@ -7,6 +7,7 @@ mod status;
 mod tail;
 
 pub use chat::chat;
+pub use remote::ask_once;
 pub use send::send;
 pub use status::status;
 pub use tail::tail;
