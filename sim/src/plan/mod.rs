@@ -6,9 +6,16 @@
 //!
 //! Draws are keyed by the fault's id and the number of the occurrence, so that removing one fault leaves the others as they were.
 
-use crate::scenario::{DiskFate, Fault, Scenario, Span, Split, Target, Trigger, Verb};
+mod conditions;
+mod targets;
+
+pub use conditions::Conditions;
+
+use crate::scenario::{DiskFate, Fault, Scenario, Span, Target, Trigger, Verb};
 use crate::trace::digest;
+use conditions::{Weather, WeatherKind};
 use std::collections::BTreeMap;
+use targets::{Pick, each, names};
 use tertulia_protocol::dice::{Purpose, Seed, below, draw};
 
 const RETRY: u64 = 25_000;
@@ -39,92 +46,6 @@ pub enum Action {
 
 /// A set of nodes.
 pub type Nodes = u64;
-
-/// What is wrong with the links just now.
-#[derive(Clone, Debug, Default)]
-pub struct Conditions {
-    nodes: usize,
-    /// By `from * nodes + to`: how many partitions block this way.
-    blocked: Vec<u16>,
-    weather: Vec<Weather>,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Weather {
-    effect: u64,
-    kind: WeatherKind,
-    on: Nodes,
-}
-
-#[derive(Clone, Copy, Debug)]
-enum WeatherKind {
-    Loss(u32),
-    Delay(Span),
-    Duplicate(u32),
-}
-
-impl std::fmt::Display for WeatherKind {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let percent = |ppm: &u32| f64::from(*ppm) / 10_000.0;
-        match self {
-            WeatherKind::Loss(ppm) => write!(f, "loss of {} %", percent(ppm)),
-            WeatherKind::Duplicate(ppm) => write!(f, "doubling of {} %", percent(ppm)),
-            WeatherKind::Delay(by) => write!(f, "delay by {} to {} ms", by.from / 1_000, by.to / 1_000),
-        }
-    }
-}
-
-impl Conditions {
-    fn new(nodes: usize) -> Conditions {
-        Conditions { nodes, blocked: vec![0; nodes * nodes], weather: Vec::new() }
-    }
-
-    #[cfg(test)]
-    pub(crate) fn for_tests(nodes: usize) -> Conditions {
-        Conditions::new(nodes)
-    }
-
-    pub fn blocked(&self, from: usize, to: usize) -> bool {
-        self.blocked[from * self.nodes + to] > 0
-    }
-
-    /// No loss, no extra delay, no duplicates anywhere.
-    pub fn is_fair(&self) -> bool {
-        self.weather.is_empty()
-    }
-
-    /// Loss and duplication in millionths, and the extra delays that apply to a message between these two.
-    pub fn weather(&self, from: usize, to: usize) -> (u32, u32, impl Iterator<Item = Span> + '_) {
-        let ends = (1 << from) | (1 << to);
-        let here = self.weather.iter().filter(move |weather| weather.on & ends != 0);
-        let (mut loss, mut duplicate) = (0u32, 0u32);
-        for weather in here.clone() {
-            match weather.kind {
-                WeatherKind::Loss(ppm) => loss = loss.saturating_add(ppm),
-                WeatherKind::Duplicate(ppm) => duplicate = duplicate.saturating_add(ppm),
-                WeatherKind::Delay(_) => {}
-            }
-        }
-        let delays = here.filter_map(|weather| match weather.kind {
-            WeatherKind::Delay(by) => Some(by),
-            _ => None,
-        });
-        (loss, duplicate, delays)
-    }
-
-    /// Adds (or takes away) the blocks between all groups.
-    fn block(&mut self, groups: &[Nodes], add: bool) {
-        for from in 0..self.nodes {
-            for to in 0..self.nodes {
-                let apart = groups.iter().any(|a| a >> from & 1 == 1) && groups.iter().any(|b| b >> to & 1 == 1);
-                if apart && !groups.iter().any(|group| group >> from & 1 == 1 && group >> to & 1 == 1) {
-                    let count = &mut self.blocked[from * self.nodes + to];
-                    *count = if add { *count + 1 } else { *count - 1 };
-                }
-            }
-        }
-    }
-}
 
 #[derive(Clone, Debug)]
 enum Step {
@@ -425,138 +346,5 @@ enum Draw {
     Torn = 5,
 }
 
-fn each(nodes: Nodes) -> impl Iterator<Item = usize> {
-    (0..64).filter(move |node| nodes >> node & 1 == 1)
-}
-
-fn names(nodes: Nodes) -> String {
-    let names: Vec<String> = each(nodes).map(|node| format!("n{}", node + 1)).collect();
-    names.join(" ")
-}
-
-/// Resolves targets by one draw.
-#[derive(Clone, Copy)]
-struct Pick<'a> {
-    view: ClusterView<'a>,
-    draw: u64,
-    /// Only nodes that are up can be hit.
-    up_only: bool,
-}
-
-impl Pick<'_> {
-    fn up(&self) -> Nodes {
-        self.view.up.iter().enumerate().fold(0, |nodes, (node, up)| nodes | u64::from(*up) << node)
-    }
-
-    fn everybody(&self) -> Nodes {
-        if self.up_only { self.up() } else { (1 << self.view.up.len()) - 1 }
-    }
-
-    fn all(&self, targets: &[Target]) -> Option<Nodes> {
-        self.add(targets, 0)
-    }
-
-    /// The nodes that `targets` name, none of them in `taken`.
-    fn add(&self, targets: &[Target], taken: Nodes) -> Option<Nodes> {
-        let mut chosen: Nodes = 0;
-        for (nth, target) in targets.iter().enumerate() {
-            let leader = self.view.leader.map(|leader| 1u64 << leader);
-            let found = match target {
-                Target::Leader => leader? & self.up(),
-                Target::Follower => self.one_of(self.up() & !leader? & !(taken | chosen), nth),
-                Target::Random => self.one_of(self.up() & !(taken | chosen), nth),
-                Target::All => self.everybody(),
-                Target::Rest => ((1 << self.view.up.len()) - 1) & !taken,
-                Target::Node(node) => (1 << node) & self.everybody(),
-            };
-            if found == 0 || found & taken != 0 {
-                return None;
-            }
-            chosen |= found;
-        }
-        Some(chosen)
-    }
-
-    fn one_of(&self, candidates: Nodes, nth: usize) -> Nodes {
-        let place = below(self.draw.rotate_left(17 * nth as u32), u64::from(candidates.count_ones())) as usize;
-        each(candidates).nth(place).map_or(0, |node| 1 << node)
-    }
-
-    fn groups(&self, split: &Split) -> Option<Vec<Nodes>> {
-        let nodes = self.view.up.len();
-        match split {
-            Split::Halves => {
-                let mut order: Vec<usize> = (0..nodes).collect();
-                order.sort_by_key(|node| digest(&(self.draw, *node)));
-                let majority = order.iter().take(nodes / 2 + 1).fold(0, |group: Nodes, node| group | 1 << node);
-                let rest = ((1 << nodes) - 1) & !majority;
-                (rest != 0).then(|| vec![majority, rest])
-            }
-            Split::Groups(groups) => {
-                let mut taken = 0;
-                let mut found = Vec::with_capacity(groups.len());
-                for (nth, group) in groups.iter().enumerate() {
-                    let pick = Pick { draw: self.draw.rotate_left(7 * nth as u32), ..*self };
-                    let group = pick.add(group, taken)?;
-                    taken |= group;
-                    found.push(group);
-                }
-                Some(found)
-            }
-        }
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn plan(faults: &str) -> FaultPlan {
-        let head = "schema = 1\nname = \"x\"\n[cluster]\nvoters = 5\n[workload]\nclients = 1\nrate = \"1/s\"\nstop = \"20s\"\n";
-        FaultPlan::new(&Scenario::parse("x", &format!("{head}{faults}")).unwrap(), Seed(1))
-    }
-
-    fn run(plan: &mut FaultPlan, until: u64, leader: Option<usize>) -> Vec<Action> {
-        let mut actions = Vec::new();
-        while let Some(at) = plan.next_time().filter(|at| *at <= until) {
-            while let Some(some) = plan.poll(at, ClusterView { up: &[true; 5], leader }) {
-                actions.extend(some);
-            }
-        }
-        actions
-    }
-
-    #[test]
-    fn a_partition_blocks_both_ways_and_ends() {
-        let mut plan = plan("[[fault]]\nat = \"1s\"\npartition = [[\"leader\"], [\"rest\"]]\nfor = \"2s\"");
-        run(&mut plan, 1_500_000, Some(2));
-        assert!(plan.conditions().blocked(2, 0) && plan.conditions().blocked(0, 2));
-        assert!(!plan.conditions().blocked(0, 1) && !plan.conditions().blocked(2, 2));
-        run(&mut plan, 3_000_000, Some(2));
-        assert!(!plan.conditions().blocked(2, 0));
-        assert!(plan.never_fired().is_empty());
-    }
-
-    #[test]
-    fn a_target_that_is_not_there_is_waited_for() {
-        let mut plan = plan("[[fault]]\nid = \"kill\"\nat = \"1s\"\ncrash = \"leader\"");
-        assert!(run(&mut plan, 5_000_000, None).is_empty());
-        assert_eq!(plan.never_fired(), ["fault \"kill\" (line 9) never fired: its target was never there"]);
-        assert!(matches!(run(&mut plan, 6_000_000, Some(3))[..], [Action::Crash { node: 3, fate: DiskFate::Keep, .. }]));
-    }
-
-    #[test]
-    fn faults_follow_each_other() {
-        let mut plan = plan(concat!(
-            "[[fault]]\nid = \"a\"\nat = \"1s\"\npartition = \"halves\"\nfor = \"3s\"\n",
-            "[[fault]]\nevery = \"1s\"\nduring = \"a\"\ncrash = \"random\"\nfor = \"10ms\"\n",
-            "[[fault]]\nafter = \"a\"\nwait = \"500ms\"\nloss = \"5%\"\non = \"n1\"\n",
-        ));
-        let actions = run(&mut plan, 1_600_000, Some(0));
-        assert_eq!(actions, [Action::Links]);
-        assert_eq!(plan.conditions().weather(0, 3).0, 50_000);
-        assert_eq!(plan.conditions().weather(1, 3).0, 0);
-        let crashes = run(&mut plan, 20_000_000, Some(0)).iter().filter(|action| matches!(action, Action::Crash { .. })).count();
-        assert_eq!(crashes, 2, "at 2 s and 3 s; at 4 s the split is over");
-    }
-}
+mod tests;
