@@ -7,16 +7,16 @@
 //! Draws are keyed by the fault's id and the number of the occurrence, so that removing one fault leaves the others as they were.
 
 mod conditions;
+mod effects;
 mod targets;
 
 pub use conditions::Conditions;
 
-use crate::scenario::{DiskFate, Fault, Scenario, Span, Target, Trigger, Verb};
+use crate::scenario::{DiskFate, Fault, Rot, Scenario, Trigger, Verb};
 use crate::trace::digest;
-use conditions::{Weather, WeatherKind};
+use effects::{Effect, Occurrence};
 use std::collections::BTreeMap;
-use targets::{Pick, each, names};
-use tertulia_protocol::dice::{Purpose, Seed, below, draw};
+use tertulia_protocol::dice::{Purpose, Seed, draw};
 
 const RETRY: u64 = 25_000;
 const PATIENCE: u64 = 1_000_000;
@@ -24,24 +24,66 @@ const PATIENCE: u64 = 1_000_000;
 /// What an engine knows of the cluster when a fault fires.
 #[derive(Clone, Copy, Debug)]
 pub struct ClusterView<'a> {
+    /// By host, spares included.
     pub up: &'a [bool],
     pub leader: Option<usize>,
+    /// Who votes.
+    pub members: Nodes,
+    /// Who should lead next, in order, without the leader itself.
+    pub line: &'a [usize],
 }
 
-/// What an engine has to do. Changes of the links are in [`Conditions`] already.
+/// What an engine has to do. Changes of links and disks are in [`Conditions`] already.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Action {
-    /// `fate` is never [`DiskFate::Any`]; `torn` is a draw for how much of the unsynced writes survives.
+    /// `fate` is never [`DiskFate::Any`]; `torn` is a draw for how much of the unsynced writes survives. Then, with a draw for the place, `rot`.
     Crash {
         node: usize,
         fate: DiskFate,
         torn: u64,
+        rot: Option<(Rot, u64)>,
     },
     Restart {
         node: usize,
     },
+    /// The process ends, and never comes back.
+    Gone {
+        node: usize,
+    },
+    Pause {
+        node: usize,
+    },
+    Resume {
+        node: usize,
+    },
+    /// The connections of these two break.
+    Reset {
+        a: usize,
+        b: usize,
+    },
     /// The links changed.
     Links,
+    Operator(OperatorCall),
+}
+
+/// What an operator asks of the cluster, of any node that runs, again and again until it is done. Nodes are hosts.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum OperatorCall {
+    Transfer {
+        to: usize,
+    },
+    /// The process ends when it is a member no more.
+    Remove {
+        node: usize,
+    },
+    /// An empty folder on `host` asks to join, gets an id, and is started with it. `replace` may be the host itself: its old folder is gone.
+    Join {
+        host: usize,
+        replace: Option<usize>,
+    },
+    Voters {
+        count: usize,
+    },
 }
 
 /// A set of nodes.
@@ -53,18 +95,13 @@ enum Step {
     End { effect: u64 },
 }
 
-#[derive(Clone, Debug)]
-enum Effect {
-    Crashed(Nodes),
-    Split(Vec<Nodes>),
-    Weather,
-}
-
 /// What a fault has come to.
 #[derive(Clone, Copy, Debug, Default)]
 struct Progress {
     scheduled: u32,
     fired: u32,
+    /// Times that there was a target; a broken disk fires only when something is written to it.
+    resolved: u32,
     unresolved: u32,
     /// Times that its named point was reached.
     reached: u32,
@@ -83,6 +120,14 @@ pub struct FaultPlan {
     effects: BTreeMap<u64, (usize, Effect)>,
     progress: Vec<Progress>,
     conditions: Conditions,
+    /// Hosts that are there for good no more.
+    gone: Nodes,
+    /// The first machine that no fault has brought in.
+    next_spare: usize,
+    hosts: usize,
+    stop: u64,
+    /// Crashes that made something rot.
+    rotten: u32,
     healed: bool,
     story: Vec<(u64, String)>,
 }
@@ -97,7 +142,12 @@ impl FaultPlan {
             next_effect: 0,
             effects: BTreeMap::new(),
             progress: vec![Progress::default(); scenario.faults.len()],
-            conditions: Conditions::new(scenario.cluster.voters),
+            conditions: Conditions::new(scenario.cluster.hosts()),
+            gone: 0,
+            next_spare: scenario.cluster.voters,
+            hosts: scenario.cluster.hosts(),
+            stop: scenario.workload.stop,
+            rotten: 0,
             healed: false,
             story: Vec::new(),
         };
@@ -183,16 +233,22 @@ impl FaultPlan {
 
     /// Faults that never did anything, as sentences: such a run proves nothing.
     pub fn never_fired(&self) -> Vec<String> {
+        let rot = |fault: &&Fault| matches!(fault.verb, Verb::Crash { rot: Some(_), .. });
+        let unrotten = self.faults.iter().find(|fault| rot(fault) && self.rotten == 0);
+        let unrotten =
+            unrotten.map(|fault| format!("fault \"{}\" (line {}): there never was anything to rot", fault.id, fault.line));
         let never = self.faults.iter().zip(&self.progress).filter(|(_, progress)| progress.fired == 0);
         never
             .map(|(fault, progress)| {
                 let why = match progress {
+                    Progress { resolved, .. } if *resolved > 0 => "nothing was written to the disk that was to fail",
                     Progress { scheduled: 0, .. } => "what it waits for never came",
                     Progress { unresolved: 0, .. } => "its time never came",
                     _ => "its target was never there",
                 };
                 format!("fault \"{}\" (line {}) never fired: {why}", fault.id, fault.line)
             })
+            .chain(unrotten)
             .collect()
     }
 
@@ -223,7 +279,7 @@ impl FaultPlan {
 
     fn draw(&self, fault: usize, what: Draw, nth: u32) -> u64 {
         let purpose = match what {
-            Draw::Target | Draw::Fate | Draw::Torn => Purpose::FaultTarget,
+            Draw::Target | Draw::Fate | Draw::Torn | Draw::Rot => Purpose::FaultTarget,
             _ => Purpose::FaultTime,
         };
         draw(self.seed, purpose, digest(&self.faults[fault].id), what as u64, u64::from(nth))
@@ -245,34 +301,27 @@ impl FaultPlan {
 
     fn fire(&mut self, now: u64, fault: usize, nth: u32, view: ClusterView<'_>) -> Option<Vec<Action>> {
         let effect = self.next_effect + 1;
-        let verb = self.faults[fault].verb.clone();
-        let target = self.draw(fault, Draw::Target, nth);
-        let (kind, actions, told) = match &verb {
-            Verb::Crash { targets, disk } => {
-                self.crash(fault, nth, Pick { view, draw: target, up_only: true }.all(targets)?, *disk)
-            }
-            Verb::Partition(split) => {
-                let pick = Pick { view, draw: target, up_only: false };
-                let groups = pick.groups(split)?;
-                self.conditions.block(&groups, true);
-                let told: Vec<String> = groups.iter().map(|group| names(*group)).collect();
-                (Effect::Split(groups), vec![Action::Links], format!("partition {}", told.join(" | ")))
-            }
-            Verb::Loss { ppm, on } => self.weather(effect, WeatherKind::Loss(*ppm), on, target, view)?,
-            Verb::Delay { by, on } => self.weather(effect, WeatherKind::Delay(*by), on, target, view)?,
-            Verb::Duplicate { ppm, on } => self.weather(effect, WeatherKind::Duplicate(*ppm), on, target, view)?,
-        };
+        let lasts = self.faults[fault].lasts.map(|lasts| lasts.pick(self.draw(fault, Draw::Lasts, nth)).max(1));
+        let (kind, actions, told) = self.begin(Occurrence { now, fault, nth, effect, lasts, view })?;
         self.next_effect = effect;
-        self.effects.insert(effect, (fault, kind));
-        self.progress[fault].fired += 1;
-        if let Some(lasts) = self.faults[fault].lasts {
-            let lasts = lasts.pick(self.draw(fault, Draw::Lasts, nth)).max(1);
-            self.push(now + lasts, Step::End { effect });
+        let broken = matches!(self.faults[fault].verb, Verb::BreakDisk { .. });
+        self.progress[fault].resolved += 1;
+        self.progress[fault].fired += u32::from(!broken);
+        if let Some(kind) = kind {
+            self.effects.insert(effect, (fault, kind));
+            if let Some(lasts) = lasts {
+                self.push(now + lasts, Step::End { effect });
+            }
         }
         let told = format!("{}: {told}", self.faults[fault].id);
         self.story.push((now, told));
         self.wake_followers(now, fault);
         Some(actions)
+    }
+
+    /// A crash has made something rot.
+    pub fn note_rotten(&mut self) {
+        self.rotten += 1;
     }
 
     /// Starts what waits for this fault.
@@ -292,48 +341,6 @@ impl FaultPlan {
             }
         }
     }
-
-    fn crash(&mut self, fault: usize, nth: u32, nodes: Nodes, disk: DiskFate) -> (Effect, Vec<Action>, String) {
-        let fate = match disk {
-            DiskFate::Any => {
-                [DiskFate::Keep, DiskFate::LoseUnsynced, DiskFate::Torn][below(self.draw(fault, Draw::Fate, nth), 3) as usize]
-            }
-            fate => fate,
-        };
-        let torn = self.draw(fault, Draw::Torn, nth);
-        let actions = each(nodes).map(|node| Action::Crash { node, fate, torn }).collect();
-        (Effect::Crashed(nodes), actions, format!("crash {} ({fate:?})", names(nodes)))
-    }
-
-    fn weather(
-        &mut self,
-        effect: u64,
-        kind: WeatherKind,
-        on: &[Target],
-        draw: u64,
-        view: ClusterView<'_>,
-    ) -> Option<(Effect, Vec<Action>, String)> {
-        let on = Pick { view, draw, up_only: false }.all(on)?;
-        self.conditions.weather.push(Weather { effect, kind, on });
-        Some((Effect::Weather, Vec::new(), format!("{kind} on links of {}", names(on))))
-    }
-
-    fn end(&mut self, now: u64, effect: u64) -> Vec<Action> {
-        let Some((fault, kind)) = self.effects.remove(&effect) else { return Vec::new() };
-        let told = format!("{}: ends", self.faults[fault].id);
-        self.story.push((now, told));
-        match kind {
-            Effect::Crashed(nodes) => each(nodes).map(|node| Action::Restart { node }).collect(),
-            Effect::Split(groups) => {
-                self.conditions.block(&groups, false);
-                vec![Action::Links]
-            }
-            Effect::Weather => {
-                self.conditions.weather.retain(|weather| weather.effect != effect);
-                Vec::new()
-            }
-        }
-    }
 }
 
 #[derive(Clone, Copy)]
@@ -344,6 +351,8 @@ enum Draw {
     Fate = 3,
     Wait = 4,
     Torn = 5,
+    Restart = 6,
+    Rot = 7,
 }
 
 #[cfg(test)]
