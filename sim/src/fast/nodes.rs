@@ -230,6 +230,8 @@ impl World<'_> {
             }
             Output::Peer { .. } => {}
             Output::Halt { .. } if self.plan.halted(self.now, node) => {
+                // What it did before it halted is out already.
+                self.take_facts(node);
                 self.crash(node, DiskFate::Keep, 0);
                 self.schedule_plan();
             }
