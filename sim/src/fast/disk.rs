@@ -4,6 +4,8 @@
 //! written at once, durable at intervals, and never beyond the durable log. What a crash leaves is decided by [`Disk::crash`], after the machine is
 //! gone: nothing that a machine does while it dies can reach the disk.
 
+mod rot;
+
 use crate::scenario::{DiskFate, Span};
 use bytes::Bytes;
 use std::collections::{BTreeMap, VecDeque};
@@ -31,7 +33,8 @@ struct Pending {
 pub(super) struct Disk {
     seed: Seed,
     node: u64,
-    sync: Span,
+    /// How long one sync takes.
+    pub sync: Span,
     incarnation: Incarnation,
     /// What a crash cannot take.
     vote: Vote,
@@ -47,6 +50,8 @@ pub(super) struct Disk {
     rows_through: Index,
     next_rows: u64,
     row_commits: u64,
+    /// Of what was durable, as every start tells it.
+    damage: Damage,
 }
 
 impl Disk {
@@ -68,6 +73,7 @@ impl Disk {
             rows_through: 0,
             next_rows: ROWS.from,
             row_commits: 0,
+            damage: Damage::default(),
         }
     }
 
@@ -151,7 +157,7 @@ impl Disk {
                 pending.into_iter().for_each(|pending| self.persist(pending.batch));
                 self.commit_rows();
             }
-            DiskFate::LoseUnsynced => {}
+            DiskFate::LoseUnsynced | DiskFate::Wipe => {}
             DiskFate::Torn => self.tear(pending, torn),
         }
         self.move_rows();
@@ -179,7 +185,7 @@ impl Disk {
             applied,
             start: Position::default(),
             bytes: 0,
-            damage: Damage::default(),
+            damage: self.damage,
             log: self.durable[above..].to_vec(),
             rows: rows.map(|(key, value)| (key.clone(), value.clone())).collect(),
             incarnation: self.incarnation,
@@ -205,6 +211,7 @@ impl Disk {
     }
 
     fn persist(&mut self, batch: Batch) {
+        self.damage.log &= !batch.repaired;
         if let Some(vote) = batch.vote {
             self.vote = vote;
         }
@@ -252,7 +259,7 @@ mod tests {
     use tertulia_protocol::time::Timestamp;
     use tertulia_protocol::wire::seal;
 
-    fn log(places: std::ops::RangeInclusive<u64>) -> Vec<Entry> {
+    pub(super) fn log(places: std::ops::RangeInclusive<u64>) -> Vec<Entry> {
         let mut last = Position { index: places.start() - 1, ..Position::default() };
         let entry = |index: u64| {
             let entry = Entry::after(last, 1, Timestamp(index), Bytes::from(vec![index as u8; 10]));
@@ -262,15 +269,15 @@ mod tests {
         places.map(entry).collect()
     }
 
-    fn disk() -> Disk {
+    pub(super) fn disk() -> Disk {
         Disk::new(Seed(1), 1, Span::millis(1, 4))
     }
 
-    fn batch(entries: Vec<Entry>) -> Batch {
+    pub(super) fn batch(entries: Vec<Entry>) -> Batch {
         Batch { reset: None, repaired: false, vote: None, entries }
     }
 
-    fn row(through: &Entry) -> RowBatch {
+    pub(super) fn row(through: &Entry) -> RowBatch {
         let applied = AppliedRow { position: through.position(), ..AppliedRow::default() };
         RowBatch { rows: vec![(Bytes::from_static(APPLIED_KEY), Some(seal(Kind::Applied, &applied)))] }
     }

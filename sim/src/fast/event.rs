@@ -74,6 +74,8 @@ pub(super) enum Event {
     ClientAct {
         client: usize,
     },
+    /// The operator has something to ask.
+    Operate,
     /// The fault plan has something to do.
     Plan,
     /// Posts stop, faults heal.

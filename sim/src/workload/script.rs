@@ -121,7 +121,7 @@ impl Actor {
         for (nth, part) in token.chunks_mut(8).enumerate() {
             part.copy_from_slice(&drawn(What::Token, nth as u64).to_le_bytes());
         }
-        let servers = scenario.cluster.voters as u32;
+        let servers = scenario.cluster.hosts() as u32;
         let config = Config {
             name: format!("client {}", number + 1),
             token: Token(token),
