@@ -149,10 +149,29 @@ impl Story {
 
     /// A read of room 1, asked for `ago` milliseconds before its answer.
     pub(crate) fn read(self, client: u32, extent: Extent, ago: u64, posts: &[(Seq, &str)]) -> Story {
+        self.read_as(client, extent, ago, posts, false)
+    }
+
+    /// A page that promises the reader's own past and no more.
+    pub(crate) fn read_own_past(self, client: u32, extent: Extent, ago: u64, posts: &[(Seq, &str)]) -> Story {
+        self.read_as(client, extent, ago, posts, true)
+    }
+
+    fn read_as(self, client: u32, extent: Extent, ago: u64, posts: &[(Seq, &str)], own_past: bool) -> Story {
         let asked = At((self.now.0 + 1_000).saturating_sub(ago * 1_000));
         let posts = posts.iter().map(|&(seq, text)| ReadPost { seq, id: id(text), text_digest: text_digest(text) }).collect();
         let (after, before) = (None, None);
-        self.client(ClientFact::Read { client, room: RoomId(1), asked, after, before, posts, extent, current: true })
+        self.client(ClientFact::Read {
+            client,
+            room: RoomId(1),
+            asked,
+            after,
+            before,
+            posts,
+            extent,
+            current: !own_past,
+            own_past,
+        })
     }
 
     pub(crate) fn finish(mut self) -> Story {

@@ -15,9 +15,9 @@ use tokio::time::{Instant, timeout, timeout_at};
 /// For a connection to stand.
 const CONNECT: Duration = Duration::from_secs(1);
 /// A server that said nothing for so long is asked whether it is there …
-const PING_AFTER: Duration = Duration::from_millis(250);
+const PING_AFTER: Duration = Duration::from_millis(200);
 /// … and given up when it says nothing for so long after that.
-const SILENCE: Duration = Duration::from_millis(750);
+const SILENCE: Duration = Duration::from_millis(250);
 /// A server that is there and does not answer is given up after this time: it calls an outcome unknown after five seconds itself.
 const PATIENCE: Duration = Duration::from_secs(7);
 /// How much to read at once: an answer is short.

@@ -65,6 +65,8 @@ pub(crate) struct Gateway {
     audiences: BTreeMap<RoomId, Audience>,
     /// Since when no leader is known.
     leaderless_since: Option<Instant>,
+    /// Through where the state has come that is being answered from.
+    pub(crate) applied: Index,
     outputs: VecDeque<node::Output>,
 }
 
@@ -82,6 +84,7 @@ impl Gateway {
             loads: BTreeMap::new(),
             loads_made: 0,
             timers: BTreeSet::new(),
+            applied: 0,
             audiences: BTreeMap::new(),
             leaderless_since: Some(now.instant),
             outputs: VecDeque::new(),
@@ -190,7 +193,7 @@ impl Gateway {
 
     fn reply(&mut self, to: ConnectionId, id: u64, result: Result<Answer, Refusal>) {
         if self.connections.contains_key(&to) {
-            self.outputs.push_back(node::Output::Reply { to, reply: Reply { id, result } });
+            self.outputs.push_back(node::Output::Reply { to, reply: Reply { id, index: self.applied, result } });
         }
     }
 

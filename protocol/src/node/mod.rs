@@ -232,6 +232,7 @@ impl Node {
     // ---- inside -------------------------------------------------------------------------------------------------------------------------
 
     fn take(&mut self, output: replica::Output<ChatEvent>) {
+        self.gateway.applied = self.replica.applied();
         match output {
             replica::Output::Send { to, class, message } => {
                 self.outputs.push_back(Output::Send { to, class, message: Message { group: GROUP, body: Body::Raft(message) } });
