@@ -239,6 +239,8 @@ impl<N: Net, S: Store, C: Clock> Driver<N, S, C> {
             Done::Stored { up_to } => Input::Stored { up_to },
             Done::StoreFailed { batch, error } => Input::StoreFailed { batch, error },
             Done::Loaded { id, loaded } => Input::Loaded { load: id, loaded },
+            // Nothing in the machine asks for it yet.
+            Done::Installed => return Ok(()),
             // Nothing in the machine waits for rows, so it has no input for this. Going on would serve reads from rows that are not there.
             Done::RowsFailed { error: StoreError { message } } => return Err(HaltReason::Store { message }),
         };
