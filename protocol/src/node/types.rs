@@ -8,7 +8,7 @@ use crate::gateway::{Audience, CloseReason, Event, Reply};
 use crate::ids::*;
 use crate::raft::Member;
 use crate::raft::RaftMessage;
-use crate::replica::{Slot, Submission};
+use crate::replica::{Slot, SnapshotMessage, Submission};
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -65,6 +65,7 @@ pub enum Body {
         request: RequestKey,
         answer: ForwardAnswer,
     },
+    Snapshot(SnapshotMessage),
 }
 
 /// What makes a request the same one, wherever it waits.

@@ -52,7 +52,8 @@ impl Raft {
 
     /// Nobody was heard for too long: ask whether votes would be given.
     pub(super) fn stand(&mut self, now: Now) {
-        if !self.is_voter(self.node) {
+        if !self.is_voter(self.node) || self.rows_lost {
+            self.leader = None;
             return self.wait_for_leader(now.instant);
         }
         self.elections += 1;

@@ -74,6 +74,8 @@ pub enum RaftMessage {
     AskRead { term: Term, id: u64, boot: Boot },
     /// Reads of the state at `index` or later see all that was committed when the asker, running as `boot`, asked `id`.
     Read { term: Term, id: u64, boot: Boot, index: Index },
+    /// What the follower needs is at or below `start`, and the leader's log begins after it: the follower has to ask for a snapshot (5).
+    NeedSnapshot { term: Term, start: Index },
 }
 
 /// No term and no place comes near it: below it arithmetic with terms and places does not overflow.
@@ -85,7 +87,8 @@ impl RaftMessage {
         let near = match self {
             RaftMessage::AskVote { last: Position { index, .. }, .. }
             | RaftMessage::Appended { matched: index, .. }
-            | RaftMessage::Read { index, .. } => *index < FAR,
+            | RaftMessage::Read { index, .. }
+            | RaftMessage::NeedSnapshot { start: index, .. } => *index < FAR,
             RaftMessage::Append { previous, entries, commit, .. } => {
                 let dense = (previous.index..FAR).zip(entries).all(|(before, entry)| entry.index == before + 1);
                 previous.index < FAR && *commit < FAR && dense && entries.iter().all(|entry| entry.term <= self.term())
@@ -104,7 +107,8 @@ impl RaftMessage {
             | RaftMessage::Appended { term, .. }
             | RaftMessage::Refused { term, .. }
             | RaftMessage::AskRead { term, .. }
-            | RaftMessage::Read { term, .. } => *term,
+            | RaftMessage::Read { term, .. }
+            | RaftMessage::NeedSnapshot { term, .. } => *term,
         }
     }
 }

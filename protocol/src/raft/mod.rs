@@ -7,7 +7,8 @@
 //! - **A leader without a quorum falls silent** (CheckQuorum, 6.2).
 //! - **Entry 1 is the configuration** with every voter's data folder; the first election of an empty cluster needs all of its voters.
 //!
-//! Where things are: `election.rs` votes, `replication.rs` appends on both sides, `storage.rs` batches and their completion, `read.rs` ReadIndex.
+//! Where things are: `election.rs` votes, `replication.rs` appends on both sides, `storage.rs` batches and their completion, `read.rs` ReadIndex, `snapshot.rs` where the
+//! log begins.
 
 pub mod configuration;
 mod election;
@@ -17,6 +18,7 @@ mod progress;
 pub mod quorum;
 mod read;
 mod replication;
+mod snapshot;
 mod storage;
 
 pub use configuration::{Change, ChangeRefusal, Configuration, Member};
@@ -59,6 +61,11 @@ pub enum Output {
     ReadReady {
         id: u64,
         index: Index,
+    },
+    /// The leader's log begins after `start`, and this node needs what lies before: a snapshot of the leader's rows.
+    Behind {
+        leader: NodeId,
+        start: Index,
     },
     Halt {
         reason: HaltReason,
@@ -140,6 +147,9 @@ pub struct Raft {
     /// The leader is owed an acknowledgement once the disk has caught up.
     owes_answer: bool,
     writing: Writing,
+    extent: snapshot::Extent,
+    /// This node's rows are damaged: it votes and acknowledges, but it cannot lead before it has a peer's snapshot.
+    rows_lost: bool,
     links: BTreeMap<NodeId, Boot>,
     loads_made: u64,
     loads: BTreeMap<LoadId, NodeId>,
@@ -151,7 +161,10 @@ pub struct Raft {
 impl Raft {
     /// A replica from what the store holds. `configuration`: the voters by the rows, when the log entry that says so is applied already; `at`: the greatest stamp applied.
     pub fn restore(config: &Config, restored: &Restored, configuration: Option<Vec<Member>>, at: Timestamp, now: Now) -> Raft {
-        let mut log = Log::new(restored.applied, at);
+        // Whoever has lost its rows still knows that the log was trimmed only of what is committed.
+        let start = if restored.start.index > restored.applied.index { restored.start } else { restored.applied };
+        let mut log = Log::new(start, at);
+        let mut extent = snapshot::Extent::new(restored);
         let mut facts = Facts::new(config.facts);
         let (mut voters, mut configured) = match configuration {
             Some(voters) => (voters, true),
@@ -161,6 +174,7 @@ impl Raft {
             if let Some(found) = configuration_in(entry) {
                 (voters, configured) = (found, true);
             }
+            extent.appended(entry, config.limits.log_bytes);
             log.push(entry.clone());
         }
         voters.sort_by_key(|voter| voter.id);
@@ -185,7 +199,7 @@ impl Raft {
             configured,
             vote: restored.vote,
             log,
-            commit: restored.applied.index,
+            commit: start.index,
             handed: restored.applied.index,
             role: Role::Follower,
             leader: None,
@@ -197,6 +211,8 @@ impl Raft {
             round: 0,
             owes_answer: false,
             writing: Writing::new(restored.vote, last.index),
+            extent,
+            rows_lost: restored.damage.rows,
             links: BTreeMap::new(),
             loads_made: 0,
             loads: BTreeMap::new(),
@@ -324,6 +340,11 @@ impl Raft {
                 self.outputs.push_back(Output::ReadReady { id, index });
             }
             RaftMessage::Read { .. } => {}
+            RaftMessage::NeedSnapshot { term, start } => {
+                if self.follow(now, from, term) {
+                    self.outputs.push_back(Output::Behind { leader: from, start });
+                }
+            }
         }
     }
 
@@ -417,7 +438,8 @@ impl Raft {
 
     /// Lets go of applied entries beyond what slow followers are likely to need; older ones are read from disk.
     pub fn trim(&mut self, applied: Index) {
-        self.log.trim(applied.min(self.handed), self.limits.tail_bytes as usize);
+        let keep = u64::from(self.limits.tail_bytes).min(self.limits.log_bytes);
+        self.log.trim(applied.min(self.handed), keep as usize);
     }
 
     /// Stops for good; only outputs made so far are still given out.

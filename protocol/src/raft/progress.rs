@@ -15,6 +15,8 @@ pub(super) enum Flow {
     Replicate,
     /// Entries that it needs are being read from disk.
     Load(LoadId),
+    /// Entries that it needs are gone: it asks for a snapshot, and is told so once a heartbeat.
+    Snapshot { told: bool },
 }
 
 /// Invariant: `matched < next`, and all up to `matched` is the leader's log, durable on the follower that runs as `boot`.
@@ -83,7 +85,7 @@ impl Progress {
                 self.inflight.push_back((last.index, bytes));
                 self.inflight_bytes += bytes;
             }
-            Flow::Probe { .. } | Flow::Load(_) => self.flow = Flow::Probe { waiting: true },
+            Flow::Probe { .. } | Flow::Load(_) | Flow::Snapshot { .. } => self.flow = Flow::Probe { waiting: true },
         }
     }
 
@@ -109,7 +111,7 @@ impl Progress {
         match self.flow {
             Flow::Probe { waiting } => !waiting,
             Flow::Replicate => self.inflight_bytes < budget,
-            Flow::Load(_) => false,
+            Flow::Load(_) | Flow::Snapshot { .. } => false,
         }
     }
 }

@@ -24,6 +24,7 @@ impl Raft {
             self.voters.sort_by_key(|voter| voter.id);
             self.configured = true;
         }
+        self.extent.appended(&entry, self.limits.log_bytes);
         self.log.push(entry);
         self.facts.tell(|| Fact::Appended { at });
         at
@@ -42,8 +43,8 @@ impl Raft {
         leading.heartbeat_at = now.instant + self.timing.heartbeat;
         leading.broadcast = true;
         for progress in leading.progress.values_mut() {
-            if let Flow::Probe { waiting } = &mut progress.flow {
-                *waiting = false;
+            if let Flow::Probe { waiting: once } | Flow::Snapshot { told: once } = &mut progress.flow {
+                *once = false;
             }
         }
     }
@@ -75,11 +76,16 @@ impl Raft {
                 return sent;
             }
             let Some(previous) = self.log.position(progress.next - 1) else {
+                let start = self.extent.start().index;
+                if progress.next <= start {
+                    progress.flow = Flow::Snapshot { told: false };
+                    return sent;
+                }
                 // Older than memory: read it from disk, with the entry before it for its term.
                 self.loads_made += 1;
                 let id = LoadId(self.loads_made * 4);
                 progress.flow = Flow::Load(id);
-                let from = progress.next.saturating_sub(1).max(1);
+                let from = progress.next.saturating_sub(1).max(start + 1);
                 let through = self.log.start().index.max(from);
                 self.loads.insert(id, peer);
                 self.outputs.push_back(Output::Load { id, query: Query::Log { from, through, max_bytes: LOAD_BYTES } });
@@ -98,10 +104,23 @@ impl Raft {
     fn send_heartbeat(&mut self, peer: NodeId) {
         let Role::Leader(leading) = &self.role else { return };
         let Some(progress) = leading.progress.get(&peer) else { return };
-        let place = if matches!(progress.flow, Flow::Load(_)) { None } else { self.log.position(progress.next - 1) };
+        let place = match progress.flow {
+            Flow::Load(_) | Flow::Snapshot { .. } => None,
+            Flow::Probe { .. } | Flow::Replicate => self.log.position(progress.next - 1),
+        };
+        let snapshot = progress.flow == Flow::Snapshot { told: false };
         let previous = place.unwrap_or_default();
         let (term, commit, round) = (self.vote.term, self.commit, leading.round);
         self.send(peer, Class::Control, RaftMessage::Append { term, previous, entries: Vec::new(), commit, round });
+        if snapshot {
+            let start = self.extent.start().index;
+            self.send(peer, Class::Control, RaftMessage::NeedSnapshot { term, start });
+            if let Role::Leader(leading) = &mut self.role
+                && let Some(progress) = leading.progress.get_mut(&peer)
+            {
+                progress.flow = Flow::Snapshot { told: true };
+            }
+        }
     }
 
     /// Entries that a lagging follower needs have come from disk.
@@ -116,12 +135,11 @@ impl Raft {
         let Role::Leader(leading) = &mut self.role else { return };
         let Some(progress) = leading.progress.get_mut(&peer).filter(|progress| progress.flow == Flow::Load(load)) else { return };
         progress.probe_from(progress.next);
-        let (previous, entries) = match progress.next {
-            1 => (Position::default(), entries),
-            next => match entries.split_first() {
-                Some((first, rest)) if first.index == next - 1 => (first.position(), rest.to_vec()),
-                _ => return,
-            },
+        let start = self.extent.start();
+        let (previous, entries) = match entries.split_first() {
+            Some((first, rest)) if first.index + 1 == progress.next => (first.position(), rest.to_vec()),
+            Some((first, _)) if first.index == progress.next && start.index + 1 == first.index => (start, entries),
+            _ => return,
         };
         progress.sent(&entries);
         progress.flow = Flow::Probe { waiting: true };
@@ -150,7 +168,12 @@ impl Raft {
         let Role::Leader(leading) = &mut self.role else { return };
         // Nobody can hold more of this log than there is.
         let Some(progress) = leading.progress.get_mut(&from).filter(|_| matched <= last) else { return };
-        if progress.matched(matched) {
+        let news = progress.matched(matched);
+        if matches!(progress.flow, Flow::Snapshot { .. }) && progress.matched >= self.extent.start().index {
+            // It has got its snapshot: what follows is in the log.
+            progress.probe_from(progress.matched + 1);
+        }
+        if news {
             self.advance_commit();
         }
     }
@@ -161,7 +184,7 @@ impl Raft {
         let stale = match progress.flow {
             Flow::Replicate => previous <= progress.matched,
             Flow::Probe { .. } => previous + 1 != progress.next,
-            Flow::Load(_) => true,
+            Flow::Load(_) | Flow::Snapshot { .. } => true,
         };
         if stale {
             return;
@@ -246,6 +269,7 @@ impl Raft {
                     self.facts.tell(|| Fact::Reached { point: "log.replaced" });
                     self.log.truncate_from(entry.index);
                     self.writing.replaced_from(entry.index);
+                    self.extent.replaced_from(entry.index);
                 }
                 None => {}
             }

@@ -17,6 +17,8 @@ pub(super) struct Writing {
     pending: VecDeque<Pending>,
     /// A vote that is given and must not be told before it is durable: at most one a term.
     pub(super) vote_to_tell: Option<(NodeId, Term)>,
+    /// The next batch makes the log on disk begin after this place.
+    reset: Option<Position>,
 }
 
 #[derive(Clone, Debug)]
@@ -36,6 +38,7 @@ impl Writing {
             next_batch: 1,
             pending: VecDeque::new(),
             vote_to_tell: None,
+            reset: None,
         }
     }
 
@@ -48,13 +51,23 @@ impl Writing {
             batch.last = None;
         }
     }
+
+    /// The log goes on after `position`, which durable rows contain: what a crash leaves of the log does not matter any more.
+    pub(super) fn reset(&mut self, position: Position) {
+        self.durable = position.index;
+        self.unwritten = position.index + 1;
+        self.reset = Some(position);
+        for batch in &mut self.pending {
+            batch.last = None;
+        }
+    }
 }
 
 impl Raft {
     pub(super) fn make_batch(&mut self) -> Option<(BatchId, Batch)> {
         let vote = (self.vote != self.writing.written_vote).then_some(self.vote);
         let last = self.log.last();
-        if vote.is_none() && last.index < self.writing.unwritten {
+        if vote.is_none() && self.writing.reset.is_none() && last.index < self.writing.unwritten {
             return None;
         }
         let entries =
@@ -65,7 +78,7 @@ impl Raft {
         self.writing.unwritten = last.index + 1;
         let last = entries.last().map(|entry| (entry.index, entry.term));
         self.writing.pending.push_back(Pending { id, vote, last });
-        Some((id, Batch { reset: None, vote, entries }))
+        Some((id, Batch { reset: self.writing.reset.take(), vote, entries }))
     }
 
     /// All batches up to `up_to` are durable.

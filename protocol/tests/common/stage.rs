@@ -233,11 +233,14 @@ impl Stage {
                 self.actors.get_mut(&id).unwrap().pending.push_back((batch_id, batch));
             }
             Output::Load { id: load, query } => {
-                let loaded = self.actors[&id].disk.read(&query);
+                let loaded = self.actors.get_mut(&id).unwrap().disk.read(&query);
                 self.raft(id).handle_loaded(load, Ok(loaded));
             }
             Output::ReadReady { id: read, index } => {
                 self.say(&format!("  {id} may answer read {read} from the state at {index}"))
+            }
+            Output::Behind { leader, start } => {
+                self.say(&format!("  {id} needs a snapshot from {leader}, whose log begins after {start}"))
             }
             Output::Halt { reason } => self.say(&format!("  {id} halts: {reason}")),
         }
@@ -274,6 +277,7 @@ fn describe(message: &RaftMessage) -> String {
         RaftMessage::Appended { term, matched, round, .. } => format!("appended t{term} through {matched} (round {round})"),
         RaftMessage::Refused { term, previous, hint, .. } => format!("refused t{term} after {previous}, look at {}", at(hint)),
         RaftMessage::AskRead { id, .. } => format!("read? {id}"),
+        RaftMessage::NeedSnapshot { term, start } => format!("need a snapshot t{term}, the log begins after {start}"),
         RaftMessage::Read { id, index, .. } => format!("read {id} at {index}"),
     }
 }

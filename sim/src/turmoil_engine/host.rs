@@ -10,7 +10,7 @@ use std::time::Duration;
 use tertulia_driver::store::{FolderIdentity, StoreOptions, open};
 use tertulia_driver::store::{InlineStore, Job};
 use tertulia_driver::{Clock, Ended, Entropy, Input, Net, Observer, Setup, serve, start};
-use tertulia_protocol::contract::Now;
+use tertulia_protocol::contract::{Now, Receive};
 use tertulia_protocol::dice::{Purpose, Seed, draw};
 use tertulia_protocol::ids::{Boot, Incarnation, NodeId};
 use tertulia_protocol::node::{Config, Output};
@@ -116,7 +116,10 @@ fn prepare(stage: &Arc<Stage>, node: usize) -> Result<Setup<TurmoilNet, SimStore
         jobs += 1;
         match job {
             Job::Append { .. } => Duration::from_micros(sync.pick(draw(seed, Purpose::DiskSync, who, boot, jobs))),
-            Job::Apply { .. } | Job::Load { .. } => Duration::ZERO,
+            Job::Receive(Receive::Install { .. }) => {
+                Duration::from_micros(sync.pick(draw(seed, Purpose::DiskSync, who, boot, jobs)))
+            }
+            Job::Apply { .. } | Job::Load { .. } | Job::Trim { .. } | Job::Receive(_) => Duration::ZERO,
         }
     };
     let latency: Box<dyn FnMut(&Job) -> Duration + Send> = Box::new(latency);
