@@ -143,23 +143,29 @@ impl<D: Disk> LogLane<D> {
         Done::Loaded { id, loaded }
     }
 
+    /// Lets the log forget what the durable rows contain.
+    fn trim(&mut self, through: Index) -> Option<Done> {
+        if self.failed.is_some() {
+            return None;
+        }
+        match self.log.trim(through) {
+            Ok(()) => None,
+            Err(error @ LogError::Rot { .. }) => {
+                tracing::warn!(%error, "the log cannot be trimmed and stays as long as it is");
+                None
+            }
+            Err(error) => Some(self.fail(self.last_stored, &error)),
+        }
+    }
+
     fn run(&mut self, job: &Job) -> Option<Done> {
         match job {
             Job::Append { id, batch } => self.append(*id, batch),
             Job::Load { id, query } => Some(self.load(*id, query)),
-            Job::Trim { through } if self.failed.is_none() => {
-                let error = trim_log(&mut self.log, *through).err()?;
-                Some(self.fail(self.last_stored, &error))
-            }
-            Job::Trim { .. } | Job::Apply { .. } | Job::Receive(_) => None,
+            Job::Trim { through } => self.trim(*through),
+            Job::Apply { .. } | Job::Receive(_) => None,
         }
     }
-}
-
-/// Lets the log forget what the durable rows contain.
-#[expect(clippy::unnecessary_wraps, reason = "a log that forgets touches the disk")]
-fn trim_log<D: Disk>(_log: &mut Log<D>, _through: Index) -> Result<(), LogError> {
-    Ok(())
 }
 
 /// The rows.

@@ -10,7 +10,7 @@ mod validate;
 
 pub use error::ScenarioError;
 use std::collections::BTreeMap;
-use tertulia_protocol::contract::Timing;
+use tertulia_protocol::contract::{Limits, Timing};
 pub use units::Span;
 
 /// A whole scenario.
@@ -36,6 +36,7 @@ pub struct Cluster {
     /// How long one sync of the log takes.
     pub sync: Span,
     pub timing: Timing,
+    pub limits: Limits,
 }
 
 impl Cluster {

@@ -105,7 +105,9 @@ fn prepare(stage: &Arc<Stage>, node: usize) -> Result<Setup<TurmoilNet, SimStore
     *lock(&stage.disks[node]) = disk.clone();
     let id = NodeId(who + 1);
     let secret = secret();
-    let options = StoreOptions { segment_bytes: SEGMENT_BYTES, ..StoreOptions::default() };
+    // Only whole segments are trimmed off a log.
+    let segment_bytes = SEGMENT_BYTES.min(stage.scenario.cluster.limits.log_bytes / 4);
+    let options = StoreOptions { segment_bytes, ..StoreOptions::default() };
     let incarnation = || Incarnation(u128::from(draw(seed, Purpose::Identity, who, 0, 0)));
     let identity = FolderIdentity { cluster: secret.cluster_id(), node: id };
     let (opened, restored) = open(disk, identity, Boot(boot), incarnation, options).map_err(|error| error.to_string())?;
@@ -126,6 +128,7 @@ fn prepare(stage: &Arc<Stage>, node: usize) -> Result<Setup<TurmoilNet, SimStore
 
     let mut config = Config::new(id, secret.cluster_id(), voters(stage), Seed(draw(seed, Purpose::Identity, who, 1, 0)));
     config.timing = stage.scenario.cluster.timing;
+    config.limits = stage.scenario.cluster.limits;
     #[cfg(feature = "zoo")]
     {
         config.bug = stage.bug;

@@ -103,10 +103,7 @@ impl<S: StateMachine> Replica<S> {
                     self.outputs.push_back(Output::Load { id: load, query });
                 }
             }
-            SnapshotMessage::Part(part) => {
-                let floor = self.snapshot_floor();
-                self.receiver.handle_part(now.instant, from, part, floor);
-            }
+            SnapshotMessage::Part(part) => self.receiver.handle_part(now.instant, from, part),
         }
     }
 
@@ -162,7 +159,8 @@ impl<S: StateMachine> Replica<S> {
         // Another leader's log may reach back far enough: it says so itself if it does not.
         let leader = self.raft.leader().filter(|leader| *leader != self.raft.node());
         let needed = leader.filter(|leader| self.lost || self.needed.is_some_and(|(of, _)| of == *leader));
-        self.receiver.set_source(needed);
+        let floor = self.snapshot_floor();
+        self.receiver.set_source(needed, floor);
         let Some(step) = self.receiver.poll(self.now) else { return false };
         match step {
             Step::Ask { of, ask } => {

@@ -33,6 +33,8 @@ pub(in crate::replica) struct Receiver {
     bytes_per_second: u64,
     most_parts: usize,
     source: Option<NodeId>,
+    /// Snapshots below it are of no use.
+    floor: Index,
     asked: u64,
     /// No question before this.
     ask_at: Instant,
@@ -88,6 +90,7 @@ impl Receiver {
             bytes_per_second,
             most_parts: MOST_PARTS,
             source: None,
+            floor: 0,
             asked: 0,
             ask_at: Instant(0),
             walk: None,
@@ -95,8 +98,9 @@ impl Receiver {
         }
     }
 
-    /// From whom a snapshot is to be had; `None`: from nobody at the moment. What was received is kept.
-    pub(in crate::replica) fn set_source(&mut self, source: Option<NodeId>) {
+    /// From whom a snapshot is to be had; `None`: from nobody at the moment. What was received is kept. Snapshots below `floor` are of no use.
+    pub(in crate::replica) fn set_source(&mut self, source: Option<NodeId>, floor: Index) {
+        self.floor = floor;
         if self.source != source {
             self.source = source;
             if let Some(walk) = &mut self.walk {
@@ -137,7 +141,8 @@ impl Receiver {
             None => (walk.parts.range(walk.cursor.clone()..).next().map(|(from, _)| from.clone()), None),
         };
         self.asked += 1;
-        let at = walk.applied.map(|applied| applied.position.index);
+        // One that has become useless meanwhile is not gone on with: its sender shall take a new one.
+        let at = walk.applied.map(|applied| applied.position.index).filter(|at| *at >= self.floor);
         let ask = Ask { boot: self.boot, id: self.asked, at, from: walk.cursor.clone(), to, have };
         walk.under_way = Some(UnderWay { of, ask: ask.clone(), until });
         Some(Step::Ask { of, ask })
@@ -150,8 +155,8 @@ impl Receiver {
         Some(under_way.map_or(self.ask_at, |under_way| under_way.until))
     }
 
-    /// A part has come. Snapshots below `floor` are of no use.
-    pub(in crate::replica) fn handle_part(&mut self, now: Instant, from: NodeId, part: Part, floor: Index) {
+    /// A part has come.
+    pub(in crate::replica) fn handle_part(&mut self, now: Instant, from: NodeId, part: Part) {
         let Some(walk) = &mut self.walk else { return };
         let asked =
             |under_way: &mut UnderWay| under_way.of == from && under_way.ask.id == part.id && part.answers(&under_way.ask);
@@ -159,9 +164,11 @@ impl Receiver {
             return;
         }
         let Some(UnderWay { ask, .. }) = walk.under_way.take_if(asked) else { return };
-        if part.applied.position.index < floor {
-            // Its sender is itself behind: later.
-            self.ask_at = now + ASK_AGAIN;
+        if part.applied.position.index < self.floor {
+            // If that is the best it has, its sender is itself behind: later.
+            if ask.at.is_none() {
+                self.ask_at = now + ASK_AGAIN;
+            }
             return;
         }
         let bytes = part.rows.iter().flatten().map(|(key, value)| (key.len() + value.len()) as u64).sum::<u64>();
@@ -290,14 +297,13 @@ mod tests {
         file: Option<BTreeMap<Bytes, Bytes>>,
         reached: Vec<&'static str>,
         installed: Option<AppliedRow>,
-        floor: Index,
     }
 
     impl Scene {
         fn new() -> Scene {
             let receiver = Receiver::new(Boot(7), &Limits::default());
-            let mut scene = Scene { receiver, now: Instant(1), file: None, reached: Vec::new(), installed: None, floor: 1 };
-            scene.receiver.set_source(Some(ONE));
+            let mut scene = Scene { receiver, now: Instant(1), file: None, reached: Vec::new(), installed: None };
+            scene.receiver.set_source(Some(ONE), 1);
             scene
         }
 
@@ -321,7 +327,7 @@ mod tests {
         }
 
         fn hear(&mut self, from: NodeId, part: Part) {
-            self.receiver.handle_part(self.now, from, part, self.floor);
+            self.receiver.handle_part(self.now, from, part);
         }
 
         /// The next question, at whatever time it comes.
@@ -430,16 +436,16 @@ mod tests {
     fn another_leader_goes_on_where_the_old_one_stopped() {
         let (mut scene, old, new) = (Scene::new(), Sender::new(9, 0), Sender::new(12, 2));
         assert_eq!(scene.answer(&old, 2), 6);
-        scene.receiver.set_source(None);
+        scene.receiver.set_source(None, 1);
         assert_eq!((scene.next_ask(), scene.receiver.deadline()), (None, None), "nobody is asked");
-        scene.receiver.set_source(Some(TWO));
+        scene.receiver.set_source(Some(TWO), 1);
         assert_eq!(scene.answer(&new, 99), 4 + 3);
         assert!(scene.has_installed(&new));
         assert!(scene.reached.contains(&"snapshot.resumed_elsewhere"));
         // The same snapshot at another node is no other one.
         let mut scene = Scene::new();
         assert_eq!(scene.answer(&old, 2), 6);
-        scene.receiver.set_source(Some(TWO));
+        scene.receiver.set_source(Some(TWO), 1);
         assert_eq!(scene.answer(&old, 99), 4);
         assert!(scene.has_installed(&old));
     }
@@ -480,12 +486,28 @@ mod tests {
     #[test]
     fn a_snapshot_that_is_not_ahead_is_waited_for() {
         let (mut scene, behind, ahead) = (Scene::new(), Sender::new(9, 1), Sender::new(10, 1));
-        scene.floor = 10;
+        scene.receiver.set_source(Some(ONE), 10);
         let (of, ask) = scene.ask().unwrap();
         scene.hear(of, behind.part(&ask));
         assert_eq!(scene.ask(), None);
         assert_eq!(scene.answer(&ahead, 99), 10);
         assert!(scene.has_installed(&ahead));
+    }
+
+    #[test]
+    fn a_snapshot_that_has_become_useless_is_not_gone_on_with_but_what_came_of_it_is() {
+        let (mut scene, old, new) = (Scene::new(), Sender::new(9, 0), Sender::new(12, 0));
+        assert_eq!(scene.answer(&old, 2), 6);
+        // The leader's log begins later now. A part of the old snapshot is still on its way.
+        let (of, ask) = scene.next_ask().unwrap();
+        assert_eq!(ask.at, Some(9));
+        scene.receiver.set_source(Some(ONE), 11);
+        scene.hear(of, old.part(&ask));
+        let (_, ask) = scene.ask().unwrap();
+        assert_eq!(ask.at, None);
+        scene.hear(of, new.part(&ask));
+        assert_eq!(scene.answer(&new, 99), 1);
+        assert!(scene.has_installed(&new));
     }
 
     #[test]
