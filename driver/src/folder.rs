@@ -403,3 +403,68 @@ fn read_identity<D: Disk>(disk: &D, expected: FolderIdentity) -> Result<Incarnat
     }
     Ok(Incarnation(u128::from_le_bytes(incarnation)))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sim_disk::SimDisk;
+    use tertulia_protocol::contract::Batch;
+    use tertulia_protocol::time::Timestamp;
+
+    fn entries(mut previous: Position, term: u64, count: usize) -> Vec<Entry> {
+        let next = |_| {
+            let entry = Entry::after(previous, term, Timestamp(1), Bytes::from(vec![term as u8; 100]));
+            previous = entry.position();
+            entry
+        };
+        (0..count).map(next).collect()
+    }
+
+    fn found(held: &[Entry], delete: Option<&str>) -> (SimDisk, Found<SimDisk>) {
+        let disk = SimDisk::new();
+        Log::create(&disk, 1, 4096).unwrap();
+        let mut log = Log::open(disk.clone(), 1, 4096).unwrap();
+        log.append(&Batch { entries: held.to_vec(), ..Batch::default() }).unwrap();
+        log.sync().unwrap();
+        if let Some(name) = delete {
+            disk.delete(name).unwrap();
+        }
+        (disk.clone(), Log::find(disk, 1, 4096).unwrap())
+    }
+
+    #[test]
+    fn a_log_from_before_an_installation_begins_after_it_and_that_is_no_damage() {
+        let cluster = entries(Position::default(), 2, 50);
+        let strange = [&cluster[..10], &entries(cluster[9].position(), 1, 20)].concat();
+        let base = cluster[19].position();
+        // It ends below, it is empty, or it holds another entry there and more above.
+        for held in [&cluster[..10], &[], &strange] {
+            let log = settle(found(held, None).1, base, Some(base)).unwrap();
+            assert_eq!((log.start(), log.last(), log.damaged()), (base, 20, false));
+            drop(log);
+        }
+        // A log that holds it is kept, and so is one that has gone on since.
+        for applied in [base, cluster[29].position()] {
+            let log = settle(found(&cluster[..40], None).1, applied, Some(base)).unwrap();
+            assert_eq!((log.start().index, log.last(), log.damaged()), (0, 40, false));
+        }
+        // Rows that went on after the installation prove that the log did so too.
+        let applied = cluster[29].position();
+        let (disk, ahead) = found(&cluster[..10], None);
+        let log = settle(ahead, applied, Some(base)).unwrap();
+        assert_eq!((log.start(), log.last(), log.damaged()), (applied, 30, true));
+        drop(log);
+        assert!(Log::open(disk, 1, 4096).unwrap().damaged());
+        // Damage is damage, whatever was installed.
+        let log = settle(found(&strange, Some("log-00000001")).1, base, Some(base)).unwrap();
+        assert_eq!((log.start(), log.last(), log.damaged()), (base, 20, true));
+    }
+
+    #[test]
+    fn without_an_installation_rows_that_disagree_with_a_whole_log_are_refused() {
+        let cluster = entries(Position::default(), 2, 50);
+        let strange = entries(Position::default(), 1, 30);
+        let error = settle(found(&strange, None).1, cluster[19].position(), None).map(|_| ()).unwrap_err();
+        assert!(matches!(error, OpenError::RowsOfAnotherLog { applied: 20 }));
+    }
+}

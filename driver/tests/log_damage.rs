@@ -358,7 +358,16 @@ fn a_second_damage_does_not_hide_the_first() {
     stored(&mut log, &batch(mine[2..6].to_vec()));
     let disk = crash(&disk, CrashOutcome::LoseUnsynced);
     let end = contents(&disk, "log-00000002").iter().rposition(|byte| *byte != 0).unwrap() as u64;
+    let mut kept_ones = 0;
     for offset in 0..=end {
+        // Rows that contain entry 2 find everything above it that the log still knows of, and that is not all there was.
+        let above = copy(&disk);
+        above.rot("log-00000002", offset, 16);
+        let found = Log::find(above, SALT, SEGMENT).unwrap();
+        if let Some(kept) = found.whole_above(mine[1].position()).unwrap() {
+            kept_ones += u32::from(found.is_damaged());
+            assert!(found.begin_after(mine[1].position(), &kept, false).unwrap().damaged(), "byte {offset}");
+        }
         let disk = copy(&disk);
         disk.rot("log-00000002", offset, 16);
         let log = open(&disk).unwrap();
@@ -368,6 +377,7 @@ fn a_second_damage_does_not_hide_the_first() {
         let again = open(&crash(&disk, CrashOutcome::LoseUnsynced)).unwrap();
         assert!(again.damaged() && all(&again) == held, "byte {offset}");
     }
+    assert!(kept_ones > 50, "{kept_ones}");
     disk.delete("log-00000002").unwrap();
     assert!(open(&disk).unwrap().damaged());
 }

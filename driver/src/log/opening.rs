@@ -22,6 +22,9 @@ use tertulia_protocol::raft::Entry;
 /// More bytes of entries than this are not written anew to save them from damage: the log then ends before the damage, and a peer repairs it.
 const SAVED_BYTES: u64 = 256 << 20;
 
+/// How far the sequence numbers jump over damage: more records than can be lost unseen, should their bytes come back one day.
+const JUMP: u64 = 1 << 32;
+
 /// A log that was read and judged, and is as it was.
 #[derive(Debug)]
 pub struct Found<D: Disk> {
@@ -163,7 +166,7 @@ impl<D: Disk> Found<D> {
             return self.make_new(start, &[], true);
         };
         let state = State { made: 0, start: good.start, first: good.first, reset: false, damaged: true, vote: self.vote(&good) };
-        let sequence = self.scan.greatest.max(self.scan.mark) + 1;
+        let sequence = self.sequence_behind() + JUMP;
         let first = First { kind: RecordKind::Opened, sequence, synced: good.last, state };
         let segment = self.segment + 1;
         let (file, _, end) = make_segment(&self.disk, Home::new(self.salt, segment), self.segment_bytes, &first, &[])?;
@@ -193,7 +196,7 @@ impl<D: Disk> Found<D> {
         self.disk.sync_dir()?;
         let damaged = good.damaged || self.votes.damaged();
         let state = State { made: 0, start: good.start, first: good.first, reset: false, damaged, vote: self.vote(&good) };
-        let next = self.scan.greatest.max(self.scan.mark) + 1;
+        let next = self.sequence_behind();
         let (segment, at) = (self.segment, self.scan.tail.1);
         let end = End { file, segment, end: at, size, next, synced: good.last, marked: self.scan.mark };
         self.finish(good, state, end)
@@ -215,7 +218,7 @@ impl<D: Disk> Found<D> {
 
     fn make_new(mut self, start: Position, kept: &[Entry], lost: bool) -> Result<Log<D>, LogError> {
         let good = self.scan.good.take().unwrap_or_default();
-        let (segment, sequence) = (self.segment + 1, self.scan.greatest.max(self.scan.mark).max(good.last) + 1);
+        let (segment, sequence) = (self.segment + 1, self.sequence_behind() + JUMP);
         let damaged = lost || self.was_damaged();
         let state = State { made: 0, start, first: segment, reset: true, damaged, vote: self.vote(&good) };
         let first = First { kind: RecordKind::Opened, sequence, synced: good.last, state };
@@ -226,6 +229,11 @@ impl<D: Disk> Found<D> {
         let view = View::made(segment, synced, &state, places);
         let marked = if kept.is_empty() { synced } else { sequence };
         self.finish(view, state, End { file, segment, end, size, next: synced + 1, synced, marked })
+    }
+
+    /// The first sequence number that no record has had, as far as any tells.
+    fn sequence_behind(&self) -> u64 {
+        self.scan.greatest.max(self.scan.mark) + 1
     }
 
     fn vote(&self, good: &View) -> Vote {
