@@ -226,7 +226,7 @@ fn read_rows<D: Disk>(disk: &D, options: RowsOptions) -> Result<Option<ReadRows>
     let read = || {
         let rows = Rows::open(disk, options)?;
         let (applied, working_set) = (rows.applied()?.position, rows.working_set()?);
-        let base = None;
+        let base = rows.base()?;
         Ok(ReadRows { rows, applied, base, working_set })
     };
     // redb can panic on a damaged file, when it is read or closed as well.
@@ -243,7 +243,7 @@ fn read_rows<D: Disk>(disk: &D, options: RowsOptions) -> Result<Option<ReadRows>
 /// Whether the rows are to be given up for this. A disk that fails is no reason to: they may be whole.
 fn is_damage(error: &RowsError) -> bool {
     match error {
-        RowsError::Panicked | RowsError::Rot { .. } | RowsError::Applied { .. } => true,
+        RowsError::Panicked | RowsError::Rot { .. } | RowsError::Applied { .. } | RowsError::Base => true,
         RowsError::Redb { error, .. } => match &**error {
             redb::Error::Io(error) => matches!(error.kind(), io::ErrorKind::UnexpectedEof | io::ErrorKind::InvalidData),
             _ => true,

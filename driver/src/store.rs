@@ -20,7 +20,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
-use tertulia_protocol::contract::{Batch, Loaded, Query, RowBatch, StoreError};
+use tertulia_protocol::contract::{Batch, Loaded, Query, Receive, RowBatch, StoreError};
 use tertulia_protocol::ids::{BatchId, Index, LoadId};
 use tertulia_protocol::time::Duration;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
@@ -35,6 +35,10 @@ pub enum Job {
     Apply { through: Index, rows: RowBatch },
     /// Read; reported by [`Done::Loaded`].
     Load { id: LoadId, query: Query },
+    /// Let the log forget entries through here, as far as durable rows contain them. Reported only if it fails.
+    Trim { through: Index },
+    /// A step of receiving a peer's rows; [`Receive::Install`] is reported by [`Done::Installed`], others only if they fail.
+    Receive(Receive),
 }
 
 /// What a store has done.
@@ -53,6 +57,8 @@ pub enum Done {
         id: LoadId,
         loaded: Result<Loaded, StoreError>,
     },
+    /// Received rows are durable and in use.
+    Installed,
     /// Rows take nothing more. The log is not affected.
     RowsFailed {
         error: StoreError,
@@ -137,11 +143,27 @@ impl<D: Disk> LogLane<D> {
         Done::Loaded { id, loaded }
     }
 
+    /// Lets the log forget what the durable rows contain.
+    fn trim(&mut self, through: Index) -> Option<Done> {
+        if self.failed.is_some() {
+            return None;
+        }
+        match self.log.trim(through) {
+            Ok(()) => None,
+            Err(error @ LogError::Rot { .. }) => {
+                tracing::warn!(%error, "the log cannot be trimmed and stays as long as it is");
+                None
+            }
+            Err(error) => Some(self.fail(self.last_stored, &error)),
+        }
+    }
+
     fn run(&mut self, job: &Job) -> Option<Done> {
         match job {
             Job::Append { id, batch } => self.append(*id, batch),
             Job::Load { id, query } => Some(self.load(*id, query)),
-            Job::Apply { .. } => None,
+            Job::Trim { through } => self.trim(*through),
+            Job::Apply { .. } | Job::Receive(_) => None,
         }
     }
 }
@@ -152,7 +174,18 @@ struct RowsLane {
     failed: Option<StoreError>,
 }
 
+/// What comes of a job of the rows.
+enum Came {
+    Of(Done),
+    /// The log may be trimmed through here.
+    Trim(Index),
+}
+
 impl RowsLane {
+    fn new(rows: Rows) -> RowsLane {
+        RowsLane { rows, failed: None }
+    }
+
     fn apply(&mut self, group: &[(Index, &RowBatch)], durable_through: Index) -> Option<Done> {
         if self.failed.is_some() || group.is_empty() {
             return None;
@@ -162,18 +195,31 @@ impl RowsLane {
         Some(Done::RowsFailed { error })
     }
 
-    fn run(&mut self, job: &Job, durable_through: Index) -> Option<Done> {
-        match job {
-            Job::Apply { through, rows } => self.apply(&[(*through, rows)], durable_through),
-            Job::Load { id, query } => {
-                let loaded = match &self.failed {
-                    Some(error) => Err(error.clone()),
-                    None => self.rows.load(query).map_err(store_error),
-                };
-                Some(Done::Loaded { id: *id, loaded })
-            }
-            Job::Append { .. } => None,
+    fn run(&mut self, job: &Job, durable_through: Index) -> Option<Came> {
+        if let (Some(error), Job::Load { id, .. }) = (&self.failed, job) {
+            return Some(Came::Of(Done::Loaded { id: *id, loaded: Err(error.clone()) }));
         }
+        if self.failed.is_some() {
+            return None;
+        }
+        let done = match job {
+            Job::Apply { through, rows } => self.rows.apply(*through, rows, durable_through).map(|()| None),
+            Job::Trim { through } => self.rows.trimmable(*through).map(|through| Some(Came::Trim(through))),
+            Job::Receive(step) => self.rows.receive(step).map(|installed| installed.then_some(Came::Of(Done::Installed))),
+            Job::Load { id, query } => {
+                let loaded = match query {
+                    Query::Snapshot { .. } => self.rows.read_snapshot(query, Instant::now()).map(Loaded::Snapshot),
+                    _ => self.rows.load(query),
+                };
+                return Some(Came::Of(Done::Loaded { id: *id, loaded: loaded.map_err(store_error) }));
+            }
+            Job::Append { .. } => return None,
+        };
+        done.unwrap_or_else(|error| {
+            let error = store_error(error);
+            self.failed = Some(error.clone());
+            Some(Came::Of(Done::RowsFailed { error }))
+        })
     }
 }
 
@@ -208,7 +254,7 @@ pub struct ThreadedStore {
 enum RowsJob {
     /// In order, as one.
     Write(Vec<(Index, RowBatch)>),
-    Read(Job),
+    Other(Job),
 }
 
 /// Row batches that are to be written as one.
@@ -273,9 +319,10 @@ impl ThreadedStore {
                 for_log.send(Some(Done::StoreFailed { batch: BatchId(0), error }));
             }
         })?;
-        let lane = RowsLane { rows: opened.rows, failed: None };
+        let lane = RowsLane::new(opened.rows);
+        let to_log = store.log.clone();
         store.spawn("tertulia-rows", move || {
-            let run = AssertUnwindSafe(|| rows_thread(lane, &rows_jobs, &shared));
+            let run = AssertUnwindSafe(|| rows_thread(lane, &rows_jobs, to_log.as_ref(), &shared));
             if catch_unwind(run).is_err() {
                 shared.send(Some(Done::RowsFailed { error: store_error(crate::rows::RowsError::Panicked) }));
             }
@@ -307,9 +354,10 @@ impl Store for ThreadedStore {
             }
             // A lane that is gone has panicked and has said so.
             job if is_for_log(&job) => drop(self.log.as_ref().map(|log| log.send(job))),
-            read => {
+            // Whatever comes after the rows sees them.
+            other => {
                 self.write_gathered();
-                let _ = self.rows.as_ref().map(|rows| rows.send(RowsJob::Read(read)));
+                let _ = self.rows.as_ref().map(|rows| rows.send(RowsJob::Other(other)));
             }
         }
     }
@@ -371,19 +419,36 @@ fn log_thread<D: Disk>(mut lane: LogLane<D>, jobs: &Receiver<Job>, shared: &Shar
     }
 }
 
-fn rows_thread(mut lane: RowsLane, jobs: &Receiver<RowsJob>, shared: &Shared) {
-    while let Ok(job) = jobs.recv() {
+fn rows_thread(mut lane: RowsLane, jobs: &Receiver<RowsJob>, log: Option<&Sender<Job>>, shared: &Shared) {
+    loop {
+        // Snapshots that peers no longer read are let go also when nothing else comes.
+        let now = Instant::now();
+        let job = match lane.rows.unpin(now) {
+            None => jobs.recv().map_err(|_| RecvTimeoutError::Disconnected),
+            Some(at) => jobs.recv_timeout(at.duration_since(now)),
+        };
+        let job = match job {
+            Ok(job) => job,
+            Err(RecvTimeoutError::Timeout) => continue,
+            Err(RecvTimeoutError::Disconnected) => break,
+        };
         if shared.stopped() {
             break;
         }
         let durable_through = shared.durable.load(Ordering::Acquire);
-        shared.send(match job {
+        let came = match job {
             RowsJob::Write(batches) => {
                 let batches: Vec<_> = batches.iter().map(|(through, rows)| (*through, rows)).collect();
-                lane.apply(&batches, durable_through)
+                lane.apply(&batches, durable_through).map(Came::Of)
             }
-            RowsJob::Read(job) => lane.run(&job, durable_through),
-        });
+            RowsJob::Other(job) => lane.run(&job, durable_through),
+        };
+        match came {
+            Some(Came::Of(done)) => shared.send(Some(done)),
+            // A log that is gone has said so.
+            Some(Came::Trim(through)) => drop(log.map(|log| log.send(Job::Trim { through }))),
+            None => {}
+        }
     }
     if lane.failed.is_none()
         && let Err(error) = lane.rows.make_durable()
@@ -418,7 +483,7 @@ impl<D: Disk, L: FnMut(&Job) -> Duration + Send + 'static> InlineStore<D, L> {
     pub fn new(opened: Opened<D>, latency: L) -> InlineStore<D, L> {
         InlineStore {
             log: LogLane::new(opened.log),
-            rows: RowsLane { rows: opened.rows, failed: None },
+            rows: RowsLane::new(opened.rows),
             latency,
             queue: VecDeque::new(),
             syncing: None,
@@ -475,9 +540,16 @@ impl<D: Disk, L: FnMut(&Job) -> Duration + Send + 'static> Store for InlineStore
             self.write_queue(now);
             return;
         }
-        let done = self.rows.run(&job, self.log.log.durable_through());
+        let done = match self.rows.run(&job, self.log.log.durable_through()) {
+            Some(Came::Of(done)) => Some(done),
+            Some(Came::Trim(through)) => {
+                self.queue.push_back((Job::Trim { through }, Duration::ZERO));
+                return self.write_queue(now);
+            }
+            None => None,
+        };
         let at = self.rows_busy.map_or(now + latency, |busy| busy.max(now + latency));
-        if matches!(done, Some(Done::Loaded { .. })) {
+        if matches!(done, Some(Done::Loaded { .. } | Done::Installed)) {
             self.rows_busy = Some(at);
         }
         self.answer(at, done);

@@ -125,6 +125,17 @@ impl Story {
         self.fact(node, Fact::Applied { at, hash: StateHash(at.chain) })
     }
 
+    /// A snapshot is about to be installed.
+    pub(crate) fn received(self, node: u64, terms: &[Term]) -> Story {
+        self.fact(node, Fact::SnapshotReceived { at: log(terms) })
+    }
+
+    /// A snapshot is in use; the state hash is the log's.
+    pub(crate) fn installed(self, node: u64, terms: &[Term]) -> Story {
+        let at = log(terms);
+        self.received(node, terms).fact(node, Fact::SnapshotInstalled { at, hash: StateHash(at.chain) })
+    }
+
     pub(crate) fn executed(self, node: u64, index: Index, session: u64, number: u64) -> Story {
         self.fact(node, Fact::Executed { index, session: SessionId(session), identity: Identity::Number(number) })
     }

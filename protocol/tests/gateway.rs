@@ -258,7 +258,7 @@ fn a_reader_who_begins_anew_is_read_for_once() {
     let later = world.now.instant + Duration::from_millis(500);
     world.run_until(SOON, |world| world.now.instant > later);
     let now = world.now;
-    let (node, disk) = (world.nodes.get_mut(&NodeId(2)).unwrap(), &world.disks[&NodeId(2)]);
+    let (node, disk) = (world.nodes.get_mut(&NodeId(2)).unwrap(), world.disks.get_mut(&NodeId(2)).unwrap());
     node.handle_connected(now, MINE, ClientHello { token: Some(TOKEN) });
     for id in 1..=2 {
         node.handle_request(now, MINE, Request { id, ask: Ask::Follow { room: lobby(), from: From::After(0) } });

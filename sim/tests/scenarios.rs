@@ -62,6 +62,11 @@ fn nodes_restart_all_the_time() {
 }
 
 #[test]
+fn a_snapshot_is_begun_by_one_leader_and_ended_by_another() {
+    holds("snapshot.toml");
+}
+
+#[test]
 fn the_bench() {
     holds("bench.toml");
 }

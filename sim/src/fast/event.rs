@@ -22,6 +22,11 @@ pub(super) enum Event {
         id: LoadId,
         loaded: Loaded,
     },
+    /// Received rows are in use.
+    Installed {
+        node: usize,
+        boot: Boot,
+    },
     /// The oldest batches may be durable.
     Synced {
         node: usize,
@@ -138,5 +143,6 @@ pub(super) enum Input {
         id: LoadId,
         loaded: Loaded,
     },
+    Installed,
     Timeout,
 }

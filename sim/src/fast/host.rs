@@ -110,6 +110,10 @@ impl Host {
                 node.handle_loaded(now, id, Ok(loaded));
                 told
             }
+            Input::Installed => {
+                node.handle_installed(now, Ok(()));
+                11
+            }
             Input::Timeout => {
                 node.handle_timeout(now);
                 10

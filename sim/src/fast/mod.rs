@@ -142,6 +142,7 @@ impl<'a> World<'a> {
     fn happen(&mut self, event: Event) {
         match event {
             Event::Peer { from, to, boot, message, digest } => self.arrive(from, to, boot, message, digest),
+            Event::Installed { node, boot } => self.installed(node, boot),
             Event::Loaded { node, boot, id, loaded } => self.loaded(node, boot, id, loaded),
             Event::Synced { node, boot } => self.synced(node, boot),
             Event::NodeTimer { node, boot } => self.node_timer(node, boot),

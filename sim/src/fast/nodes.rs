@@ -99,6 +99,7 @@ impl World<'_> {
         let voters = (0..self.scenario.cluster.voters).map(voter).collect();
         let mut config = Config::new(self.node_id(node), CLUSTER, voters, self.seed);
         config.timing = self.scenario.cluster.timing;
+        config.limits = self.scenario.cluster.limits;
         config.facts = true;
         #[cfg(feature = "zoo")]
         {
@@ -211,9 +212,20 @@ impl World<'_> {
             Output::Load { id, query } => {
                 let told = digest(&(4u8, id, &query));
                 self.hosts[node].chain.output(told);
-                let loaded = self.hosts[node].disk.load(&query);
+                let loaded = self.hosts[node].disk.load(self.now, &query);
                 let takes = within(self.moment(Purpose::DiskSync, node as u64, told), 20, 1_000);
                 self.queue.push(self.now + takes, Event::Loaded { node, boot, id, loaded });
+            }
+            Output::Trim { through } => {
+                self.hosts[node].chain.output(digest(&(7u8, through)));
+                self.hosts[node].disk.trim(through);
+            }
+            Output::Receive(step) => {
+                let told = digest(&(8u8, &step));
+                self.hosts[node].chain.output(told);
+                if let Some(due) = self.hosts[node].disk.receive(self.now, step, told) {
+                    self.queue.push(due, Event::Installed { node, boot });
+                }
             }
             Output::Reply { to, reply } => {
                 if self.coded {
@@ -291,6 +303,13 @@ impl World<'_> {
         }
         if let Some(up_to) = self.hosts[node].disk.synced(self.now) {
             self.input(node, Input::Stored { up_to });
+        }
+    }
+
+    pub(super) fn installed(&mut self, node: usize, boot: Boot) {
+        if self.hosts[node].runs(boot) {
+            self.hosts[node].disk.install();
+            self.input(node, Input::Installed);
         }
     }
 

@@ -10,7 +10,7 @@ mod validate;
 
 pub use error::ScenarioError;
 use std::collections::BTreeMap;
-use tertulia_protocol::contract::Timing;
+use tertulia_protocol::contract::{Limits, Timing};
 pub use units::Span;
 
 /// A whole scenario.
@@ -40,6 +40,7 @@ pub struct Cluster {
     /// How long one sync of the log takes.
     pub sync: Span,
     pub timing: Timing,
+    pub limits: Limits,
 }
 
 /// Who should lead next. Read and kept; the protocol knows only the ring so far.

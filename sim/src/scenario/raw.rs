@@ -29,6 +29,8 @@ pub(super) struct RawCluster {
     pub voters: Option<Spanned<i64>>,
     pub links: Option<BTreeMap<String, Spanned<String>>>,
     pub disk: Option<RawDisk>,
+    /// How much log a node keeps; parts and rate of snapshots go with it.
+    pub log: Text,
     pub heartbeat: Text,
     pub detect_min: Text,
     pub detection: Text,

@@ -11,7 +11,7 @@ use std::time::Duration;
 use tertulia_driver::store::{FolderIdentity, StoreOptions, open};
 use tertulia_driver::store::{InlineStore, Job};
 use tertulia_driver::{Clock, Ended, Entropy, Input, Net, Observer, Setup, serve, start};
-use tertulia_protocol::contract::Now;
+use tertulia_protocol::contract::{Now, Receive};
 use tertulia_protocol::dice::{Purpose, Seed, draw};
 use tertulia_protocol::ids::{Boot, Incarnation, NodeId};
 use tertulia_protocol::node::{Config, Output};
@@ -110,7 +110,9 @@ fn prepare(stage: &Arc<Stage>, node: usize) -> Result<Setup<TurmoilNet, SimStore
     *lock(&stage.disks[node]) = disk.clone();
     let id = lock(&stage.roster).id(node).ok_or("a machine without an id runs nothing")?;
     let secret = secret();
-    let options = StoreOptions { segment_bytes: SEGMENT_BYTES, ..StoreOptions::default() };
+    // Only whole segments are trimmed off a log.
+    let segment_bytes = SEGMENT_BYTES.min(stage.scenario.cluster.limits.log_bytes / 4);
+    let options = StoreOptions { segment_bytes, ..StoreOptions::default() };
     let incarnation = || Incarnation(u128::from(draw(seed, Purpose::Identity, who, 0, 0)));
     let identity = FolderIdentity { cluster: secret.cluster_id(), node: id };
     let (opened, restored) = open(disk, identity, Boot(boot), incarnation, options).map_err(|error| error.to_string())?;
@@ -124,8 +126,10 @@ fn prepare(stage: &Arc<Stage>, node: usize) -> Result<Setup<TurmoilNet, SimStore
             (conditions.slow_disk(node).unwrap_or(sync), conditions.stalled_until(node).unwrap_or(0))
         };
         let own = match job {
-            Job::Append { .. } => sync.pick(draw(seed, Purpose::DiskSync, who, boot, jobs)),
-            Job::Apply { .. } | Job::Load { .. } => 0,
+            Job::Append { .. } | Job::Receive(Receive::Install { .. }) => {
+                sync.pick(draw(seed, Purpose::DiskSync, who, boot, jobs))
+            }
+            Job::Apply { .. } | Job::Load { .. } | Job::Trim { .. } | Job::Receive(_) => 0,
         };
         Duration::from_micros(own.max(until.saturating_sub(of.elapsed())))
     };
@@ -133,6 +137,7 @@ fn prepare(stage: &Arc<Stage>, node: usize) -> Result<Setup<TurmoilNet, SimStore
 
     let mut config = Config::new(id, secret.cluster_id(), voters(stage), Seed(draw(seed, Purpose::Identity, who, 1, 0)));
     config.timing = stage.scenario.cluster.timing;
+    config.limits = stage.scenario.cluster.limits;
     #[cfg(feature = "zoo")]
     {
         config.bug = stage.bug;

@@ -205,7 +205,7 @@ impl Run<'_> {
         self.witness.fact(at, node, fact);
         match fact {
             Fact::Started { .. } => self.witness.started(node),
-            Fact::Applied { at, hash } => self.applied[node] = (at.index, *hash),
+            Fact::Applied { at, hash } | Fact::SnapshotInstalled { at, hash } => self.applied[node] = (at.index, *hash),
             Fact::Posted { room, seq, .. } => {
                 let mut posted = lock(&self.stage.posted);
                 let newest = posted.entry(*room).or_insert(0);

@@ -22,6 +22,8 @@ impl Disk {
                 self.durable_rows.clear();
                 self.rows.clear();
                 self.rows_through = 0;
+                // A log that was trimmed does not hold what they were built from.
+                self.damage.rows = self.durable.start.index > 0;
                 true
             }
             Rot::Vote => true,
@@ -31,12 +33,12 @@ impl Disk {
     /// Only entries above the durable rows: what lies below is not needed while the rows are whole.
     fn rot_log(&mut self, drawn: u64) -> bool {
         let applied = self.durable_rows.get(APPLIED_KEY).and_then(|row| open::<AppliedRow>(Kind::Applied, row).ok());
-        let from = applied.map_or(0, |applied| applied.position.index) as usize;
-        let above = self.durable.len().saturating_sub(from);
+        let from = applied.map_or(0, |applied| applied.position.index.saturating_sub(self.durable.start.index)) as usize;
+        let above = self.durable.entries.len().saturating_sub(from);
         if above == 0 {
             return false;
         }
-        self.durable.truncate(from + below(drawn, above as Index) as usize);
+        self.durable.entries.truncate(from + below(drawn, above as Index) as usize);
         self.written.clone_from(&self.durable);
         self.damage.log = true;
         true
@@ -92,7 +94,7 @@ mod tests {
     #[test]
     fn a_wiped_folder_is_empty_and_another_one() {
         let disk = filled();
-        let (first, second) = (disk.wiped(1), disk.wiped(2));
+        let (mut first, second) = (disk.wiped(1), disk.wiped(2));
         assert!(first.incarnation() != disk.incarnation() && first.incarnation() != second.incarnation());
         assert_eq!(first.restore(Boot(2)).unwrap().log.len(), 0);
     }

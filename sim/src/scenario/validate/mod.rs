@@ -10,6 +10,9 @@ use std::ops::Range;
 use std::time::Duration;
 use toml::{Spanned, Value};
 
+/// The shortest log that a scenario may ask for, in bytes.
+const MIN_LOG: u64 = 16 << 10;
+
 type Checked<T> = Result<T, ScenarioError>;
 
 /// Reads a whole file.
@@ -89,6 +92,17 @@ fn cluster(source: Source<'_>, raw: Option<RawCluster>) -> Checked<Cluster> {
             *place = Duration::from_micros(micros);
         }
     }
+    let mut limits = Limits::default();
+    if let Some(bytes) = source.read(&raw.log, units::bytes)? {
+        if bytes < MIN_LOG {
+            let message = format!("a log of {bytes} bytes is too short: at least {MIN_LOG}");
+            return Err(source.error(raw.log.as_ref().map(Spanned::span), message));
+        }
+        // A cluster in small: what depends on how much log there is keeps its proportion to it.
+        limits.log_bytes = bytes;
+        limits.snapshot_part_bytes = limits.snapshot_part_bytes.min((bytes / 16) as u32);
+        limits.snapshot_bytes_per_second = limits.snapshot_bytes_per_second.min(4 * bytes);
+    }
     let (mut link, mut links) = (Span::millis(2, 8), BTreeMap::new());
     for (name, value) in raw.links.unwrap_or_default() {
         if name == "default" {
@@ -101,7 +115,7 @@ fn cluster(source: Source<'_>, raw: Option<RawCluster>) -> Checked<Cluster> {
         return Err(source.not_yet("sector", sector.span()));
     }
     let sync = source.read(&raw.disk.and_then(|disk| disk.sync), units::span)?.unwrap_or(Span::millis(1, 4));
-    Ok(Cluster { voters, spares, succession, link, links, sync, timing })
+    Ok(Cluster { voters, spares, succession, link, links, sync, timing, limits })
 }
 
 fn succession(source: Source<'_>, raw: Option<Spanned<RawSuccession>>, voters: usize) -> Checked<Succession> {
