@@ -2,6 +2,7 @@
 //! see what the machines do together.
 #![allow(dead_code, reason = "each test file uses a part")]
 
+pub mod describe;
 pub mod stage;
 
 use bytes::Bytes;
@@ -25,6 +26,8 @@ pub struct Disk {
     pub log: Vec<Entry>,
     pub rows: BTreeMap<Bytes, Bytes>,
     pub boots: u64,
+    /// The log has lost what was acknowledged.
+    pub damaged: bool,
 }
 
 impl Disk {
@@ -34,11 +37,20 @@ impl Disk {
             self.log.truncate(first.index as usize - 1);
         }
         self.log.extend(batch.entries);
+        self.damaged &= !batch.repaired;
     }
 
     pub fn read(&self, query: &Query) -> Loaded {
         match query {
-            Query::Log { from, through, .. } => Loaded::Entries(self.log[*from as usize - 1..*through as usize].to_vec()),
+            Query::Log { from, through, max_bytes } => {
+                let mut bytes = 0;
+                let whole = self.log[*from as usize - 1..*through as usize].iter().take_while(|entry| {
+                    let fits = bytes < *max_bytes as usize;
+                    bytes += entry.payload.len();
+                    fits
+                });
+                Loaded::Entries(whole.cloned().collect())
+            }
             Query::Snapshot { .. } => panic!("no snapshots here"),
             Query::Range { from, to, limit, backwards } => {
                 let mut rows: Vec<_> =
@@ -76,7 +88,7 @@ impl Disk {
             applied,
             start: Position::default(),
             bytes: 0,
-            damage: Damage::default(),
+            damage: Damage { log: self.damaged, rows: false },
             log: self.log[applied.index as usize..].to_vec(),
             rows: self.rows.iter().filter(|(key, _)| key[0] < COLD).map(|(key, value)| (key.clone(), value.clone())).collect(),
             incarnation: Incarnation(u128::from(node.0)),
