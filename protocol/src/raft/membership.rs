@@ -163,9 +163,10 @@ impl Raft {
         let farewell = FAREWELL;
         let configuration = self.configurations.current();
         let Role::Leader(leading) = &mut self.role else { return };
+        let round = leading.round;
         for member in configuration.members().iter().filter(|member| member.id != me) {
             let boot = self.links.get(&member.id).copied();
-            leading.progress.entry(member.id).or_insert_with(|| Progress::new(last, now, boot)).leaving = None;
+            leading.progress.entry(member.id).or_insert_with(|| Progress::new(last, now, boot, round)).leaving = None;
         }
         for (id, progress) in &mut leading.progress {
             if !configuration.is_member(*id) && progress.leaving.is_none() {

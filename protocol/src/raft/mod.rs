@@ -386,7 +386,7 @@ impl Raft {
                 if let Role::Leader(leading) = &mut self.role
                     && let Some(progress) = leading.progress.get_mut(&peer)
                 {
-                    progress.see_boot(boot, last);
+                    progress.see_boot(boot, leading.round, last);
                     leading.ranking.forget(peer);
                     leading.broadcast = true;
                 }

@@ -159,7 +159,7 @@ impl Raft {
         let Role::Leader(leading) = &mut self.role else { return false };
         let leading_round = leading.round;
         let Some(progress) = leading.progress.get_mut(&from).filter(|_| term == self.vote.term) else { return false };
-        if !progress.see_boot(answer.boot, last) {
+        if !progress.hears(answer.boot, answer.round, leading_round, last) {
             return false;
         }
         progress.see_repair(answer.repairing);
