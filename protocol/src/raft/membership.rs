@@ -204,10 +204,15 @@ impl Raft {
             // Not at once: what is being said has to go out, and a successor has to be told.
             self.leave_at = Some(now.instant + self.timing.heartbeat * 4);
         }
+        self.settle_configuration(now);
+    }
+
+    /// Goes on with a change that is committed half: this leader's own, or one that an earlier leader has left, known to be committed before this one began.
+    pub(super) fn settle_configuration(&mut self, now: Now) {
         if !self.is_leader() || !self.configurations.later.is_empty() {
             return;
         }
-        if joint {
+        if self.configurations.committed().is_joint() {
             let next = self.configurations.committed().leave_joint();
             self.append_configuration(now, &next);
         } else if !self.configuration().is_voter(self.node) {
