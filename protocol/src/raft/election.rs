@@ -36,13 +36,11 @@ impl Raft {
         !self.is_leader() && (lost || now.instant.since(self.heard) >= self.timing.detect_min)
     }
 
-    /// Whether this node could lead: it votes, its log is whole, and its disk writes.
+    /// Whether this node could lead: it votes, its log is whole, and its disk writes. Who is not among the new voters stands as long as they are not committed: it may be
+    /// the only one with their entry, and then nobody else can lead (4.2.2).
     pub(super) fn may_stand(&self) -> bool {
-        self.configuration().is_voter(self.node)
-            && !self.is_repairing()
-            && !self.rows_lost
-            && !self.stalled
-            && self.leave_at.is_none()
+        let votes = self.configuration().is_voter(self.node) || self.committed_configuration().is_voter(self.node);
+        votes && !self.is_repairing() && !self.rows_lost && !self.stalled && self.leave_at.is_none()
     }
 
     /// The link to the leader broke: a sign of its end that comes long before silence does. The first in line asks for pre-votes after a

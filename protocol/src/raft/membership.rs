@@ -163,9 +163,10 @@ impl Raft {
         let farewell = FAREWELL;
         let configuration = self.configurations.current();
         let Role::Leader(leading) = &mut self.role else { return };
+        let round = leading.round;
         for member in configuration.members().iter().filter(|member| member.id != me) {
             let boot = self.links.get(&member.id).copied();
-            leading.progress.entry(member.id).or_insert_with(|| Progress::new(last, now, boot)).leaving = None;
+            leading.progress.entry(member.id).or_insert_with(|| Progress::new(last, now, boot, round)).leaving = None;
         }
         for (id, progress) in &mut leading.progress {
             if !configuration.is_member(*id) && progress.leaving.is_none() {
@@ -203,10 +204,15 @@ impl Raft {
             // Not at once: what is being said has to go out, and a successor has to be told.
             self.leave_at = Some(now.instant + self.timing.heartbeat * 4);
         }
+        self.settle_configuration(now);
+    }
+
+    /// Goes on with a change that is committed half: this leader's own, or one that an earlier leader has left, known to be committed before this one began.
+    pub(super) fn settle_configuration(&mut self, now: Now) {
         if !self.is_leader() || !self.configurations.later.is_empty() {
             return;
         }
-        if joint {
+        if self.configurations.committed().is_joint() {
             let next = self.configurations.committed().leave_joint();
             self.append_configuration(now, &next);
         } else if !self.configuration().is_voter(self.node) {

@@ -274,6 +274,9 @@ impl Raft {
             halted: false,
         };
         raft.wait_for_leader(now.instant);
+        if raft.is_configured() && raft.committed_configuration().was_removed(raft.node) {
+            raft.leave_at = Some(now.instant);
+        }
         raft
     }
 
@@ -407,7 +410,7 @@ impl Raft {
                 if let Role::Leader(leading) = &mut self.role
                     && let Some(progress) = leading.progress.get_mut(&peer)
                 {
-                    progress.see_boot(boot, last);
+                    progress.see_boot(boot, leading.round, last);
                     leading.ranking.forget(peer);
                     leading.broadcast = true;
                 }

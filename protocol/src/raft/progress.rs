@@ -19,9 +19,6 @@ pub(super) enum Flow {
     Snapshot { told: bool },
 }
 
-/// Boots of one follower that are remembered to be over: messages do not stay under way through more of its restarts.
-const MOST_DEAD: usize = 8;
-
 /// Invariant: `matched < next`, and all up to `matched` is the leader's log, durable on the follower that runs as `boot`.
 #[derive(Clone, Debug)]
 pub(super) struct Progress {
@@ -32,8 +29,10 @@ pub(super) struct Progress {
     inflight: VecDeque<(Index, usize)>,
     inflight_bytes: usize,
     pub(super) boot: Option<Boot>,
-    /// Boots that are over: what they said and what is still under way counts for nothing. The latest few.
-    dead: VecDeque<Boot>,
+    /// The run `boot` must answer this round or a later one to be believed. That is 0 once it has answered in time.
+    own_from: u64,
+    /// So must any other run: what has heard of a round that began after `boot` was known cannot be over for longer than `boot` is.
+    others_from: u64,
     /// The follower's log has lost what it may have acknowledged: what it holds is known for sending, and counts for nothing.
     repairing: bool,
     /// The next load must reach beyond the entry before the one that is needed.
@@ -47,8 +46,9 @@ pub(super) struct Progress {
 }
 
 impl Progress {
-    /// `boot`: what is known of the run of the follower, by its link.
-    pub(super) fn new(last: Index, now: Instant, boot: Option<Boot>) -> Progress {
+    /// `boot`: what is known of the run of the follower, by its link; `round`: that of the leader's last broadcast.
+    pub(super) fn new(last: Index, now: Instant, boot: Option<Boot>, round: u64) -> Progress {
+        let from = boot.map_or(0, |_| round + 1);
         Progress {
             matched: 0,
             next: last + 1,
@@ -56,7 +56,8 @@ impl Progress {
             inflight: VecDeque::new(),
             inflight_bytes: 0,
             boot,
-            dead: VecDeque::new(),
+            own_from: from,
+            others_from: from,
             repairing: false,
             big: false,
             leaving: None,
@@ -78,22 +79,36 @@ impl Progress {
         self.probe_from(next);
     }
 
-    /// A new boot may have lost what the old one had not been asked to keep: nothing is believed until it says so itself. False for a boot that is over:
-    /// what it said comes too late.
-    pub(super) fn see_boot(&mut self, boot: Boot, last: Index) -> bool {
-        if self.dead.contains(&boot) {
+    /// A link, or a question, says that the follower runs as `boot`. Nothing is believed until that run answers a round that begins now or later: the hint itself may
+    /// be old, and what that run said may be under way for longer than it lived.
+    pub(super) fn see_boot(&mut self, boot: Boot, round: u64, last: Index) {
+        if self.boot != Some(boot) {
+            self.begin_run(boot, round, last);
+            self.own_from = round + 1;
+        }
+    }
+
+    /// The run `boot` has answered the round `answered`. Boots have no order, so rounds tell which of two is over; false if it is this one: what it said comes too late.
+    pub(super) fn hears(&mut self, boot: Boot, answered: u64, round: u64, last: Index) -> bool {
+        if self.boot == Some(boot) {
+            return answered >= self.own_from;
+        }
+        if answered < self.others_from {
             return false;
         }
-        if let Some(old) = self.boot.replace(boot).filter(|old| *old != boot) {
-            self.dead.push_back(old);
-            if self.dead.len() > MOST_DEAD {
-                self.dead.pop_front();
-            }
+        self.begin_run(boot, round, last);
+        self.own_from = 0;
+        true
+    }
+
+    /// A new run may have lost what the old one had not been asked to keep: nothing is believed until it says so itself.
+    fn begin_run(&mut self, boot: Boot, round: u64, last: Index) {
+        if self.boot.replace(boot).is_some() {
             self.matched = 0;
             self.round = 0;
             self.probe_from(last + 1);
         }
-        true
+        self.others_from = round + 1;
     }
 
     pub(super) fn see_repair(&mut self, repairing: bool) {
@@ -164,7 +179,7 @@ mod tests {
 
     /// A follower of a leader whose log ends at 10.
     fn fresh() -> Progress {
-        Progress::new(10, Instant(0), None)
+        Progress::new(10, Instant(0), None, 0)
     }
 
     #[test]
@@ -235,14 +250,30 @@ mod tests {
     #[test]
     fn a_new_boot_voids_what_is_known_and_an_old_one_is_not_heard_again() {
         let mut progress = fresh();
-        assert!(progress.see_boot(Boot(1), 10), "the first one says nothing about an earlier one");
+        assert!(progress.hears(Boot(1), 1, 1, 10), "the first one says nothing about an earlier one");
         progress.matched(10);
-        assert!(progress.see_boot(Boot(1), 10));
+        assert!(progress.hears(Boot(1), 1, 1, 10));
         assert_eq!(progress.matched, 10);
-        assert!(progress.see_boot(Boot(2), 20));
+        progress.see_boot(Boot(2), 5, 20);
         assert_eq!((progress.matched, progress.next, progress.flow), (0, 21, Flow::Probe { waiting: false }));
+        assert!(!progress.hears(Boot(2), 5, 5, 20), "that it ran once is no proof that it runs");
+        assert!(progress.hears(Boot(2), 6, 6, 20));
         progress.matched(20);
-        assert!(!progress.see_boot(Boot(1), 20), "an answer that was under way while its sender started again");
+        assert!(!progress.hears(Boot(1), 5, 7, 20), "an answer that was under way while its sender started again");
         assert_eq!((progress.matched, progress.boot), (20, Some(Boot(2))));
+    }
+
+    #[test]
+    fn a_run_that_nobody_knew_to_be_over_does_not_silence_the_one_that_runs() {
+        let mut progress = fresh();
+        progress.see_boot(Boot(3), 4, 10);
+        assert!(
+            !progress.hears(Boot(2), 4, 8, 10),
+            "never heard of before, and yet over: it answers a round from before boot 3 was known"
+        );
+        assert!(progress.hears(Boot(3), 5, 8, 10));
+        progress.matched(10);
+        assert!(progress.hears(Boot(4), 9, 9, 10), "one that has heard of a later round runs now");
+        assert_eq!(progress.matched, 0);
     }
 }

@@ -81,9 +81,11 @@ impl Raft {
         let read = WaitingRead { asker, boot, id, confirm: None };
         if repair {
             let Some(progress) = leading.progress.get_mut(&asker) else { return };
-            if !progress.see_boot(boot, last) {
+            // A question does not tell whether its run is the last one. Answers do, and it is asked again until it is answered.
+            if progress.boot.is_some_and(|known| known != boot) {
                 return;
             }
+            progress.see_boot(boot, leading.round, last);
             progress.see_repair(true);
             leading.repair_reads.retain(|waiting| waiting.asker != asker);
             leading.repair_reads.push_back(read);

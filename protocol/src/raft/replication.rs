@@ -177,7 +177,7 @@ impl Raft {
         let Role::Leader(leading) = &mut self.role else { return false };
         let leading_round = leading.round;
         let Some(progress) = leading.progress.get_mut(&from).filter(|_| term == self.vote.term) else { return false };
-        if !progress.see_boot(answer.boot, last) {
+        if !progress.hears(answer.boot, answer.round, leading_round, last) {
             return false;
         }
         progress.see_repair(answer.repairing);
@@ -237,6 +237,7 @@ impl Raft {
         let bytes: usize =
             (self.commit + 1..=index).filter_map(|index| self.log.get(index)).map(|entry| entry.payload.len()).sum();
         let Role::Leader(leading) = &mut self.role else { return };
+        let term_opens = self.commit < leading.opened_by;
         leading.uncommitted_bytes = leading.uncommitted_bytes.saturating_sub(bytes);
         // Followers hear of it at once: their clients wait for it.
         leading.broadcast = true;
@@ -245,6 +246,8 @@ impl Raft {
         self.start_reads();
         if self.configurations.commit(index) {
             self.configuration_committed(now);
+        } else if term_opens {
+            self.settle_configuration(now);
         }
     }
 

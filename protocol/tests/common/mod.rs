@@ -2,6 +2,7 @@
 //! see what the machines do together.
 #![allow(dead_code, reason = "each test file uses a part")]
 
+pub mod describe;
 pub mod stage;
 
 use bytes::Bytes;
@@ -34,6 +35,8 @@ pub struct Disk {
     pub rows_lost: bool,
     pub received: Option<BTreeMap<Bytes, Bytes>>,
     pub pinned: Vec<(AppliedRow, BTreeMap<Bytes, Bytes>)>,
+    /// The log has lost what was acknowledged.
+    pub damaged: bool,
 }
 
 impl Disk {
@@ -46,14 +49,22 @@ impl Disk {
             self.log.truncate((first.index - self.start.index) as usize - 1);
         }
         self.log.extend(batch.entries);
+        self.damaged &= !batch.repaired;
     }
 
     pub fn read(&mut self, query: &Query) -> Loaded {
         match query {
-            Query::Log { from, through, .. } => {
+            Query::Log { from, through, max_bytes } => {
                 let start = self.start.index;
                 assert!(*from > start, "entry {from} was asked for, and the log begins after {start}");
-                Loaded::Entries(self.log[(*from - start) as usize - 1..(*through - start) as usize].to_vec())
+                let mut bytes = 0;
+                let asked = &self.log[(*from - start) as usize - 1..(*through - start) as usize];
+                let whole = asked.iter().take_while(|entry| {
+                    let fits = bytes < *max_bytes as usize;
+                    bytes += entry.payload.len();
+                    fits
+                });
+                Loaded::Entries(whole.cloned().collect())
             }
             Query::Snapshot { at, from, to, max_bytes } => {
                 Loaded::Snapshot(self.read_snapshot(*at, from, to.as_ref(), *max_bytes))
@@ -157,7 +168,7 @@ impl Disk {
             applied,
             start: self.start,
             bytes: self.log[..skip].iter().map(|entry| entry.payload.len() as u64).sum(),
-            damage: Damage { log: false, rows: self.rows_lost },
+            damage: Damage { log: self.damaged, rows: self.rows_lost },
             log: self.log[skip..].to_vec(),
             rows: self.rows.iter().filter(|(key, _)| key[0] < COLD).map(|(key, value)| (key.clone(), value.clone())).collect(),
             incarnation: Incarnation(u128::from(node.0)),

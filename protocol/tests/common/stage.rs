@@ -1,42 +1,83 @@
 //! A stage for transcripts: replicas, their disks and wires, moved by commands one line each, and everything that comes of it written down. In the manner of etcd/raft's
 //! test data: the transcript is the test, and reads as prose.
 //!
-//! `cluster N` · `timeout A` (time goes on to A's next deadline) · `wait MS` · `wake A` (does what is due by now) · `propose A TEXT` · `read A ID` ·
-//! `store A [bN]` (batches become durable) ·
-//! `deliver [A>B]` · `drop [A>B]` · `settle` (stores and delivers until all is quiet, without a word) · `crash A` (what is not durable is lost) · `start A` ·
-//! `link A>B down|up` · `# a remark`
+//! `cluster N [spares N] [lease PPM] [policy P] [measured]`: N voters, and nodes that are none yet. Then, where A and B are nodes:
+//!
+//! | time | `timeout A` (time goes on to A's next deadline) · `wait MS` · `wake A` (does what is due by now) · `run MS` (everything happens when it is due; only facts are told) |
+//! | wires | `deliver [A>B]` · `drop [A>B]` · `duplicate A>B` (what is under way arrives, and stays) · `cut A>B` · `cut A B\|C D` (both ways) · `heal` · `delay A B MS` · `link A>B down\|up` |
+//! | disks | `store A [bN]` (batches become durable) · `stall A` · `recover A` · `crash A` (what is not durable is lost) · `damage A from INDEX` (of its log, while it is down) · `start A` · `trim A` (old entries leave the memory) |
+//! | all | `settle` (stores and delivers until all is quiet, without a word) |
+//! | asking | `propose A TEXT [BYTES]` · `read A ID` · `change A join B [replace C]` · `change A promote\|remove B` · `change A want N` · `transfer A B` · `hand over A` · `policy A P` |
+//! | looking | `show A` · `rank A` · `# a remark` |
 
 use super::Disk;
-use std::collections::{BTreeMap, VecDeque};
+use super::describe::{self, at};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt::Write;
 use tertulia_protocol::contract::*;
 use tertulia_protocol::dice::Seed;
-use tertulia_protocol::facts::Fact;
 use tertulia_protocol::ids::*;
 use tertulia_protocol::node::Config;
-use tertulia_protocol::raft::Member;
-use tertulia_protocol::raft::{Answer, FromRows, Output, Raft, RaftMessage};
+use tertulia_protocol::raft::{Change, FromRows, Member, Output, Raft, RaftMessage};
+use tertulia_protocol::succession::Policy;
 use tertulia_protocol::time::{Duration, Instant, Timestamp};
+use tertulia_protocol::wire::{self, Kind};
 
+#[derive(Default)]
 struct Actor {
     raft: Option<Raft>,
     disk: Disk,
     pending: VecDeque<(BatchId, Batch)>,
+    stalled: bool,
+    /// The configuration that was last told.
+    goes_by: String,
+}
+
+/// What of all that happens is written down.
+#[derive(Clone, Copy, PartialEq)]
+enum Telling {
+    All,
+    Facts,
+    Nothing,
+}
+
+struct Wired {
+    from: NodeId,
+    to: NodeId,
+    message: RaftMessage,
+    due: Instant,
 }
 
 pub struct Stage {
     actors: BTreeMap<NodeId, Actor>,
-    wires: VecDeque<(NodeId, NodeId, RaftMessage)>,
+    voters: Vec<NodeId>,
+    lease: Option<u32>,
+    policy: Policy,
+    measured: bool,
+    wires: VecDeque<Wired>,
+    cuts: BTreeSet<(NodeId, NodeId)>,
+    delays: BTreeMap<(NodeId, NodeId), Duration>,
     now: Now,
     out: String,
-    silent: bool,
+    telling: Telling,
 }
 
 /// Plays a script and returns its transcript.
 pub fn play(script: &str) -> String {
     let wall = Timestamp(1_700_000_000_000_000);
-    let now = Now { instant: Instant(0), wall };
-    let mut stage = Stage { actors: BTreeMap::new(), wires: VecDeque::new(), now, out: String::new(), silent: false };
+    let mut stage = Stage {
+        actors: BTreeMap::new(),
+        voters: Vec::new(),
+        lease: None,
+        policy: Policy::Ring,
+        measured: false,
+        wires: VecDeque::new(),
+        cuts: BTreeSet::new(),
+        delays: BTreeMap::new(),
+        now: Now { instant: Instant(0), wall },
+        out: String::new(),
+        telling: Telling::All,
+    };
     for line in script.lines().map(str::trim).filter(|line| !line.is_empty()) {
         writeln!(stage.out, "{}{line}", if line.starts_with('#') { "" } else { "> " }).unwrap();
         if !line.starts_with('#') {
@@ -47,8 +88,12 @@ pub fn play(script: &str) -> String {
     stage.out
 }
 
+fn number(text: &str) -> u64 {
+    text.parse().unwrap_or_else(|_| panic!("not a number: {text}"))
+}
+
 fn node(text: &str) -> NodeId {
-    NodeId(text.parse().unwrap_or_else(|_| panic!("not a node: {text}")))
+    NodeId(number(text))
 }
 
 fn link(text: &str) -> (NodeId, NodeId) {
@@ -56,22 +101,15 @@ fn link(text: &str) -> (NodeId, NodeId) {
     (node(from), node(to))
 }
 
-fn at(position: &Position) -> String {
-    format!("{}@t{}", position.index, position.term)
+fn member(id: NodeId) -> Member {
+    Member { id, peer_address: format!("n{}:1", id.0), client_address: String::new(), incarnation: None }
 }
 
 impl Stage {
     fn command(&mut self, line: &str) {
         let words: Vec<&str> = line.split_whitespace().collect();
         match words[..] {
-            ["cluster", size] => {
-                for id in 1..=size.parse().unwrap() {
-                    self.actors.insert(NodeId(id), Actor { raft: None, disk: Disk::default(), pending: VecDeque::new() });
-                }
-                for id in self.actors.keys().copied().collect::<Vec<_>>() {
-                    self.start(id);
-                }
-            }
+            ["cluster", size, ref options @ ..] => self.cluster(number(size), options),
             ["timeout", id] => {
                 let id = node(id);
                 let deadline = self.raft(id).poll_timeout().unwrap();
@@ -83,50 +121,97 @@ impl Stage {
                 let now = self.now;
                 self.raft(node(id)).handle_timeout(now);
             }
-            ["wait", ms] => self.pass(Duration::from_millis(ms.parse().unwrap())),
-            ["propose", id, text] => {
-                let now = self.now;
-                let payload = tertulia_protocol::wire::seal(tertulia_protocol::wire::Kind::Other, &text);
-                let result = self.raft(node(id)).propose(now, payload);
-                self.say(&match result {
-                    Ok(position) => format!("  n{id} takes it at {}", at(&position)),
-                    Err(error) => format!("  n{id} refuses: {error:?}"),
-                });
-            }
-            ["read", id, read] => {
-                let now = self.now;
-                let asked = self.raft(node(id)).read(now, read.parse().unwrap());
-                if !asked {
-                    self.say("  no leader to ask");
-                }
-            }
-            ["store", id] => self.store(node(id), BatchId(u64::MAX)),
-            ["store", id, batch] => self.store(node(id), BatchId(batch[1..].parse().unwrap())),
-            ["deliver"] => {
-                while let Some((from, to, message)) = self.wires.pop_front() {
-                    self.deliver(from, to, message);
-                }
-            }
-            ["deliver", on] => {
-                let on = link(on);
-                let (now, later) = self.wires.drain(..).partition(|(from, to, _)| (*from, *to) == on);
-                self.wires = later;
-                let now: VecDeque<_> = now;
-                for (from, to, message) in now {
-                    self.deliver(from, to, message);
-                }
-            }
-            ["drop"] => self.wires.clear(),
-            ["drop", on] => self.wires.retain(|(from, to, _)| (*from, *to) != link(on)),
+            ["wait", ms] => self.pass(Duration::from_millis(number(ms))),
+            ["run", ms] => self.run(Duration::from_millis(number(ms))),
             ["settle"] => self.settle(),
             ["crash", id] => {
                 let id = node(id);
                 let actor = self.actors.get_mut(&id).unwrap();
                 actor.raft = None;
                 actor.pending.clear();
-                self.wires.retain(|(_, to, _)| *to != id);
+                self.wires.retain(|wired| wired.to != id);
             }
             ["start", id] => self.start(node(id)),
+            ["damage", id, "from", index] => {
+                let actor = self.actors.get_mut(&node(id)).unwrap();
+                assert!(actor.raft.is_none(), "a disk is damaged while its node is down");
+                actor.disk.log.truncate(number(index) as usize - 1);
+                actor.disk.damaged = true;
+            }
+            ["store", id] => self.store(node(id), BatchId(u64::MAX)),
+            ["store", id, batch] => self.store(node(id), BatchId(number(&batch[1..]))),
+            ["stall", id] => self.actors.get_mut(&node(id)).unwrap().stalled = true,
+            ["recover", id] => self.actors.get_mut(&node(id)).unwrap().stalled = false,
+            ["trim", id] => self.raft(node(id)).trim(Index::MAX),
+            ["show", id] => self.show(node(id)),
+            ["rank", id] => self.show_ranking(node(id)),
+            _ => {
+                if !self.wire_command(&words) && !self.ask(&words) {
+                    panic!("not a command: {line}");
+                }
+            }
+        }
+    }
+
+    fn cluster(&mut self, size: u64, options: &[&str]) {
+        let mut all = size;
+        let mut options = options.iter();
+        while let Some(option) = options.next() {
+            let mut value = || *options.next().unwrap_or_else(|| panic!("{option} what?"));
+            match *option {
+                "spares" => all += number(value()),
+                "lease" => self.lease = Some(number(value()) as u32),
+                "policy" => self.policy = value().parse().unwrap(),
+                "measured" => self.measured = true,
+                other => panic!("not an option: {other}"),
+            }
+        }
+        self.voters = (1..=size).map(NodeId).collect();
+        for id in 1..=all {
+            self.actors.insert(NodeId(id), Actor::default());
+        }
+        for id in 1..=all {
+            self.start(NodeId(id));
+        }
+    }
+
+    fn wire_command(&mut self, words: &[&str]) -> bool {
+        match *words {
+            ["deliver"] => {
+                while let Some(wired) = self.wires.pop_front() {
+                    self.deliver(wired);
+                }
+            }
+            ["deliver", on] => {
+                let (now, later): (VecDeque<_>, _) = self.wires.drain(..).partition(|wired| (wired.from, wired.to) == link(on));
+                self.wires = later;
+                for wired in now {
+                    self.deliver(wired);
+                }
+            }
+            ["duplicate", on] => {
+                let on = self.wires.iter().filter(|wired| (wired.from, wired.to) == link(on));
+                for (from, to, message, due) in on.map(|w| (w.from, w.to, w.message.clone(), w.due)).collect::<Vec<_>>() {
+                    self.deliver(Wired { from, to, message, due });
+                }
+            }
+            ["drop"] => self.wires.clear(),
+            ["drop", on] => self.wires.retain(|wired| (wired.from, wired.to) != link(on)),
+            ["heal"] => self.cuts.clear(),
+            ["cut", on] if on.contains('>') => {
+                self.cuts.insert(link(on));
+            }
+            ["cut", ..] => {
+                let sides = words[1..].join(" ");
+                let (one, other) = sides.split_once('|').unwrap_or_else(|| panic!("not two sides: {sides}"));
+                for (a, b) in one.split_whitespace().flat_map(|a| other.split_whitespace().map(move |b| (node(a), node(b)))) {
+                    self.cuts.extend([(a, b), (b, a)]);
+                }
+            }
+            ["delay", a, b, ms] => {
+                let by = Duration::from_millis(number(ms));
+                self.delays.extend([((node(a), node(b)), by), ((node(b), node(a)), by)]);
+            }
             ["link", on, "down"] => {
                 let now = self.now;
                 self.raft(link(on).0).handle_link(now, link(on).1, Link::Down);
@@ -136,28 +221,126 @@ impl Stage {
                 let now = self.now;
                 self.raft(link(on).0).handle_link(now, link(on).1, Link::Up { boot });
             }
-            _ => panic!("not a command: {line}"),
+            _ => return false,
         }
+        true
+    }
+
+    fn ask(&mut self, words: &[&str]) -> bool {
+        let now = self.now;
+        let answer = match *words {
+            ["propose", id, text, ref bytes @ ..] => {
+                let payload = text.to_owned() + &" ".repeat(bytes.first().map_or(0, |bytes| number(bytes) as usize));
+                match self.raft(node(id)).propose(now, wire::seal(Kind::Other, &payload)) {
+                    Ok(position) => format!("n{id} takes it at {}", at(&position)),
+                    Err(error) => format!("n{id} refuses: {error:?}"),
+                }
+            }
+            ["read", id, read] => {
+                if self.raft(node(id)).read(now, number(read)) {
+                    return true;
+                }
+                "no leader to ask".into()
+            }
+            ["change", id, ref change @ ..] => match self.raft(node(id)).change(now, &parse_change(change)) {
+                Ok(changing) => format!("n{id} answers: {changing:?}"),
+                Err(refusal) => format!("n{id} refuses: {refusal}"),
+            },
+            ["transfer", id, to] => match self.raft(node(id)).transfer(now, node(to)) {
+                Ok(true) => format!("n{id} begins"),
+                Ok(false) => format!("n{id} does not lead, or is handing over already"),
+                Err(refusal) => format!("n{id} refuses: {refusal}"),
+            },
+            ["hand", "over", id] => {
+                format!("n{id} {}", if self.raft(node(id)).hand_over(now) { "begins" } else { "has nobody to hand over to" })
+            }
+            ["policy", id, policy] => {
+                format!("n{id} answers: {:?}", self.raft(node(id)).set_policy(now, &policy.parse().unwrap()))
+            }
+            _ => return false,
+        };
+        self.say(&format!("  {answer}"));
+        true
+    }
+
+    fn show(&mut self, id: NodeId) {
+        let raft = self.raft(id);
+        let role = match (raft.is_leader(), raft.is_candidate(), raft.leader()) {
+            (true, ..) => "leads".into(),
+            (_, true, _) => "is a candidate".into(),
+            (.., Some(leader)) => format!("follows {leader}"),
+            _ => "knows no leader".into(),
+        };
+        let (term, last, commit) = (raft.term(), at(&raft.last()), raft.commit());
+        let repairing = if raft.is_repairing() { ", repairing" } else { "" };
+        let members = describe::configuration(raft.configuration());
+        self.say(&format!("  {id} {role} in t{term}, log ends {last}, committed {commit}, goes by {members}{repairing}"));
+    }
+
+    fn show_ranking(&mut self, id: NodeId) {
+        let raft = self.raft(id);
+        let next: Vec<String> = raft.succession().iter().map(NodeId::to_string).collect();
+        let by_log = raft.succession_by_log();
+        let mut lines = vec![format!("  policy {}, epoch {}, in line: {}", by_log.policy, by_log.epoch, next.join(" "))];
+        let ms = |us: Option<u64>| us.map_or("?".into(), |us| format!("{}.{} ms", us / 1000, us % 1000 / 100));
+        for reason in raft.placement_reasons() {
+            lines.push(format!("  {}: quorum {}, mean {}", reason.node, ms(reason.quorum_us), ms(reason.mean_us)));
+        }
+        self.say(&lines.join("\n"));
+    }
+
+    /// Time goes on, and everything happens when it is due: messages after their delay, writes at once except on a stalled disk.
+    fn run(&mut self, time: Duration) {
+        let end = self.now.instant + time;
+        self.telling = Telling::Facts;
+        loop {
+            self.drain();
+            self.store_all();
+            self.drain();
+            if let Some(nth) = self.wires.iter().position(|wired| wired.due <= self.now.instant) {
+                let wired = self.wires.remove(nth).unwrap();
+                self.deliver(wired);
+                continue;
+            }
+            let timeouts = self.actors.values().filter_map(|actor| actor.raft.as_ref()?.poll_timeout());
+            let Some(next) = timeouts.chain(self.wires.iter().map(|wired| wired.due)).min() else { break };
+            if next > end {
+                break;
+            }
+            self.pass(next.since(self.now.instant));
+            let now = self.now;
+            for raft in self.actors.values_mut().filter_map(|actor| actor.raft.as_mut()) {
+                if raft.poll_timeout().is_some_and(|at| at <= now.instant) {
+                    raft.handle_timeout(now);
+                }
+            }
+        }
+        self.pass(end.since(self.now.instant));
+        self.telling = Telling::All;
     }
 
     fn settle(&mut self) {
-        self.silent = true;
+        self.telling = Telling::Nothing;
         loop {
             self.drain();
-            for id in self.actors.keys().copied().collect::<Vec<_>>() {
-                if self.actors[&id].raft.is_some() {
-                    self.store(id, BatchId(u64::MAX));
-                }
-            }
+            self.store_all();
             self.drain();
-            let Some((from, to, message)) = self.wires.pop_front() else { break };
-            self.deliver(from, to, message);
+            let Some(wired) = self.wires.pop_front() else { break };
+            self.deliver(wired);
         }
-        self.silent = false;
+        self.telling = Telling::All;
+    }
+
+    fn store_all(&mut self) {
+        for id in self.actors.keys().copied().collect::<Vec<_>>() {
+            if self.actors[&id].raft.is_some() && !self.actors[&id].stalled {
+                self.store(id, BatchId(u64::MAX));
+            }
+        }
     }
 
     fn say(&mut self, text: &str) {
-        if !self.silent {
+        if self.telling == Telling::All {
             writeln!(self.out, "{text}").unwrap();
         }
     }
@@ -172,22 +355,23 @@ impl Stage {
     }
 
     fn start(&mut self, id: NodeId) {
-        let voters = self.actors.keys().map(|id| Member {
-            id: *id,
-            peer_address: String::new(),
-            client_address: String::new(),
-            incarnation: None,
-        });
-        let mut config = Config::new(id, super::CLUSTER, voters.collect(), Seed(1));
+        let mut config = Config::new(id, super::CLUSTER, self.voters.iter().copied().map(member).collect(), Seed(1));
         config.facts = true;
         config.timing.jitter = Duration::ZERO;
-        // Measuring has transcripts of its own.
-        (config.succession_timing.probe, config.succession_timing.evaluation) =
-            (Duration::from_secs(3_600), Duration::from_secs(3_600));
+        config.timing.lease_drift_ppm = self.lease;
+        config.succession = self.policy.clone();
+        // What is committed leaves the memory by `trim` alone, and then all of it.
+        config.limits.tail_bytes = 0;
+        if !self.measured {
+            let hour = Duration::from_secs(3_600);
+            (config.succession_timing.probe, config.succession_timing.evaluation) = (hour, hour);
+        }
         let now = self.now;
         let actor = self.actors.get_mut(&id).unwrap();
         let restored = actor.disk.restored(id);
-        actor.raft = Some(Raft::restore(&config, &restored, FromRows::default(), now));
+        let raft = Raft::restore(&config, &restored, FromRows::default(), now);
+        actor.goes_by = describe::configuration(raft.configuration());
+        actor.raft = Some(raft);
     }
 
     fn store(&mut self, id: NodeId, up_to: BatchId) {
@@ -203,7 +387,7 @@ impl Stage {
         }
     }
 
-    fn deliver(&mut self, from: NodeId, to: NodeId, message: RaftMessage) {
+    fn deliver(&mut self, Wired { from, to, message, .. }: Wired) {
         let now = self.now;
         if let Some(raft) = &mut self.actors.get_mut(&to).unwrap().raft {
             raft.handle_message(now, from, message);
@@ -213,93 +397,102 @@ impl Stage {
 
     fn drain(&mut self) {
         for id in self.actors.keys().copied().collect::<Vec<_>>() {
-            if self.actors[&id].raft.is_none() {
-                continue;
-            }
-            while let Some(output) = self.raft(id).poll_output() {
+            while let Some(output) = self.actors.get_mut(&id).unwrap().raft.as_mut().and_then(Raft::poll_output) {
                 self.tell_facts(id);
                 self.carry_out(id, output);
             }
-            while self.raft(id).next_committed().is_some() {}
-            self.tell_facts(id);
+            if self.actors[&id].raft.is_some() {
+                while self.raft(id).next_committed().is_some() {}
+                self.tell_facts(id);
+                self.tell_configuration(id);
+            }
         }
     }
 
     fn carry_out(&mut self, id: NodeId, output: Output) {
         match output {
             Output::Send { to, message, .. } => {
-                self.say(&format!("  {id} -> {to}: {}", describe(&message)));
-                self.wires.push_back((id, to, message));
+                let cut = self.cuts.contains(&(id, to));
+                self.say(&format!("  {id} -{} {to}: {}", if cut { "x" } else { ">" }, describe::message(&message)));
+                if !cut {
+                    let due = self.now.instant + self.delays.get(&(id, to)).copied().unwrap_or_default();
+                    self.wires.push_back(Wired { from: id, to, message, due });
+                }
             }
             Output::Store { id: batch_id, batch } => {
                 let vote = batch.vote.map(|vote| match vote.voted_for {
                     Some(candidate) => format!(" vote t{} for {candidate}", vote.term),
                     None => format!(" term t{}", vote.term),
                 });
+                let repaired = if batch.repaired { " repaired" } else { "" };
                 let entries: String = batch.entries.iter().map(|entry| format!(" {}", at(&entry.position()))).collect();
-                self.say(&format!("  {id} writes {batch_id}:{}{entries}", vote.unwrap_or_default()));
+                self.say(&format!("  {id} writes {batch_id}:{}{repaired}{entries}", vote.unwrap_or_default()));
                 self.actors.get_mut(&id).unwrap().pending.push_back((batch_id, batch));
             }
             Output::Load { id: load, query } => {
+                if let Query::Log { from, through, max_bytes } = query {
+                    self.say(&format!("  {id} reads {from}..={through} from disk, {max_bytes} bytes at most"));
+                }
                 let loaded = self.actors.get_mut(&id).unwrap().disk.read(&query);
                 self.raft(id).handle_loaded(load, Ok(loaded));
             }
             Output::ReadReady { id: read, index } => {
-                self.say(&format!("  {id} may answer read {read} from the state at {index}"))
+                self.say(&format!("  {id} may answer read {read} from the state at {index}"));
             }
             Output::Behind { leader, start } => {
-                self.say(&format!("  {id} needs a snapshot from {leader}, whose log begins after {start}"))
+                self.say(&format!("  {id} needs a snapshot from {leader}, whose log begins after {start}"));
             }
-            Output::Halt { reason } => self.say(&format!("  {id} halts: {reason}")),
+            Output::Halt { reason } => {
+                self.tell(&format!("  {id} stops: {reason}"));
+                self.actors.get_mut(&id).unwrap().raft = None;
+            }
         }
     }
 
     fn tell_facts(&mut self, id: NodeId) {
         for fact in self.raft(id).take_facts() {
-            let text = match fact {
-                Fact::BecameLeader { term, .. } => format!("leads t{term}"),
-                Fact::BecameCandidate { term } => format!("is a candidate in t{term}"),
-                Fact::SteppedDown { term } => format!("no longer leads t{term}"),
-                Fact::Durable { through } => format!("is durable through {}", at(&through)),
-                Fact::Committed { through, .. } => format!("commits through {}", at(&through)),
-                Fact::Reached { point } => format!("reaches {point}"),
-                _ => continue,
-            };
-            self.say(&format!("  {id} {text}"));
+            if let Some(text) = describe::fact(&fact) {
+                // Commitment on every node is too much for a long story.
+                let detail = text.starts_with("commits") && !self.raft(id).is_leader() || text.starts_with("is durable");
+                if self.telling == Telling::All || !detail {
+                    self.tell(&format!("  {id} {text}"));
+                }
+            }
+        }
+    }
+
+    fn tell_configuration(&mut self, id: NodeId) {
+        let goes_by = describe::configuration(self.raft(id).configuration());
+        if self.actors[&id].goes_by != goes_by {
+            self.tell(&format!("  {id} goes by {goes_by}"));
+            self.actors.get_mut(&id).unwrap().goes_by = goes_by;
+        }
+    }
+
+    /// Told in a long story too; there with the time.
+    fn tell(&mut self, text: &str) {
+        match self.telling {
+            Telling::All => writeln!(self.out, "{text}").unwrap(),
+            Telling::Facts => writeln!(self.out, "{text} [{} ms]", self.now.instant.0 / 1_000).unwrap(),
+            Telling::Nothing => {}
         }
     }
 }
 
-fn repairing(answer: &Answer) -> &'static str {
-    if answer.repairing { ", repairing" } else { "" }
-}
-
-fn describe(message: &RaftMessage) -> String {
-    match message {
-        RaftMessage::AskVote { term, pre, forced, last } => {
-            let asked = if *pre { "pre-vote?" } else { "vote?" };
-            format!("{asked} t{term}, log ends {}{}", at(last), if *forced { ", the leader asks for it" } else { "" })
+fn parse_change(words: &[&str]) -> Change {
+    match *words {
+        ["join", id, ref replace @ ..] => {
+            let Member { peer_address, client_address, .. } = member(node(id));
+            let replace = match *replace {
+                ["replace", lost] => Some(node(lost)),
+                [] => None,
+                _ => panic!("not a replacement: {replace:?}"),
+            };
+            Change::Join { peer_address, client_address, incarnation: Incarnation(u128::from(number(id))), replace }
         }
-        RaftMessage::Voted { term, pre, granted, .. } => {
-            format!("{}{} t{term}", if *pre { "pre-vote " } else { "vote " }, if *granted { "granted" } else { "refused" })
-        }
-        RaftMessage::Append { term, previous, entries, commit, round } => {
-            let entries: String = entries.iter().map(|entry| format!(" {}", at(&entry.position()))).collect();
-            format!("append t{term} after {}:{entries} (commit {commit}, round {round})", at(previous))
-        }
-        RaftMessage::Appended { term, matched, answer } => {
-            format!("appended t{term} through {matched} (round {}){}", answer.round, repairing(answer))
-        }
-        RaftMessage::Refused { term, previous, hint, answer } => {
-            format!("refused t{term} after {previous}, look at {}{}", at(hint), repairing(answer))
-        }
-        RaftMessage::AskRead { repair: true, .. } => "read index for a repair?".into(),
-        RaftMessage::AskRead { id, .. } => format!("read? {id}"),
-        RaftMessage::Read { id: u64::MAX, index, .. } => format!("repair until {index}"),
-        RaftMessage::NeedSnapshot { term, start } => format!("need a snapshot t{term}, the log begins after {start}"),
-        RaftMessage::Read { id, index, .. } => format!("read {id} at {index}"),
-        RaftMessage::TimeoutNow { term } => format!("stand now, t{term}"),
-        RaftMessage::Probe { .. } => "a probe".into(),
-        RaftMessage::Report { .. } => "what it measured".into(),
+        ["promote", id] => Change::Promote { node: node(id) },
+        ["remove", id] => Change::Remove { node: node(id) },
+        ["want", count] => Change::WantVoters { count: number(count) as u16 },
+        _ => panic!("not a change: {words:?}"),
     }
 }

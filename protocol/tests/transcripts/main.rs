@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
 
+#[path = "../common/mod.rs"]
 mod common;
 
 use common::stage::play;
