@@ -62,6 +62,12 @@ pub fn check_peers(peers: &[Peer], this: NodeId) -> Result<(), String> {
     Ok(())
 }
 
+/// A `HOST:PORT` as users write it.
+pub fn parse_address(text: &str) -> Result<String, String> {
+    let text = text.trim();
+    host_and_port(text).map(|_| text.to_owned()).ok_or_else(|| format!("\"{text}\" is no HOST:PORT"))
+}
+
 /// A server's address as users write it: `http://host:port`. Returned without a slash at its end.
 pub fn parse_url(url: &str) -> Result<String, String> {
     let url = url.trim().trim_end_matches('/');
