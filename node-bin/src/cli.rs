@@ -4,6 +4,7 @@ use crate::peers::{Peer, parse_address, parse_peer, parse_url};
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
 use std::time::Duration;
+use tertulia_protocol::succession::Policy;
 
 /// A replicated group chat. Three nodes need nothing beside them; any one of them may die at any moment.
 #[derive(Parser, Debug)]
@@ -25,6 +26,14 @@ pub enum Command {
     Tail(Tail),
     /// Show members, leader and who leads next
     Status(Status),
+    /// Let a member vote, or say how many shall
+    Add(Add),
+    /// Take a member out of the cluster, for good
+    Remove(Remove),
+    /// Let another node lead
+    Transfer(Transfer),
+    /// Say who should lead next
+    Succession(Succession),
     /// Chat in the terminal
     Chat(Chat),
     /// Measure a cluster under load
@@ -61,30 +70,51 @@ impl Default for Demo {
 
 #[derive(Args, Debug)]
 #[command(after_help = "\
-Three nodes, each on its own machine; --peers and the secret file are the same on all of them:
+A new cluster of three nodes, each on its own machine; --peers and the secret file are the same on all of them:
 
   openssl rand -hex 32 > secret
   node serve --id 1 --listen 0.0.0.0:8081 --peer-listen 0.0.0.0:9081 --data /var/lib/tertulia --secret-file secret \\
     --peers 1=10.0.0.1:9081=http://10.0.0.1:8081,2=10.0.0.2:9081=http://10.0.0.2:8081,3=10.0.0.3:9081=http://10.0.0.3:8081
 
+One more, with an empty folder; it learns the rest from the cluster and votes once `node add N` says so. With --replace 2 it takes node 2's place by itself:
+
+  node serve --join http://10.0.0.1:8081,http://10.0.0.2:8081 --data /var/lib/tertulia --secret-file secret \\
+    --listen 0.0.0.0:8081 --advertise http://10.0.0.4:8081 --peer-listen 0.0.0.0:9081 --advertise-peer 10.0.0.4:9081
+
+Every later start needs only --data and --secret-file. A node that is asked to stop (SIGTERM, Ctrl-C) hands over first if it leads.
 Peers and clients are not encrypted: keep the peers' ports on a network of their own, put TLS in front of --listen.
 Exit status: 0 stopped on request, 1 could not start, 2 wrong arguments, 3 the node halted itself and says why.")]
 pub struct Serve {
-    /// This node's id: a number from 1, never used again for another data folder
+    /// A node of a new cluster: its id, a number from 1, never used again for another data folder
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
-    pub id: u64,
-    /// Where clients reach it: HTTP, WebSocket and the framed protocol on one port
-    #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:8081")]
-    pub listen: String,
-    /// Where the other nodes reach it
-    #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:9081")]
-    pub peer_listen: String,
+    pub id: Option<u64>,
+    /// Where clients reach it: HTTP, WebSocket and the framed protocol on one port. By default as at the last start, or 127.0.0.1:8081
+    #[arg(long, value_name = "HOST:PORT")]
+    pub listen: Option<String>,
+    /// Where the other nodes reach it. By default as at the last start, or 127.0.0.1:9081
+    #[arg(long, value_name = "HOST:PORT")]
+    pub peer_listen: Option<String>,
     /// This node's data folder
     #[arg(long, value_name = "DIR")]
     pub data: PathBuf,
-    /// All nodes of the cluster, this one too, with the addresses for peers and for clients
-    #[arg(long, value_name = "ID=HOST:PORT=URL,…", value_delimiter = ',', value_parser = parse_peer, required = true)]
+    /// All nodes of a new cluster, this one too, with the addresses for peers and for clients. Members that came or went later stand in the log, which counts
+    #[arg(long, value_name = "ID=HOST:PORT=URL,…", value_delimiter = ',', value_parser = parse_peer)]
     pub peers: Vec<Peer>,
+    /// Join the cluster that these nodes are of, instead of --id and --peers; does no harm when this node has joined already
+    #[arg(long, value_name = "URL,…", value_delimiter = ',', value_parser = parse_url, conflicts_with_all = ["id", "peers"])]
+    pub join: Vec<String>,
+    /// Take the place of this voter, whose machine or folder is lost, as soon as all messages are here
+    #[arg(long, value_name = "N", requires = "join", value_parser = clap::value_parser!(u64).range(1..))]
+    pub replace: Option<u64>,
+    /// Where the other nodes reach a node that joins, if that is not --peer-listen
+    #[arg(long, value_name = "HOST:PORT", value_parser = parse_address)]
+    pub advertise_peer: Option<String>,
+    /// Where clients reach a node that joins, if that is not --listen
+    #[arg(long, value_name = "URL", value_parser = parse_url)]
+    pub advertise: Option<String>,
+    /// Who should lead next, until `node succession` has said it: ring, central, or fixed:2,1,3
+    #[arg(long, value_name = "POLICY", default_value = "ring")]
+    pub succession: Policy,
     /// The file with the cluster's secret: at least 32 hexadecimal digits
     #[arg(long, value_name = "FILE")]
     pub secret_file: PathBuf,
@@ -190,6 +220,75 @@ pub struct Bench {
     pub json: bool,
 }
 
+/// Which cluster an operator speaks to, and how.
+#[derive(Args, Debug)]
+pub struct Operator {
+    #[command(flatten)]
+    pub servers: Servers,
+    /// The file with the cluster's secret; the secret itself is never sent
+    #[arg(long, value_name = "FILE", default_value = "data/secret")]
+    pub secret_file: PathBuf,
+    /// Give up when it is not done after so long; asking again later does no harm
+    #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = duration)]
+    pub patience: Duration,
+}
+
+#[derive(Args, Debug)]
+#[command(after_help = "\
+A node that joins with `node serve --join` is a learner: it holds everything and has no say. This gives it one, once it has caught up.
+
+  node add 4             node 4 votes
+  node add --voters 5    learners become voters by themselves until five vote
+
+An odd number of voters is best: 3 go on without 1, 5 without 2. Exit status: 0 only if it is so now.")]
+pub struct Add {
+    /// The learner that shall vote
+    #[arg(value_name = "N", value_parser = clap::value_parser!(u64).range(1..), required_unless_present = "voters", conflicts_with = "voters")]
+    pub node: Option<u64>,
+    /// So many shall vote: learners that have caught up are taken by themselves, also those that join later
+    #[arg(long, value_name = "K")]
+    pub voters: Option<u16>,
+    #[command(flatten)]
+    pub operator: Operator,
+}
+
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Its process stops by itself. Its id and its data folder are never members again; a new node joins with an empty folder.
+To replace a lost node, do not remove it first: `node serve --join URL --replace N` keeps the number of voters.
+Exit status: 0 only if it is so now.")]
+pub struct Remove {
+    /// The member that goes
+    #[arg(value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub node: u64,
+    #[command(flatten)]
+    pub operator: Operator,
+}
+
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Under the policy `central` or `fixed` another node may take over again, if it is better placed. Exit status: 0 only if it is so now.")]
+pub struct Transfer {
+    /// The voter that shall lead
+    #[arg(value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub node: u64,
+    #[command(flatten)]
+    pub operator: Operator,
+}
+
+#[derive(Args, Debug)]
+#[command(after_help = "\
+  ring           the voters by id, beginning after the leader; a leader never hands over by itself
+  central        whoever reaches a majority fastest, as measured; `node status` shows the figures
+  fixed:2,1,3    node 2 if it can, else node 1, …; those that are not named follow by id
+
+It costs time at most, never a message. Exit status: 0 only if it is so now.")]
+pub struct Succession {
+    pub policy: Policy,
+    #[command(flatten)]
+    pub operator: Operator,
+}
+
 fn duration(text: &str) -> Result<Duration, String> {
     humantime::parse_duration(text).map_err(|error| format!("{error}: write for example 90s or 5min"))
 }
@@ -210,6 +309,25 @@ mod tests {
         let Some(Command::Serve(serve)) = Cli::try_parse_from(line.split(' ')).unwrap().command else { panic!() };
         assert_eq!(serve.peers.len(), 2);
         assert_eq!(serve.peers[1].peer_address, "b:2");
+    }
+
+    #[test]
+    fn operators_say_what_they_mean_in_one_way() {
+        let parse = |line: &str| Cli::try_parse_from(line.split(' ')).map_err(|error| error.to_string());
+        let Some(Command::Serve(serve)) =
+            parse("node serve --join http://a:1,http://b:2/ --replace 3 --succession fixed:2,1 --data d --secret-file s")
+                .unwrap()
+                .command
+        else {
+            panic!()
+        };
+        assert_eq!(serve.join, ["http://a:1", "http://b:2"]);
+        assert_eq!(serve.succession.to_string(), "fixed:2,1");
+        assert!(parse("node serve --join http://a:1 --id 3 --data d --secret-file s").unwrap_err().contains("--id"));
+        assert!(parse("node serve --replace 3 --data d --secret-file s").unwrap_err().contains("--join"));
+        assert!(parse("node add").is_err() && parse("node add 3 --voters 5").is_err());
+        assert!(parse("node add --voters 5").is_ok() && parse("node remove 2 --server http://h:1").is_ok());
+        assert!(parse("node succession rong").unwrap_err().contains("write ring, central"));
     }
 
     #[test]

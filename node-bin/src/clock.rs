@@ -5,6 +5,11 @@ use std::time::UNIX_EPOCH;
 use tertulia_protocol::contract::Now;
 use tertulia_protocol::time::{Instant, Timestamp};
 
+/// Seconds since 1970.
+pub fn seconds() -> u64 {
+    now().wall.0 / 1_000_000
+}
+
 /// Both clocks, in the protocol's terms.
 #[allow(clippy::disallowed_methods)] // a process has to ask somewhere, and it is here
 pub fn now() -> Now {

@@ -5,12 +5,15 @@ use std::future::Future;
 use std::sync::Arc;
 use tertulia_driver::{Connection, Handle, Incoming, Metrics};
 use tertulia_protocol::gateway::{Answer, Ask, ClientHello, Request, Token};
+use tertulia_protocol::node::{Admin, AdminOutcome};
 
 /// A way to the node, cheap to clone.
 pub trait Gate: Clone + Send + Sync + 'static {
     type Line: Line;
     /// What the driver has counted.
     fn counters(&self) -> Option<Arc<Metrics>>;
+    /// Asks for something in an operator's name: whoever calls this has made sure of that. `None` when the node has stopped.
+    fn admin(&self, admin: Admin) -> impl Future<Output = Option<AdminOutcome>> + Send;
     /// Opens a connection. `None` when the node has stopped.
     fn open(&self, token: Option<Token>) -> impl Future<Output = Option<Self::Line>> + Send;
 }
@@ -27,6 +30,9 @@ impl Gate for Handle {
     type Line = Connection;
     fn counters(&self) -> Option<Arc<Metrics>> {
         Some(Arc::clone(self.metrics()))
+    }
+    async fn admin(&self, admin: Admin) -> Option<AdminOutcome> {
+        Handle::admin(self, admin).await
     }
     async fn open(&self, token: Option<Token>) -> Option<Connection> {
         self.connect(ClientHello { token }).await

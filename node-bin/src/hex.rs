@@ -21,6 +21,11 @@ pub fn token(text: &str) -> Option<Token> {
     decode(text)?.try_into().ok().map(Token)
 }
 
+/// A data folder's incarnation as nodes write it: 32 digits.
+pub fn incarnation(text: &str) -> Option<u128> {
+    decode(text)?.try_into().ok().map(u128::from_be_bytes)
+}
+
 /// A fresh token.
 pub fn draw_token() -> Token {
     Token(rand::random())

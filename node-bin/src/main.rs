@@ -6,10 +6,13 @@ mod bench;
 mod cli;
 mod clock;
 mod demo;
+mod folder;
 mod gate;
 mod hex;
 mod http;
+mod join;
 mod metrics;
+mod operator;
 mod peers;
 mod rfc3339;
 mod secret;
@@ -64,6 +67,10 @@ async fn run(command: &Command) -> Result<(), String> {
         Command::Status(args) => terminal::status(args).await,
         Command::Chat(args) => terminal::chat(args).await,
         Command::Bench(args) => bench::run(args).await,
+        Command::Add(args) => terminal::add(args).await,
+        Command::Remove(args) => terminal::remove(args).await,
+        Command::Transfer(args) => terminal::transfer(args).await,
+        Command::Succession(args) => terminal::succession(args).await,
     }
 }
 

@@ -2,9 +2,11 @@
 
 use crate::accept::accept;
 use crate::cli::Serve;
-use crate::http::{App, Origins, router};
+use crate::folder;
+use crate::http::{App, Operators, Origins, router};
+use crate::join::{Me, Start};
 use crate::metrics::Metrics;
-use crate::peers::{Peer, check_peers};
+use crate::peers::Peer;
 use crate::secret;
 use std::future::Future;
 use std::io::{IsTerminal, Write};
@@ -14,7 +16,7 @@ use tertulia_driver::disk::RealDisk;
 use tertulia_driver::store::{self, FolderIdentity, StoreOptions, ThreadedStore};
 use tertulia_driver::{Ended, Handle, Setup, SystemClock, TokioNet, system_entropy};
 use tertulia_protocol::dice::Seed;
-use tertulia_protocol::ids::{Boot, Incarnation, NodeId};
+use tertulia_protocol::ids::Boot;
 use tertulia_protocol::node::Config;
 use tertulia_protocol::wire::handshake::Secret;
 use tokio::io::AsyncReadExt;
@@ -24,6 +26,10 @@ use tokio::sync::{oneshot, watch};
 
 /// The exit status of a node that halted itself.
 const HALTED: i32 = 3;
+/// How long a leader that is asked to stop may take to hand over.
+const HAND_OVER: Duration = Duration::from_millis(500);
+/// How often the members' addresses are looked up for the web page.
+const LOOK_AT_MEMBERS: Duration = Duration::from_secs(2);
 /// How long the store may take to end in good order; what it does not write is replayed at the next start.
 const SHUTDOWN: Duration = Duration::from_millis(1_500);
 
@@ -38,26 +44,42 @@ pub async fn run(args: &Serve) -> Result<(), String> {
         end_with_parent();
     }
     let mut stop = Stop::new(args.exit_with_stdin)?;
-    let (listener, peer_listen, secret) = prepare(args).await?;
+    let begin = Start::of(args)?;
+    let (listener, peer_listen, secret) = prepare(args, &begin).await?;
     let metrics = Metrics::new();
-    let node = start(args, secret, peer_listen).await?;
+    let me = tokio::select! {
+        biased;
+        me = begin.settle(&args.data, &secret) => me?,
+        _ = stop.requested() => return Ok(()),
+    };
+    let (id, origins, operators) = (me.id.0, Origins::new(&me.urls()?), Operators::new(secret.clone()));
+    let node = start(args, me, secret, peer_listen).await?;
     let (stopping, watcher) = watch::channel(false);
-    let urls: Vec<String> = args.peers.iter().map(|peer| peer.client_url.clone()).collect();
-    let app =
-        App { gate: node.handle.clone(), origins: Origins::new(&urls), metrics: metrics.clone(), stopping: watcher.clone() };
+    tokio::spawn(look_at_members(node.handle.clone(), origins.clone()));
+    let app = App { gate: node.handle.clone(), origins, operators, metrics: metrics.clone(), stopping: watcher.clone() };
+    let leading = node.handle.clone();
     let framed = move |stream: TcpStream| {
         let handle = node.handle.clone();
         async move { tertulia_driver::serve(&handle, stream, &[]).await }
     };
     let mut accepting = tokio::spawn(accept(listener, router(app), metrics, watcher, framed));
-    tracing::info!(node = args.id, listen = args.listen, peer_listen = args.peer_listen, "serving");
+    tracing::info!(node = id, peer_listen = %peer_listen, "serving");
 
     let ended = node.ended;
     tokio::pin!(ended);
     tokio::select! {
         biased;
         ended = &mut ended => halt(&ended),
-        why = stop.requested() => tracing::info!(why, "stopping"),
+        why = stop.requested() => {
+            tracing::info!(why = why.text(), "stopping");
+            // A cluster that stops as a whole has nobody to hand over to.
+            if !matches!(why, Why::Parent) {
+                tokio::select! {
+                    ended = &mut ended => halt(&ended),
+                    () = leading.hand_over(HAND_OVER) => {}
+                }
+            }
+        }
     }
     let _ = stopping.send(true);
     // Requests that are under way need the node: it stops after them.
@@ -78,11 +100,10 @@ fn halt(ended: &Ended) {
 }
 
 /// All that can be wrong with the arguments is found before the store is opened.
-async fn prepare(args: &Serve) -> Result<(TcpListener, SocketAddr, Secret), String> {
-    check_peers(&args.peers, NodeId(args.id))?;
+async fn prepare(args: &Serve, begin: &Start) -> Result<(TcpListener, SocketAddr, Secret), String> {
     let secret = secret::read(&args.secret_file)?;
-    let listen = resolve(&args.listen, "--listen").await?;
-    let peer_listen = resolve(&args.peer_listen, "--peer-listen").await?;
+    let listen = resolve(&begin.known.listen, "--listen").await?;
+    let peer_listen = resolve(&begin.known.peer_listen, "--peer-listen").await?;
     let listener = bind(listen, "--listen").await?;
     drop(bind(peer_listen, "--peer-listen").await?);
     Ok((listener, peer_listen, secret))
@@ -107,26 +128,43 @@ struct Node<F> {
     shutdown: oneshot::Sender<()>,
 }
 
+/// Keeps the web page's idea of the members up to date, until the node stops.
+async fn look_at_members(handle: Handle, origins: Origins) {
+    while let Some(status) = handle.status().await {
+        if status.members.len() > 1 {
+            let urls: Vec<String> = status.members.into_iter().map(|member| member.client_address).collect();
+            origins.set(&urls);
+        }
+        tokio::time::sleep(LOOK_AT_MEMBERS).await;
+    }
+}
+
 /// Opens the data folder and starts the node.
 async fn start(
     args: &Serve,
+    mut me: Me,
     secret: Secret,
     peer_listen: SocketAddr,
 ) -> Result<Node<impl Future<Output = Ended> + use<>>, String> {
-    let (cluster, node) = (secret.cluster_id(), NodeId(args.id));
-    // A folder of its own inside: logs and other things may lie beside it.
-    let folder = args.data.join("store");
+    let (cluster, node) = (secret.cluster_id(), me.id);
+    let folder = folder::store(&args.data);
     let fail = |error: &dyn std::fmt::Display| format!("cannot use the data folder {}: {error}", folder.display());
     let disk = RealDisk::open(&folder).map_err(|error| fail(&error))?;
     let identity = FolderIdentity { cluster, node };
-    let draw = || Incarnation(rand::random());
+    let draw = || me.incarnation();
     let (opened, restored) =
         store::open(disk, identity, Boot(rand::random()), draw, StoreOptions::default()).map_err(|error| fail(&error))?;
     let store = ThreadedStore::start(opened).map_err(|error| fail(&error))?;
-    let voters = args.peers.iter().map(Peer::member).collect();
+    me.opened(&args.data)?;
+    let members = me.members()?.iter().map(Peer::member).collect();
+    let mut config = Config::new(node, cluster, members, Seed(rand::random()));
+    config.succession = args.succession.clone();
+    if let Some(address) = me.peer_address() {
+        config.peer_address = address;
+    }
     let (shutdown, asked) = oneshot::channel::<()>();
     let setup = Setup {
-        config: Config::new(node, cluster, voters, Seed(rand::random())),
+        config,
         secret,
         net: TokioNet::default(),
         peer_listen: peer_listen.to_string(),
@@ -155,7 +193,7 @@ impl Stop {
         Ok(Stop { interrupt: on(SignalKind::interrupt())?, terminate: on(SignalKind::terminate())?, with_stdin })
     }
 
-    async fn requested(&mut self) -> &'static str {
+    async fn requested(&mut self) -> Why {
         let with_stdin = self.with_stdin;
         let stdin = async {
             if !with_stdin {
@@ -165,9 +203,28 @@ impl Stop {
             while matches!(tokio::io::stdin().read(&mut byte).await, Ok(1..)) {}
         };
         tokio::select! {
-            _ = self.interrupt.recv() => "SIGINT",
-            _ = self.terminate.recv() => "SIGTERM",
-            () = stdin => "the process that started this one has ended",
+            _ = self.interrupt.recv() => Why::Interrupt,
+            _ = self.terminate.recv() => Why::Terminate,
+            () = stdin => Why::Parent,
+        }
+    }
+}
+
+/// What asked a node to stop.
+#[derive(Clone, Copy)]
+enum Why {
+    Interrupt,
+    Terminate,
+    /// The process that started this one has ended, or lets all its nodes end.
+    Parent,
+}
+
+impl Why {
+    fn text(self) -> &'static str {
+        match self {
+            Why::Interrupt => "SIGINT",
+            Why::Terminate => "SIGTERM",
+            Why::Parent => "the process that started this one has ended",
         }
     }
 }

@@ -10,14 +10,14 @@ use std::time::Duration;
 use tokio::process::{Child as Process, ChildStdin, Command};
 use tokio::time::timeout;
 
-/// How long a node may take to end after SIGTERM.
-const TERM_PATIENCE: Duration = Duration::from_secs(3);
+/// How long a node may take to end when it is asked to.
+const STOP_PATIENCE: Duration = Duration::from_secs(3);
 
 pub struct Child {
     pub pid: u32,
     process: Process,
     /// Open for as long as the child may live. Held apart from `process`, which closes its own when it waits.
-    _pipe: Option<ChildStdin>,
+    pipe: Option<ChildStdin>,
 }
 
 impl Child {
@@ -40,7 +40,7 @@ impl Child {
             .map_err(|error| fail("start the process", error))?;
         let pid = process.id().ok_or_else(|| format!("node {node} ended at once: see {}", plan.log(node).display()))?;
         let pipe = process.stdin.take();
-        Ok(Child { pid, process, _pipe: pipe })
+        Ok(Child { pid, process, pipe })
     }
 
     /// Waits until the process ends by itself.
@@ -51,12 +51,11 @@ impl Child {
         }
     }
 
-    /// Ends the process, by force if it must be.
+    /// Ends the process, by force if it must be. It is asked by the end of its pipe and not by a signal: all nodes of a demo stop at once, and a leader
+    /// that was asked by a signal would hand over first, to a node that is about to stop.
     pub async fn stop(mut self) {
-        if let Some(pid) = self.process.id().and_then(|id| rustix::process::Pid::from_raw(id as i32)) {
-            let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
-        }
-        if timeout(TERM_PATIENCE, self.process.wait()).await.is_err() {
+        drop(self.pipe.take());
+        if timeout(STOP_PATIENCE, self.process.wait()).await.is_err() {
             let _ = self.process.kill().await;
         }
     }

@@ -7,7 +7,7 @@ use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
 use serde_json::{Value, json};
-use tertulia_protocol::gateway::{Answer, Ask, Role, Status};
+use tertulia_protocol::gateway::{Answer, Ask, MemberStatus, Role, Standing, Status};
 
 async fn status<G: Gate>(app: &App<G>) -> Result<Status, Problem> {
     match gate::ask(&app.gate, None, Ask::Cluster).await? {
@@ -16,21 +16,31 @@ async fn status<G: Gate>(app: &App<G>) -> Result<Status, Problem> {
     }
 }
 
-/// The cluster as JSON.
+/// The cluster as JSON, as the node that answers (`node`) sees it:
+///
+/// - `nodes`: each member's `id`, `role` (leader, follower, candidate, unknown), `standing` (voter, learner, leaving), `replaces` (the voter whose place a learner takes, or null),
+///   `address` for clients, `peer_address`, `reachable` (this node has a link to it). From the leader alone: `matched`, how much of the log it holds, and `behind`, how many entries
+///   that lacks; else null.
+/// - `leader` or null, `term`, `commit`, `applied`, `last` (this node's log ends there), `state_hash`.
+/// - `policy` (ring, central, fixed:…), `succession`: the voters in the order in which they lead, the present leader first. From the leader alone: `ranking`, best-placed voter first, each
+///   with `node`, `quorum_us` (until a majority confirms what it writes), `mean_us` (of its round trips) and `closeness` (per second), unknown ones null; `round_trips`: `a`, `b`, `us`.
+/// - `changing`: voters are just changing. `wanted_voters`: learners become voters by themselves until there are so many. `waiting_for`: a new cluster begins with all its nodes.
+/// - `repairing`: this node's log has lost something and is being repaired. `stalled`: its disk owes a write for too long.
 pub fn view(status: &Status) -> Value {
-    let nodes: Vec<Value> = status
-        .members
+    let nodes: Vec<Value> = status.members.iter().map(|member| node(status, member)).collect();
+    let ranking: Vec<Value> = status
+        .placement
         .iter()
-        .map(|member| {
+        .map(|reason| {
             json!({
-                "id": member.id,
-                "role": role(member.role),
-                "address": member.client_address,
-                "peer_address": member.peer_address,
-                "reachable": member.reachable,
+                "node": reason.node,
+                "quorum_us": reason.quorum_us,
+                "mean_us": reason.mean_us,
+                "closeness": reason.closeness_milli.map(|milli| milli as f64 / 1_000.0),
             })
         })
         .collect();
+    let round_trips: Vec<Value> = status.round_trips.iter().map(|(a, b, us)| json!({"a": a, "b": b, "us": us})).collect();
     json!({
         "node": status.node,
         "nodes": nodes,
@@ -40,8 +50,43 @@ pub fn view(status: &Status) -> Value {
         "applied": status.applied,
         "succession": status.succession,
         "waiting_for": status.waiting_for,
+        "last": status.last,
+        "changing": status.changing,
+        "wanted_voters": status.wanted_voters,
+        "repairing": status.repairing,
+        "stalled": status.stalled,
+        "policy": status.policy.to_string(),
+        "ranking": ranking,
+        "round_trips": round_trips,
         "state_hash": format!("{:016x}", status.state_hash),
     })
+}
+
+fn node(status: &Status, member: &MemberStatus) -> Value {
+    let (standing, replaces) = match member.standing {
+        Standing::Voter => ("voter", None),
+        Standing::Learner { replaces } => ("learner", replaces),
+        Standing::Leaving => ("leaving", None),
+    };
+    json!({
+        "id": member.id,
+        "role": role(member.role),
+        "standing": standing,
+        "replaces": replaces,
+        "address": member.client_address,
+        "peer_address": member.peer_address,
+        "reachable": member.reachable,
+        "matched": member.matched,
+        "behind": behind(status, member),
+    })
+}
+
+/// How many entries of the leader's log a member lacks, as far as the leader knows.
+pub fn behind(status: &Status, member: &MemberStatus) -> Option<u64> {
+    if Some(member.id) == status.leader {
+        return None;
+    }
+    member.matched.map(|matched| status.last.saturating_sub(matched))
 }
 
 /// A role's name.

@@ -38,12 +38,7 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
                 "Not JSON",
                 "send the body as JSON with the header Content-Type: application/json",
             )),
-            Err(rejection) if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE => Err(Problem::new(
-                StatusCode::PAYLOAD_TOO_LARGE,
-                "body-too-large",
-                "The body is too large",
-                format!("a request's body may have {} bytes", super::BODY_LIMIT),
-            )),
+            Err(rejection) if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE => Err(Problem::body_too_large()),
             Err(rejection) => Err(Problem::bad_request(rejection.body_text())),
         }
     }

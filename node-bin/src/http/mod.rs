@@ -3,6 +3,7 @@
 mod cluster;
 mod extract;
 mod messages;
+mod operators;
 mod origins;
 mod page;
 mod problem;
@@ -12,7 +13,8 @@ mod stream;
 #[cfg(test)]
 mod tests;
 
-pub use cluster::{role, view as cluster_view};
+pub use cluster::{behind, role, view as cluster_view};
+pub use operators::{Operators, authorization};
 pub use origins::Origins;
 pub use problem::Problem;
 
@@ -37,6 +39,7 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 pub struct App<G> {
     pub gate: G,
     pub origins: Origins,
+    pub operators: Operators,
     pub metrics: Metrics,
     /// Becomes true when the node stops: streams end.
     pub stopping: watch::Receiver<bool>,
@@ -55,6 +58,7 @@ pub fn router<G: Gate>(app: App<G>) -> Router {
         .route("/healthz", get(cluster::healthz))
         .route("/readyz", get(cluster::readyz::<G>))
         .route("/metrics", get(cluster::metrics::<G>))
+        .merge(operators::routes(&app))
         .merge(page::routes())
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)

@@ -7,19 +7,24 @@ use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
-/// The members' addresses, as browsers name them.
+/// The members' addresses, as browsers name them. Members change, so this is shared and set anew.
 #[derive(Clone, Debug)]
 pub struct Origins {
+    known: Arc<RwLock<Known>>,
+}
+
+#[derive(Debug)]
+struct Known {
+    members: Vec<String>,
     /// `http://host:port`, lower case.
-    allowed: Arc<BTreeSet<String>>,
+    allowed: BTreeSet<String>,
     policy: HeaderValue,
 }
 
-impl Origins {
-    /// `members`: addresses as [`crate::peers::parse_url`] returns them.
-    pub fn new(members: &[String]) -> Origins {
+impl Known {
+    fn of(members: &[String]) -> Known {
         let mut allowed = BTreeSet::new();
         let mut connect = String::from("'self'");
         for url in members {
@@ -43,16 +48,34 @@ impl Origins {
              form-action 'self'; frame-ancestors 'none'"
         );
         let policy = HeaderValue::try_from(policy).unwrap_or(HeaderValue::from_static("default-src 'self'"));
-        Origins { allowed: Arc::new(allowed), policy }
+        Known { members: members.to_vec(), allowed, policy }
+    }
+}
+
+impl Origins {
+    /// `members`: addresses as [`crate::peers::parse_url`] returns them.
+    pub fn new(members: &[String]) -> Origins {
+        Origins { known: Arc::new(RwLock::new(Known::of(members))) }
+    }
+
+    /// These are the members now.
+    pub fn set(&self, members: &[String]) {
+        if self.known().members != members {
+            *self.known.write().unwrap_or_else(PoisonError::into_inner) = Known::of(members);
+        }
+    }
+
+    fn known(&self) -> RwLockReadGuard<'_, Known> {
+        self.known.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The Content-Security-Policy of the web page: its own scripts, and connections to members only.
     pub fn page_policy(&self) -> HeaderValue {
-        self.policy.clone()
+        self.known().policy.clone()
     }
 
     fn is_member(&self, origin: &HeaderValue) -> bool {
-        origin.to_str().is_ok_and(|origin| self.allowed.contains(&origin.to_ascii_lowercase()))
+        origin.to_str().is_ok_and(|origin| self.known().allowed.contains(&origin.to_ascii_lowercase()))
     }
 
     /// Whether a WebSocket may be opened: by a program (no Origin), by a page of this host, or by a member's page.
@@ -123,5 +146,15 @@ mod tests {
         let policy = policy.to_str().unwrap();
         assert!(policy.contains("connect-src 'self' http://10.0.0.1:8081 ws://10.0.0.1:8081;"));
         assert!(!policy.contains("unsafe"));
+    }
+
+    #[test]
+    fn a_member_that_joined_has_pages_like_the_others() {
+        let origins = Origins::new(&["http://10.0.0.1:8081".into()]);
+        let (shared, page) = (origins.clone(), headers(&[("origin", "http://10.0.0.4:8084"), ("host", "10.0.0.1:8081")]));
+        assert!(!shared.may_stream(&page));
+        origins.set(&["http://10.0.0.1:8081".into(), "http://10.0.0.4:8084".into()]);
+        assert!(shared.may_stream(&page));
+        assert!(shared.page_policy().to_str().unwrap().contains("ws://10.0.0.4:8084"));
     }
 }

@@ -54,6 +54,15 @@ impl Problem {
         )
     }
 
+    pub fn body_too_large() -> Problem {
+        Problem::new(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "body-too-large",
+            "The body is too large",
+            format!("a request's body may have {} bytes", super::BODY_LIMIT),
+        )
+    }
+
     pub fn body(&self) -> Value {
         json!({
             "type": format!("urn:tertulia:{}", self.kind),
@@ -67,7 +76,8 @@ impl Problem {
 /// The gateway asks for a pause this long, in milliseconds, only when a session's table of keys is full.
 const LONG_MS: u32 = 60_000;
 
-fn unavailable(kind: &'static str, title: &'static str, detail: String, retry_after: u64) -> Problem {
+/// What may succeed later, after so many seconds.
+pub fn unavailable(kind: &'static str, title: &'static str, detail: String, retry_after: u64) -> Problem {
     Problem { retry_after: Some(retry_after), ..Problem::new(StatusCode::SERVICE_UNAVAILABLE, kind, title, detail) }
 }
 
@@ -109,7 +119,8 @@ impl IntoResponse for Problem {
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         if self.status == StatusCode::UNAUTHORIZED {
-            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+            let scheme = if self.kind.starts_with("operator-") { "Tertulia" } else { "Bearer" };
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(scheme));
         }
         if let Some(seconds) = self.retry_after {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));

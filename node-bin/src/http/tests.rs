@@ -9,9 +9,12 @@ use tertulia_driver::Incoming;
 use tertulia_protocol::chat::{Command, Done, Post, Refusal, RoomRef, RoomView};
 use tertulia_protocol::gateway::{Answer, Ask, MemberStatus, Reply, Role, Standing, Status, Token};
 use tertulia_protocol::ids::*;
+use tertulia_protocol::node::{Admin, AdminOutcome};
+use tertulia_protocol::raft::{Change, Configuration, Member};
 use tertulia_protocol::replica::Identity;
 use tertulia_protocol::succession::Policy;
 use tertulia_protocol::time::Timestamp;
+use tertulia_protocol::wire::handshake::Secret;
 use tower::ServiceExt;
 
 const TOKEN: Token = Token([0x11; 32]);
@@ -32,6 +35,21 @@ impl Gate for Fake {
     type Line = FakeLine;
     fn counters(&self) -> Option<Arc<tertulia_driver::Metrics>> {
         None
+    }
+    async fn admin(&self, admin: Admin) -> Option<AdminOutcome> {
+        let configuration = Box::new(Configuration::of_voters(vec![Member {
+            id: NodeId(1),
+            peer_address: "127.0.0.1:9081".into(),
+            client_address: "http://127.0.0.1:8081".into(),
+            incarnation: None,
+        }]));
+        Some(match admin {
+            Admin::Change(Change::Join { .. }) => AdminOutcome::Done { node: Some(NodeId(4)), configuration },
+            Admin::Change(Change::Remove { .. }) => AdminOutcome::Refused { why: "node 9 is the only voter".into() },
+            Admin::Change(_) => AdminOutcome::Pending { why: "the learner holds 3 of 9 log entries".into() },
+            Admin::Transfer { to } => AdminOutcome::Done { node: Some(to), configuration },
+            Admin::Succession { .. } => AdminOutcome::Done { node: None, configuration },
+        })
     }
     async fn open(&self, token: Option<Token>) -> Option<FakeLine> {
         Some(FakeLine { fake: self.clone(), token, reply: None })
@@ -124,10 +142,22 @@ impl Answered {
     }
 }
 
+fn secret() -> Secret {
+    Secret::new(&[0x5a; 32]).unwrap()
+}
+
+/// Calls as an operator does.
+async fn operate(method: &str, path: &str, body: &Value) -> Answered {
+    let body = if body.is_null() { String::new() } else { body.to_string() };
+    let proof = authorization(&secret(), method, path, body.as_bytes());
+    call(&Fake::default(), method, path, &[("authorization", &proof), JSON], body).await
+}
+
 async fn call(fake: &Fake, method: &str, path: &str, headers: &[(&str, &str)], body: impl Into<Body>) -> Answered {
     let members = ["http://127.0.0.1:8081".to_owned(), "http://127.0.0.1:8082".to_owned()];
     let stopping = watch::channel(false).1;
-    let app = App { gate: fake.clone(), origins: Origins::new(&members), metrics: Metrics::new(), stopping };
+    let operators = Operators::new(secret());
+    let app = App { gate: fake.clone(), origins: Origins::new(&members), operators, metrics: Metrics::new(), stopping };
     let mut request = axum::http::Request::builder().method(method).uri(path);
     for (name, value) in headers {
         request = request.header(*name, *value);
@@ -307,4 +337,42 @@ async fn the_page_and_its_files_come_with_a_strict_policy() {
     }
     let page = call(&fake, "GET", "/", &[], "").await.text;
     assert!(!page.contains("style=") && !page.contains("onclick"), "the policy forbids inline style and script");
+}
+
+#[tokio::test]
+async fn operators_change_the_cluster_and_hear_what_became_of_it() {
+    let newcomer =
+        json!({"peer_address": "127.0.0.1:9084", "client_address": "http://127.0.0.1:8084", "incarnation": "ab".repeat(16)});
+    let joined = operate("POST", "/api/v1/cluster/members", &newcomer).await;
+    assert_eq!((joined.status, &joined.json()["id"], &joined.json()["members"][0]["voter"]), (201, &json!(4), &json!(true)));
+    let bad = json!({"peer_address": "x", "client_address": "http://127.0.0.1:8084", "incarnation": "ab".repeat(16)});
+    assert_eq!(operate("POST", "/api/v1/cluster/members", &bad).await.status, 400);
+    let refused = operate("DELETE", "/api/v1/cluster/members/9", &Value::Null).await;
+    assert_eq!((refused.status, &refused.json()["detail"]), (409, &json!("node 9 is the only voter")));
+    assert_eq!(refused.headers["content-type"], "application/problem+json");
+    let pending = operate("POST", "/api/v1/cluster/members/4/promote", &Value::Null).await;
+    assert_eq!((pending.status, &pending.json()["type"]), (503, &json!("urn:tertulia:pending")));
+    assert!(pending.headers.contains_key("retry-after"));
+    assert_eq!(operate("POST", "/api/v1/cluster/transfer", &json!({"to": 2})).await.json(), json!({"leader": 2}));
+    let policy = operate("PUT", "/api/v1/cluster/succession", &json!({"policy": "fixed:2,1"})).await;
+    assert_eq!((policy.status, policy.json()), (200, json!({"policy": "fixed:2,1"})));
+    let unknown = operate("PUT", "/api/v1/cluster/succession", &json!({"policy": "rong"})).await;
+    assert!(unknown.status == 400 && unknown.text.contains("write ring, central"), "{}", unknown.text);
+    assert_eq!(operate("DELETE", "/api/v1/cluster/members/x", &Value::Null).await.status, 400);
+}
+
+#[tokio::test]
+async fn nobody_else_changes_the_cluster_and_no_page_does() {
+    let fake = Fake::default();
+    let path = "/api/v1/cluster/transfer";
+    let stranger = call(&fake, "POST", path, &[bearer(), JSON], r#"{"to": 2}"#).await;
+    assert_eq!((stranger.status, &stranger.headers["www-authenticate"]), (401, &HeaderValue::from_static("Tertulia")));
+    let proof = authorization(&secret(), "POST", path, br#"{"to": 2}"#);
+    for origin in ["http://127.0.0.1:8081", "http://evil.example"] {
+        let page = call(&fake, "POST", path, &[("authorization", &proof), JSON, ("origin", origin)], r#"{"to": 2}"#).await;
+        assert_eq!((page.status, &page.json()["type"]), (403, &json!("urn:tertulia:origin-not-allowed")));
+    }
+    let other = authorization(&Secret::new(&[1; 32]).unwrap(), "POST", path, br#"{"to": 2}"#);
+    let wrong = call(&fake, "POST", path, &[("authorization", &other), JSON], r#"{"to": 2}"#).await;
+    assert_eq!((wrong.status, &wrong.json()["type"]), (401, &json!("urn:tertulia:operator-wrong-secret")));
 }

@@ -1,12 +1,14 @@
 //! The terminal's clients: for people (`chat`), for scripts and pipes (`send`, `tail`), for operators (`status`).
 
 mod chat;
+mod operate;
 mod remote;
 mod send;
 mod status;
 mod tail;
 
 pub use chat::chat;
+pub use operate::{add, remove, succession, transfer};
 pub use remote::ask_once;
 pub use send::send;
 pub use status::status;

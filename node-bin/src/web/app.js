@@ -269,7 +269,13 @@ function showStatus() {
   if (!view) $("status").textContent = `looking for a node that answers: ${cluster.address} …`;
   else if (view.leader === null) $("status").textContent = `node ${view.node} knows no leader yet; what you write is kept and sent`;
   else $("status").textContent = `node ${view.node} · leader ${view.leader} · term ${view.term}`;
-  $("status").title = cluster.address;
+  $("status").title = [cluster.address, ...(view ? view.nodes.map(memberLine) : [])].join("\n");
+}
+
+/** `node 4: learner, takes the place of node 2` */
+function memberLine({ id, role, standing, replaces }) {
+  const place = replaces === null ? "" : `, takes the place of node ${replaces}`;
+  return `node ${id}: ${role === "leader" ? "leads" : standing}${place}`;
 }
 
 // --- helpers

@@ -97,7 +97,10 @@ pub fn lives(pid: u32) -> bool {
 pub struct Cluster {
     pub dir: tempfile::TempDir,
     pub base: u16,
+    /// Nodes that may run.
     count: u16,
+    /// Nodes that the cluster began with.
+    founders: u16,
     children: Vec<Option<Child>>,
 }
 
@@ -118,7 +121,15 @@ impl Cluster {
     pub fn prepare(count: u16) -> Cluster {
         let dir = tempfile::tempdir().unwrap();
         fs::write(dir.path().join("secret"), "5a".repeat(32)).unwrap();
-        Cluster { dir, base: free_base(count), count, children: (0..count).map(|_| None).collect() }
+        // Some more than are begun with: members may join.
+        Cluster { dir, base: free_base(count + 3), count, founders: count, children: (0..count).map(|_| None).collect() }
+    }
+
+    /// Makes room for nodes that join: folders and ports up to this node's. Nothing runs yet.
+    pub fn grow(&mut self, count: u16) {
+        assert!(count <= self.founders + 3, "there are no ports for so many");
+        self.children.resize_with(usize::from(count), || None);
+        self.count = count;
     }
 
     pub fn url(&self, node: u16) -> String {
@@ -139,26 +150,45 @@ impl Cluster {
 
     pub fn peers(&self) -> String {
         let peer = |node| format!("{node}=127.0.0.1:{}={}", self.peer_port(node), self.url(node));
-        (1..=self.count).map(peer).collect::<Vec<_>>().join(",")
+        (1..=self.founders).map(peer).collect::<Vec<_>>().join(",")
     }
 
     /// `node serve` as it is called for one node.
     pub fn serve(&self, node: u16) -> Command {
+        self.serve_with(node, &["--id", &node.to_string(), "--peers", &self.peers()])
+    }
+
+    /// `node serve` with one node's folder and ports.
+    pub fn serve_with(&self, node: u16, more: &[&str]) -> Command {
         let mut command = self::node();
         command
-            .args(["serve", "--id", &node.to_string(), "--peers", &self.peers()])
+            .arg("serve")
+            .args(more)
             .args(["--listen", &format!("127.0.0.1:{}", self.base + node - 1)])
             .args(["--peer-listen", &format!("127.0.0.1:{}", self.peer_port(node))])
             .arg("--data")
             .arg(self.data(node))
             .arg("--secret-file")
-            .arg(self.dir.path().join("secret"));
+            .arg(self.secret());
         command
     }
 
+    pub fn secret(&self) -> PathBuf {
+        self.dir.path().join("secret")
+    }
+
     pub fn spawn(&mut self, node: u16) {
+        self.run(node, self.serve(node));
+    }
+
+    /// Starts a node as one that joins, or has joined.
+    pub fn spawn_with(&mut self, node: u16, more: &[&str]) {
+        self.run(node, self.serve_with(node, more));
+    }
+
+    fn run(&mut self, node: u16, mut command: Command) {
         let log = fs::OpenOptions::new().create(true).append(true).open(self.dir.path().join(format!("{node}.log"))).unwrap();
-        let child = self.serve(node).stdout(Stdio::null()).stderr(log).spawn().unwrap();
+        let child = command.stdout(Stdio::null()).stderr(log).spawn().unwrap();
         self.children[usize::from(node) - 1] = Some(child);
     }
 

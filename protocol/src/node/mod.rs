@@ -296,7 +296,9 @@ impl Node {
         let removed = |id: NodeId| raft.is_configured() && raft.committed_configuration().was_removed(id);
         self.strangers.retain(|id, _| !raft.configuration().is_member(*id) && !removed(*id));
         let mut wanted: BTreeMap<NodeId, String> = self.strangers.clone();
-        wanted.extend(self.peers.iter().filter(|(id, _)| raft.speaks_to(**id)).map(|(id, address)| (*id, address.clone())));
+        // A leader that is to go still needs our answers: without them the configuration without it would not be committed (4.2.2).
+        let spoken_to = |id: NodeId| raft.speaks_to(id) || raft.leader() == Some(id);
+        wanted.extend(self.peers.iter().filter(|(id, _)| spoken_to(**id)).map(|(id, address)| (*id, address.clone())));
         wanted.extend(raft.configuration().members().iter().map(|member| (member.id, member.peer_address.clone())));
         wanted.remove(&me);
         for gone in self.peers.keys().filter(|id| !wanted.contains_key(id)) {
@@ -317,6 +319,10 @@ impl Node {
         let led_by = (raft.leader(), ready);
         if led_by == self.led_by {
             return false;
+        }
+        if led_by.0 != self.led_by.0 {
+            // One that was spoken to only because it led may be spoken to no more.
+            self.peers_version = 0;
         }
         self.led_by = led_by;
         self.gateway.handle_leader(self.now, &mut self.replica);

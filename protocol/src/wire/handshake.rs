@@ -32,6 +32,46 @@ impl Secret {
         id.copy_from_slice(&digest[..16]);
         ClusterId(u128::from_be_bytes(id))
     }
+
+    /// What shows that whoever makes this request knows the secret: HMAC-SHA-256 under a key of its own, so that nothing that peers prove is of use here.
+    pub fn operator_mac(&self, request: &OperatorRequest<'_>) -> [u8; 32] {
+        self.operator(request).finalize().into_bytes().into()
+    }
+
+    /// Checks it, in constant time.
+    pub fn is_operator_mac(&self, request: &OperatorRequest<'_>, mac: &[u8]) -> bool {
+        self.operator(request).verify_slice(mac).is_ok()
+    }
+
+    fn operator(&self, request: &OperatorRequest<'_>) -> Hmac<Sha256> {
+        let mut key = hmac_under(&self.0);
+        key.update(b"tertulia operator key");
+        let mut mac = hmac_under(&key.finalize().into_bytes());
+        // Each with its length: no two requests are the same bytes.
+        for part in [request.method.as_bytes(), request.path.as_bytes(), &request.time.to_le_bytes(), request.nonce, request.body]
+        {
+            mac.update(&(part.len() as u64).to_le_bytes());
+            mac.update(part);
+        }
+        mac
+    }
+}
+
+fn hmac_under(key: &[u8]) -> Hmac<Sha256> {
+    Hmac::<Sha256>::new_from_slice(key).expect("HMAC takes keys of any length")
+}
+
+/// An operator's request over HTTP, as far as its proof covers it: all of it.
+#[derive(Clone, Copy, Debug)]
+pub struct OperatorRequest<'a> {
+    pub method: &'a str,
+    /// As it stands in the request, with the query.
+    pub path: &'a str,
+    /// Seconds since 1970 by the asker's clock.
+    pub time: u64,
+    /// Random, fresh for each request.
+    pub nonce: &'a [u8; 16],
+    pub body: &'a [u8],
 }
 
 impl fmt::Debug for Secret {
@@ -184,7 +224,7 @@ pub fn verify(
 }
 
 fn mac(secret: &Secret, side: Side, hello: &Hello, acceptor: &PeerIdentity, acceptor_nonce: &[u8; 16]) -> Hmac<Sha256> {
-    let mut mac = Hmac::<Sha256>::new_from_slice(&secret.0).expect("HMAC takes keys of any length");
+    let mut mac = hmac_under(&secret.0);
     mac.update(match side {
         Side::Acceptor => b"tertulia acceptor",
         Side::Dialler => b"tertulia dialler ",
@@ -257,6 +297,25 @@ mod tests {
         assert_eq!(check_hello(&hello(), &identity(3)), Err(HelloRefusal::Node { this_is: NodeId(3) }));
         let elsewhere = PeerIdentity { cluster: secret(2).cluster_id(), ..us };
         assert_eq!(check_hello(&hello(), &elsewhere), Err(HelloRefusal::Cluster));
+    }
+
+    #[test]
+    fn an_operators_proof_is_good_for_one_request_word_by_word() {
+        let request = OperatorRequest { method: "PUT", path: "/a/b", time: 7, nonce: &[1; 16], body: b"{}" };
+        let mac = secret(1).operator_mac(&request);
+        assert!(secret(1).is_operator_mac(&request, &mac));
+        assert!(!secret(2).is_operator_mac(&request, &mac));
+        assert!(!secret(1).is_operator_mac(&request, &mac[..31]));
+        for other in [
+            OperatorRequest { method: "POST", ..request },
+            OperatorRequest { path: "/a/b{", body: b"}", ..request },
+            OperatorRequest { path: "/a", ..request },
+            OperatorRequest { time: 8, ..request },
+            OperatorRequest { nonce: &[2; 16], ..request },
+            OperatorRequest { body: b"{ }", ..request },
+        ] {
+            assert!(!secret(1).is_operator_mac(&other, &mac), "{other:?}");
+        }
     }
 
     #[test]
