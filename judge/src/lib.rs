@@ -37,7 +37,7 @@ use view::View;
 /// Who is judged.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Cluster {
-    /// The members whose majority decides. They do not change during a run, as far as the judge knows.
+    /// Whose majority decides until a log says something else (`Fact::Configured`).
     pub voters: Vec<NodeId>,
 }
 
@@ -52,6 +52,8 @@ pub struct Counts {
     pub starts: u64,
     pub crashes: u64,
     pub wipes: u64,
+    /// Logs that the harness let rot.
+    pub damages: u64,
     /// Leaders elected.
     pub elections: u64,
     /// Log places known to be committed: the greatest index.
@@ -144,6 +146,7 @@ impl Judge {
             }
             Observed::Crashed { .. } => counts.crashes += 1,
             Observed::Wiped { .. } => counts.wipes += 1,
+            Observed::Damaged { .. } => counts.damages += 1,
             Observed::Client(fact) => {
                 counts.client_facts += 1;
                 match fact {

@@ -26,9 +26,12 @@ pub enum Observed<'a> {
     Fact { node: NodeId, fact: &'a Fact },
     /// A process died or was stopped: its memory is gone, its disk keeps at least what was reported durable. `Fact::Started` follows when it comes back.
     Crashed { node: NodeId },
-    /// After a crash, the harness took from the disk what had been durable (wiped it, or let rot what was acknowledged). The node owes
-    /// nothing of it any more and counts for nothing until it starts again, with what it then finds; what it sent before still binds it.
+    /// After a crash, the harness took the whole disk. The node owes nothing of it any more, and what it gave its word for still counts with those who heard it:
+    /// its votes bind it, and a leader may rely on what it acknowledged. Whoever comes in its place has another id.
     Wiped { node: NodeId },
+    /// After a crash, the harness let rot what the log had made durable; term and vote are whole. If the node starts with less than it had reported, it has to
+    /// say so ([`Fact::Repairing`]), and has no say until its log is whole again.
+    Damaged { node: NodeId },
     /// A client saw or did it.
     Client(&'a ClientFact),
 }

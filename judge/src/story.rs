@@ -77,6 +77,26 @@ impl Story {
         self.observe(Observed::Wiped { node: NodeId(node) })
     }
 
+    pub(crate) fn damage(self, node: u64) -> Story {
+        self.observe(Observed::Damaged { node: NodeId(node) })
+    }
+
+    /// Starts with this log, and knows that it has lost something.
+    pub(crate) fn repairing(self, node: u64, terms: &[Term]) -> Story {
+        self.fact(node, started_with(log(terms), 0)).fact(node, Fact::Repairing)
+    }
+
+    pub(crate) fn repaired(self, node: u64) -> Story {
+        self.fact(node, Fact::Reached { point: "log.repaired" })
+    }
+
+    /// The log through here says who votes.
+    pub(crate) fn configured(self, node: u64, terms: &[Term], voters: &[u64], outgoing: &[u64]) -> Story {
+        let ids = |ids: &[u64]| ids.iter().copied().map(NodeId).collect::<Vec<_>>();
+        let members = ids(&[voters, outgoing].concat());
+        self.fact(node, Fact::Configured { at: log(terms), members, voters: ids(voters), outgoing: ids(outgoing) })
+    }
+
     /// All three start with empty disks.
     pub(crate) fn three_start(self) -> Story {
         (1..=3).fold(self, |story, node| story.fact(node, started_with(log(&[]), 0)))

@@ -6,6 +6,38 @@ use std::collections::{BTreeMap, BTreeSet};
 use tertulia_protocol::contract::Position;
 use tertulia_protocol::facts::Fact;
 use tertulia_protocol::ids::{Index, NodeId, Term};
+use tertulia_protocol::raft::quorum;
+
+/// Whose majorities decide: one set, or two while voters change.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Deciding {
+    sets: Vec<Vec<NodeId>>,
+}
+
+impl Deciding {
+    fn new(voters: &[NodeId], outgoing: &[NodeId]) -> Deciding {
+        let sets = [voters, outgoing].into_iter().filter(|set| !set.is_empty());
+        Deciding { sets: sets.map(<[NodeId]>::to_vec).collect() }
+    }
+
+    /// Whether those that `says` names are a majority of each set; if not, of which they are none, as a sentence.
+    pub(crate) fn agree(&self, says: impl Fn(NodeId) -> bool) -> Result<(), String> {
+        for set in &self.sets {
+            let (yes, needed) = (set.iter().copied().filter(|id| says(*id)).collect::<Vec<_>>(), quorum::majority(set.len()));
+            if yes.len() < needed {
+                return Err(format!("{yes:?} only; of the voters {set:?} it needs {needed}"));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What a node had reported before its disk was taken or spoiled, and what others may rely on until they hear of it.
+#[derive(Clone, Debug)]
+struct Word {
+    log: Log,
+    durable: Index,
+}
 
 /// One node.
 #[derive(Clone, Debug, Default)]
@@ -22,12 +54,35 @@ pub(crate) struct NodeView {
     pub(crate) applied: Index,
     /// A snapshot that is about to take the place of its rows: the next start may find it.
     pub(crate) receiving: Option<Position>,
+    /// The harness has spoiled its log since it last started.
+    pub(crate) damaged: bool,
+    /// It has said that its log has lost something, and not that it is whole again: what it holds counts for nothing.
+    pub(crate) repairing: bool,
+    word: Option<Word>,
+}
+
+impl NodeView {
+    fn give_word(&self) -> Option<Word> {
+        self.word.clone().or_else(|| Some(Word { log: self.log.clone(), durable: self.durable }))
+    }
+
+    /// Whether a leader may count this node's disk for `place`.
+    pub(crate) fn vouches_for(&self, place: Position) -> bool {
+        let (log, durable) = match &self.word {
+            Some(word) => (&word.log, word.durable),
+            None => (&self.log, self.durable),
+        };
+        durable >= place.index && log.holds(place) != Some(false)
+    }
 }
 
 /// The whole cluster.
 #[derive(Clone, Debug)]
 pub(crate) struct View {
-    pub(crate) voters: Vec<NodeId>,
+    /// Until a log says something else.
+    first: Deciding,
+    /// What logs say through these places.
+    configured: BTreeMap<Index, Vec<(Position, Deciding)>>,
     nodes: BTreeMap<NodeId, NodeView>,
     /// For every place that was ever appended somewhere: its chain, and the term of the place before it. By Log Matching that is one answer
     /// for all nodes, so a log on disk is known from its last place.
@@ -42,7 +97,8 @@ impl View {
     pub(crate) fn new(voters: Vec<NodeId>) -> View {
         let voters: BTreeSet<NodeId> = voters.into_iter().collect();
         View {
-            voters: voters.into_iter().collect(),
+            first: Deciding::new(&voters.into_iter().collect::<Vec<_>>(), &[]),
+            configured: BTreeMap::new(),
             nodes: BTreeMap::new(),
             known: BTreeMap::new(),
             counted: BTreeMap::new(),
@@ -64,9 +120,12 @@ impl View {
         self.nodes().filter(|(_, node)| node.up).map(|(id, _)| id)
     }
 
-    /// How many voters decide.
-    pub(crate) fn majority(&self) -> usize {
-        self.voters.len() / 2 + 1
+    /// Whose majorities decide by the log of `node`, committed or not (thesis 4.1): the newest word that it holds.
+    pub(crate) fn deciding(&self, node: NodeId) -> &Deciding {
+        let Some(node) = self.node(node) else { return &self.first };
+        let below = self.configured.range(..=node.log.end()).rev();
+        let held = below.flat_map(|(_, said)| said).find(|(at, _)| node.log.holds(*at) != Some(false));
+        held.map_or(&self.first, |(_, deciding)| deciding)
     }
 
     /// Whether any node's facts are heard at all: a live cluster may be judged by its clients alone.
@@ -123,7 +182,13 @@ impl View {
             }
             Observed::Wiped { node } => {
                 let node = self.nodes.entry(node).or_default();
-                *node = NodeView { applied: node.applied, ..NodeView::default() };
+                let word = node.give_word();
+                *node = NodeView { applied: node.applied, word, ..NodeView::default() };
+            }
+            Observed::Damaged { node } => {
+                let node = self.nodes.entry(node).or_default();
+                node.damaged = true;
+                node.word = node.give_word();
             }
             Observed::Fact { node, fact } => self.fact(node, fact),
         }
@@ -131,11 +196,29 @@ impl View {
 
     fn fact(&mut self, id: NodeId, fact: &Fact) {
         self.told = true;
+        // Whoever does not say at once that its log needs repair speaks for itself again.
+        let speaks = !matches!(fact, Fact::Started { .. } | Fact::Repairing);
+        if let Some(node) = self.nodes.get_mut(&id).filter(|node| speaks && !node.repairing) {
+            node.word = None;
+        }
         match *fact {
             Fact::Started { durable, applied, .. } => {
                 self.restart(id, durable);
                 let node = self.nodes.entry(id).or_default();
-                *node = NodeView { up: true, leading: None, commit: applied, applied, receiving: None, ..core::mem::take(node) };
+                let (damaged, repairing, receiving) = (false, false, None);
+                let before = core::mem::take(node);
+                *node = NodeView { up: true, leading: None, commit: applied, applied, damaged, repairing, receiving, ..before };
+            }
+            Fact::Repairing => self.nodes.entry(id).or_default().repairing = true,
+            Fact::Reached { point: "log.repaired" } => {
+                let node = self.nodes.entry(id).or_default();
+                (node.repairing, node.word) = (false, None);
+            }
+            Fact::Configured { at, ref voters, ref outgoing, .. } => {
+                let said = self.configured.entry(at.index).or_default();
+                if said.iter().all(|(place, _)| *place != at) {
+                    said.push((at, Deciding::new(voters, outgoing)));
+                }
             }
             Fact::Appended { at } => {
                 let node = self.nodes.entry(id).or_default();

@@ -93,6 +93,16 @@ pub enum Fact {
         at: Position,
         hash: StateHash,
     },
+    /// The log up to `at` says that these are the members, and whose majorities decide (see [`crate::raft::Configuration`]). Told when such an entry is appended;
+    /// at a start for what the log holds, and with the place of the rows for what they say.
+    Configured {
+        at: Position,
+        members: Vec<NodeId>,
+        voters: Vec<NodeId>,
+        outgoing: Vec<NodeId>,
+    },
+    /// The node has started with a log that lost what it may have acknowledged. It is over at the point `log.repaired`.
+    Repairing,
 }
 
 /// Collects facts for whoever drives the machine.

@@ -141,6 +141,10 @@ pub(crate) fn judge_the_whole(scenario: &Scenario, plan: &FaultPlan, witness: &W
         let told = format!("{} posts were acknowledged, the scenario expects {}", tally.acked, expect.min_acked);
         return Verdict::failed("min-acked", told);
     }
+    if let Some(max) = expect.transfers_max.filter(|max| tally.transfers > u64::from(*max)) {
+        let told = format!("leaders began to hand over {} times, the scenario allows {max}", tally.transfers);
+        return Verdict::failed("transfers-max", told);
+    }
     let mut why = plan.never_fired();
     if plan.should_touch() && tally.touched == 0 {
         why.push("no message was lost or doubled, though the scenario says so".to_owned());

@@ -2,9 +2,11 @@
 //!
 //! Calls are idempotent by content, so that asking twice does no harm. Both engines drive this one; how a call reaches a node is theirs.
 
-use crate::engine::Unplayable;
 use crate::plan::OperatorCall;
-use crate::scenario::Scenario;
+use crate::roster::Roster;
+use tertulia_protocol::ids::{Incarnation, NodeId};
+use tertulia_protocol::node::{Admin, AdminOutcome};
+use tertulia_protocol::raft::{Change, Member};
 
 /// How long an answer is waited for before another node is asked.
 const PATIENCE: u64 = 1_000_000;
@@ -67,17 +69,54 @@ impl Operator {
     }
 }
 
-/// What both engines say of a scenario with an operator in it, as long as nodes have no ear for one.
-///
-/// # Errors
-/// The first fault that needs an operator, by name.
-pub fn check(scenario: &Scenario) -> Result<(), Unplayable> {
-    let Some(fault) = scenario.faults.iter().find(|fault| fault.verb.needs_operator()) else { return Ok(()) };
-    let message = format!(
-        "fault \"{}\" (line {}) needs an operator ({:?}), and nodes take no operator's calls yet: no engine can play it",
-        fault.id, fault.line, fault.verb
-    );
-    Err(Unplayable { message })
+/// An empty folder that waits to be let in: where it would be reached, and which it is.
+#[derive(Clone, Debug)]
+pub struct Folder {
+    pub peer_address: String,
+    pub client_address: String,
+    pub incarnation: Incarnation,
+}
+
+/// What a node is asked. `folder_of`: the folder on a machine.
+pub fn admin(call: OperatorCall, roster: &Roster, folder_of: impl Fn(usize) -> Folder) -> Option<Admin> {
+    Some(match call {
+        OperatorCall::Transfer { to } => Admin::Transfer { to: roster.id(to)? },
+        OperatorCall::Remove { node } => Admin::Change(Change::Remove { node: roster.id(node)? }),
+        OperatorCall::Voters { count } => Admin::Change(Change::WantVoters { count: count as u16 }),
+        OperatorCall::Join { host, replace } => {
+            let Folder { peer_address, client_address, incarnation } = folder_of(host);
+            let replace = replace.and_then(|lost| roster.id(lost));
+            Admin::Change(Change::Join { peer_address, client_address, incarnation, replace })
+        }
+    })
+}
+
+/// What an engine has to do once a call is done.
+#[derive(Clone, Debug)]
+pub enum Then {
+    Nothing,
+    /// The process on this machine is started as this node, which knows these members.
+    Start {
+        host: usize,
+        id: NodeId,
+        members: Vec<Member>,
+    },
+    /// The process on this machine ends; what it was is a member no more.
+    End {
+        host: usize,
+    },
+}
+
+/// What follows from a call that is done.
+pub fn then(call: OperatorCall, outcome: &AdminOutcome) -> Then {
+    match (call, outcome) {
+        (OperatorCall::Join { host, .. }, AdminOutcome::Done { node: Some(id), configuration }) => {
+            let members = configuration.members().iter().filter(|member| member.id != *id).cloned().collect();
+            Then::Start { host, id: *id, members }
+        }
+        (OperatorCall::Remove { node }, _) => Then::End { host: node },
+        _ => Then::Nothing,
+    }
 }
 
 #[cfg(test)]

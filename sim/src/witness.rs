@@ -5,11 +5,11 @@
 
 use crate::plan::ClusterView;
 use crate::roster::Roster;
-use crate::scenario;
+use crate::scenario::{self, Expect};
 use std::collections::BTreeMap;
 use tertulia_judge::{At, ClientFact, Cluster, Judge, Observed, Violation};
 use tertulia_protocol::facts::Fact;
-use tertulia_protocol::ids::{NodeId, RoomId, Seq, Term};
+use tertulia_protocol::ids::{Index, NodeId, RoomId, Seq, Term};
 
 /// How many sentences of the story are kept for a failure's evidence.
 const STORY: usize = 400;
@@ -21,6 +21,8 @@ pub struct Witness {
     leading: Vec<Option<Term>>,
     pub up: Vec<bool>,
     reached: BTreeMap<&'static str, u32>,
+    /// By machine: who the members are by its log, and from which place on, oldest first.
+    configured: Vec<Vec<Configured>>,
     /// The newest place of each room that any node has applied.
     pub posted: BTreeMap<RoomId, Seq>,
     /// The newest place of each room that any client was told of as its own.
@@ -30,11 +32,22 @@ pub struct Witness {
     story: Vec<(u64, String)>,
 }
 
+/// Who the members are, by one word of a log.
+#[derive(Clone, Debug)]
+struct Configured {
+    at: Index,
+    members: Vec<NodeId>,
+    voters: Vec<NodeId>,
+    joint: bool,
+}
+
 /// Counts of one run.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Tally {
     pub elections: u64,
     pub crashes: u64,
+    /// Hand-overs that a leader began.
+    pub transfers: u64,
     pub submitted: u64,
     pub acked: u64,
     pub refused: u64,
@@ -55,6 +68,7 @@ impl Witness {
             violation: None,
             leading: vec![None; hosts],
             up: vec![false; hosts],
+            configured: vec![Vec::new(); hosts],
             reached: BTreeMap::new(),
             posted: BTreeMap::new(),
             acked: BTreeMap::new(),
@@ -108,6 +122,7 @@ impl Witness {
         match fact {
             Fact::Started { boot, term, durable, applied, .. } => {
                 let (index, from) = (durable.index, applied);
+                self.configured[node].clear();
                 self.tell(now, || format!("n{} starts as {boot} in term {term}, log to {index}, rows to {from}", node + 1));
             }
             Fact::BecameLeader { term, last } => {
@@ -123,9 +138,60 @@ impl Witness {
                 let newest = self.posted.entry(*room).or_insert(0);
                 *newest = (*newest).max(*seq);
             }
-            Fact::Reached { point } => *self.reached.entry(point).or_insert(0) += 1,
+            Fact::Reached { point } => {
+                *self.reached.entry(point).or_insert(0) += 1;
+                self.tally.transfers += u64::from(*point == "transfer.begun");
+            }
+            Fact::Appended { at } => self.configured[node].retain(|said| said.at < at.index),
+            Fact::Configured { at, members, voters, outgoing } => {
+                let (members, voters, joint) = (members.clone(), voters.clone(), !outgoing.is_empty());
+                self.configured[node].push(Configured { at: at.index, members, voters, joint });
+                if !joint {
+                    let names = self.names(node);
+                    self.tell(now, || format!("n{}: members are {names} by entry {}", node + 1, at.index));
+                }
+            }
             _ => {}
         }
+    }
+
+    /// The members by one machine's log, as machines, with a mark at those that do not vote.
+    fn names(&self, node: usize) -> String {
+        let Some(said) = self.configured[node].last() else { return String::new() };
+        let name = |id: &NodeId| {
+            let host = self.roster.host(*id).map_or_else(|| format!("({id})"), |host| format!("n{}", host + 1));
+            if said.voters.contains(id) { host } else { format!("{host}*") }
+        };
+        said.members.iter().map(name).collect::<Vec<_>>().join(" ")
+    }
+
+    /// What of the expectations about the end is not so yet, as a sentence.
+    pub fn not_yet(&self, expect: &Expect) -> Option<String> {
+        let leader = self.leader();
+        if let Some(wanted) = expect.leader.filter(|wanted| leader != Some(*wanted)) {
+            let leads = leader.map_or_else(|| "nobody".to_owned(), |leader| format!("n{}", leader + 1));
+            return Some(format!("n{} should lead at the end, and {leads} does", wanted + 1));
+        }
+        if expect.voters.is_none() && expect.members.is_none() {
+            return None;
+        }
+        let Some(said) = leader.and_then(|leader| self.configured[leader].last()) else {
+            return Some("nobody leads who could say who the members are".to_owned());
+        };
+        if said.joint {
+            return Some("voters are still changing".to_owned());
+        }
+        if let Some(wanted) = expect.voters.filter(|wanted| said.voters.len() != *wanted) {
+            return Some(format!("{wanted} should vote at the end, and these do: {:?}", said.voters));
+        }
+        let mut members: Vec<usize> = said.members.iter().filter_map(|id| self.roster.host(*id)).collect();
+        members.sort_unstable();
+        let wanted = expect.members.as_ref()?;
+        let known = members.len() == said.members.len();
+        (!known || members != *wanted).then(|| {
+            let wanted: Vec<String> = wanted.iter().map(|host| format!("n{}", host + 1)).collect();
+            format!("the members at the end should be {}, and are {:?}", wanted.join(" "), said.members)
+        })
     }
 
     pub fn started(&mut self, node: usize) {
@@ -137,6 +203,24 @@ impl Witness {
         self.leading[node] = None;
         self.tally.crashes += 1;
         let judged = self.judge.observe(At(now), Observed::Crashed { node: self.id(node) });
+        self.judged(judged);
+    }
+
+    /// The folder on a machine was let in, under this id.
+    pub fn joined(&mut self, now: u64, node: usize, id: NodeId) {
+        self.roster.joined(node, id);
+        self.tell(now, || format!("n{} joins as node {}", node + 1, id.0));
+    }
+
+    /// After a crash: the whole disk is gone.
+    pub fn wiped(&mut self, now: u64, node: usize) {
+        let judged = self.judge.observe(At(now), Observed::Wiped { node: self.id(node) });
+        self.judged(judged);
+    }
+
+    /// After a crash: the log is not as it was written.
+    pub fn damaged(&mut self, now: u64, node: usize) {
+        let judged = self.judge.observe(At(now), Observed::Damaged { node: self.id(node) });
         self.judged(judged);
     }
 

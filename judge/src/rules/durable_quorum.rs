@@ -1,15 +1,16 @@
 //! Committed means: on the disks of a majority.
 //!
-//! Source: thesis 3.5 and 3.6.2 (only entries of the leader's own term commit by counting), 10.2.1 (the leader's own disk counts like any other).
-//! Verifies: at the moment when a leader commits by counting, it leads the term of the last entry that it commits, and a majority of the voters had
-//! reported a log that holds that entry durable. A voter that is down counts with its disk.
-//! Does *not* verify: changes of membership; disks that lie (`durable-survives`).
+//! Source: thesis 3.5 and 3.6.2 (only entries of the leader's own term commit by counting), 10.2.1 (the leader's own disk counts like any other), 4.1 and 4.3
+//! (the newest configuration in the leader's log counts, and while voters change both sets have to agree).
+//! Verifies: at the moment when a leader commits by counting, it leads the term of the last entry that it commits, and a majority of each set of voters had
+//! reported a log that holds that entry durable. A voter that is down counts with its disk. One whose disk was taken or spoiled counts with what it had reported
+//! before, for the leader may have heard that and not of the loss; what it holds while its log is not whole again counts for nothing.
+//! Does *not* verify: disks that lie (`durable-survives`).
 
 use super::{Rule, Verdict};
 use crate::observed::{At, Observed};
 use crate::view::View;
 use tertulia_protocol::facts::Fact;
-use tertulia_protocol::ids::NodeId;
 
 #[derive(Default)]
 pub(crate) struct DurableQuorum;
@@ -30,15 +31,9 @@ impl Rule for DurableQuorum {
             }
             Some(_) => {}
         }
-        let holds = |voter: &NodeId| {
-            view.node(*voter).is_some_and(|node| node.durable >= through.index && node.log.holds(through) != Some(false))
-        };
-        let holders: Vec<NodeId> = view.voters.iter().copied().filter(holds).collect();
-        if holders.len() >= view.majority() {
-            return Ok(());
-        }
-        let (voters, majority) = (view.voters.len(), view.majority());
-        Err(format!("{id} commits {through:?}, which is durable on {holders:?} only; of {voters} voters it needs {majority}."))
+        view.deciding(id)
+            .agree(|voter| view.node(voter).is_some_and(|node| node.vouches_for(through)))
+            .map_err(|missing| format!("{id} commits {through:?}, which is durable on {missing}."))
     }
 }
 
@@ -81,9 +76,34 @@ mod tests {
     }
 
     #[test]
-    fn a_wiped_disk_does_not_count() {
-        let story = led().append_durable(1, 0, &[1]).append_durable(2, 0, &[1]).crash(2).wipe(2);
-        story.commit(1, &[1], true).breaks(RULE, "durable on [n1] only");
+    fn a_lost_disk_counts_with_what_it_had_reported_and_with_nothing_else() {
+        let lost = |story: Story| story.crash(2).wipe(2).commit(1, &[1], true);
+        lost(led().append_durable(1, 0, &[1]).append_durable(2, 0, &[1])).holds();
+        lost(led().append_durable(1, 0, &[1]).append(2, 0, &[1])).breaks(RULE, "durable on [n1] only");
+    }
+
+    #[test]
+    fn what_a_node_holds_while_its_log_is_repaired_does_not_count() {
+        let repairing = || led().append_durable(1, 0, &[1, 1]).append_durable(2, 0, &[1]).crash(2).damage(2).repairing(2, &[]);
+        // The leader may not have heard of the loss.
+        repairing().commit(1, &[1], true).holds();
+        repairing().append_durable(2, 0, &[1, 1]).commit(1, &[1, 1], true).breaks(RULE, "durable on [n1] only");
+        repairing().append_durable(2, 0, &[1, 1]).repaired(2).commit(1, &[1, 1], true).holds();
+    }
+
+    #[test]
+    fn while_voters_change_a_majority_of_one_set_is_not_enough() {
+        let joint = || led().append_durable(1, 0, &[1]).configured(1, &[1], &[1, 4, 5], &[1, 2, 3]);
+        joint().append_durable(2, 0, &[1]).commit(1, &[1], true).breaks(RULE, "of the voters [n1, n4, n5] it needs 2");
+        joint().append_durable(4, 0, &[1]).commit(1, &[1], true).breaks(RULE, "of the voters [n1, n2, n3] it needs 2");
+        joint().append_durable(2, 0, &[1]).append_durable(5, 0, &[1]).commit(1, &[1], true).holds();
+    }
+
+    #[test]
+    fn after_a_change_the_old_voters_do_not_count() {
+        let changed = || led().append_durable(1, 0, &[1]).configured(1, &[1], &[1, 4, 5], &[]);
+        changed().append_durable(2, 0, &[1]).append_durable(3, 0, &[1]).commit(1, &[1], true).breaks(RULE, "[n1] only");
+        changed().append_durable(4, 0, &[1]).commit(1, &[1], true).holds();
     }
 
     #[test]

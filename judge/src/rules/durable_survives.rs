@@ -4,7 +4,7 @@
 //! log".
 //! Verifies: a start finds a log that contains the place last reported by `Fact::Durable` and not rewritten since, and rows no newer than that log.
 //! Does *not* verify: entries whose rewriting was under way at the crash (either branch may be found), term and vote (`monotonic`), the content of rows
-//! (`equal-state-hash`), disks that the harness spoiled on purpose (`Observed::Wiped`).
+//! (`equal-state-hash`), disks that the harness took or spoiled on purpose (`Observed::Wiped`; of a damaged log only that what is left is what was written).
 
 use super::{Rule, Verdict};
 use crate::observed::{At, Observed};
@@ -25,6 +25,16 @@ impl Rule for DurableSurvives {
             return Err(format!("{id} starts with rows through {applied} but its log ends at {}.", durable.index));
         }
         let Some(node) = view.node(id) else { return Ok(()) };
+        // What the harness has spoiled may be missing; `repair-silent` sees to what follows. What is there has to be what was written.
+        if node.damaged {
+            return match node.log.holds(*durable) {
+                Some(false) if durable.index <= node.durable => Err(format!(
+                    "{id} starts after damage with a log that ends at {durable:?}, and had {:?} there.",
+                    node.log.at(durable.index)
+                )),
+                _ => Ok(()),
+            };
+        }
         let Some(promised) = node.log.at(node.durable) else { return Ok(()) };
         // A snapshot that was installed begins the log anew, unless the log goes on from there: what else it held was never committed.
         let anew = node.receiving == Some(*durable) && view.ancestor(node, promised, durable.index) != Some(*durable);
@@ -92,6 +102,19 @@ mod tests {
         left.fact(2, started_with(log(&[1, 1, 2]), 3)).holds();
         let held = story().append_durable(2, 0, &[1, 1, 2, 2, 2]).received(2, &[1, 1, 2]).crash(2);
         held.fact(2, started_with(log(&[1, 1, 2]), 3)).breaks(RULE, "starts with one that ends");
+    }
+
+    #[test]
+    fn a_spoiled_log_may_be_shorter_and_not_another_one() {
+        let spoiled = || {
+            let others = Story::of(RULE).three_start().append(2, 0, &[2, 2]);
+            others.append_durable(1, 0, &[1, 1, 1]).crash(1).damage(1)
+        };
+        spoiled().fact(1, started_with(log(&[1]), 1)).holds();
+        spoiled().fact(1, started_with(log(&[2, 2]), 0)).breaks(RULE, "starts after damage");
+        // Once is once: the next start owes what the one before it found.
+        let again = spoiled().fact(1, started_with(log(&[1, 1]), 0)).crash(1);
+        again.fact(1, started_with(log(&[1]), 0)).breaks(RULE, "starts with one that ends");
     }
 
     #[test]

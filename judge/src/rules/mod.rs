@@ -20,6 +20,7 @@ mod linearizable_reads;
 mod log_matching;
 mod monotonic;
 mod one_order;
+mod repair_silent;
 mod session_order;
 mod session_reads;
 mod state_machine_safety;
@@ -57,6 +58,7 @@ rules! {
     durable_survives::DurableSurvives = "durable-survives",
     monotonic::Monotonic = "monotonic",
     append_only::AppendOnly = "append-only",
+    repair_silent::RepairSilent = "repair-silent",
     // elections
     vote_once::VoteOnce = "vote-once",
     vote_durable::VoteDurable = "vote-durable",

@@ -5,6 +5,8 @@
 //! - A newcomer is a *learner* first (4.2.1): it is sent the log and has no say.
 //! - An id is given once: a folder that was lost or removed never comes back under another one's votes.
 
+use crate::contract::Position;
+use crate::facts::Fact;
 use crate::ids::*;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -170,6 +172,12 @@ impl Configuration {
 
     pub fn wanted_voters(&self) -> u16 {
         self.wanted_voters
+    }
+
+    /// What an observer is told of it; `at`: the place in the log from which on it counts.
+    pub(super) fn told(&self, at: Position) -> Fact {
+        let members = self.members.iter().map(|member| member.id).collect();
+        Fact::Configured { at, members, voters: self.voters.clone(), outgoing: self.outgoing.clone() }
     }
 
     /// Whose folder this is among the members.

@@ -211,12 +211,14 @@ impl Raft {
         let mut log = Log::new(start, at);
         let mut extent = snapshot::Extent::new(restored);
         let mut facts = Facts::new(config.facts);
+        let mut told: Vec<Fact> = configuration.iter().map(|known| known.told(restored.applied)).collect();
         let mut configurations = match configuration {
             Some(configuration) => Configurations::new(configuration, true),
             None => Configurations::new(Configuration::of_voters(config.voters.clone()), false),
         };
         for entry in &restored.log {
             if let Some(found) = configuration_in(entry) {
+                told.push(found.told(entry.position()));
                 configurations.push(entry.index, found);
             }
             if let Some(found) = succession_in(entry) {
@@ -233,6 +235,10 @@ impl Raft {
             durable: last,
             applied: restored.applied.index,
         });
+        if restored.damage.log {
+            facts.tell(|| Fact::Repairing);
+        }
+        told.into_iter().for_each(|fact| facts.tell(|| fact));
         let mut raft = Raft {
             node: config.node,
             boot: restored.boot,

@@ -25,6 +25,7 @@ impl Raft {
             (self.placing.succession, self.placing.at) = (succession, at.index);
         }
         if let Some(configuration) = configuration {
+            self.facts.tell(|| configuration.told(at));
             self.configurations.push(at.index, configuration);
             self.configuration_changed();
         }

@@ -189,12 +189,13 @@ fn evidence(outcome: &Outcome, story: bool) -> String {
         let tally = &outcome.tally;
         let _ = writeln!(
             text,
-            "  {} posts, {} acknowledged, {} deliveries, {} reads, {} elections, {} crashes, {} messages lost or doubled, longest wait {} ms",
+            "  {} posts, {} acknowledged, {} deliveries, {} reads, {} elections, {} hand-overs, {} crashes, {} messages lost or doubled, longest wait {} ms",
             tally.submitted,
             tally.acked,
             tally.delivered,
             tally.reads,
             tally.elections,
+            tally.transfers,
             tally.crashes,
             tally.touched,
             tally.longest_wait / 1_000

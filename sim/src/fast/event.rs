@@ -4,13 +4,15 @@ use std::sync::Arc;
 use tertulia_protocol::contract::{Link, Loaded};
 use tertulia_protocol::gateway::{ClientHello, Event as ChatEvent, Reply, Request};
 use tertulia_protocol::ids::{BatchId, Boot, ConnectionId, LoadId, NodeId};
-use tertulia_protocol::node::Message;
+use tertulia_protocol::node::{Admin, Message};
 use tertulia_protocol::wire::handshake::HelloRefusal;
 
 /// Something with a time. `boot` is the process that it is meant for: if that has died, nothing happens.
 pub(super) enum Event {
     Peer {
         from: usize,
+        /// Who that was when it was sent.
+        sender: NodeId,
         to: usize,
         boot: Boot,
         message: Message,
@@ -116,6 +118,15 @@ pub(super) enum Input {
     Link {
         peer: NodeId,
         link: Link,
+    },
+    /// A peer that was let in says where it is reached.
+    Met {
+        peer: NodeId,
+        address: String,
+    },
+    Admin {
+        ticket: u64,
+        admin: Admin,
     },
     Refused {
         by: NodeId,

@@ -5,14 +5,20 @@ use super::event::Input;
 use crate::scenario::DiskFailure;
 use crate::trace::{Chain, digest};
 use crate::workload;
+use std::collections::BTreeSet;
 use tertulia_protocol::contract::{Now, StoreError};
-use tertulia_protocol::ids::{BatchId, Boot, ConnectionId};
+use tertulia_protocol::ids::{BatchId, Boot, ConnectionId, NodeId};
 use tertulia_protocol::node::Node;
+use tertulia_protocol::raft::Member;
 
 pub(super) struct Host {
     /// `None` while the process is down.
     pub machine: Option<Node>,
     pub disk: Disk,
+    /// The members that the process is told of when it starts.
+    pub knows: Vec<Member>,
+    /// Whom it dials.
+    pub peers: BTreeSet<NodeId>,
     /// Of the present process, or of the last one.
     pub boot: Boot,
     /// How far this node's wall clock is ahead, in microseconds.
@@ -29,10 +35,12 @@ pub(super) struct Host {
 }
 
 impl Host {
-    pub fn new(disk: Disk, ahead: u64) -> Host {
+    pub fn new(disk: Disk, ahead: u64, knows: Vec<Member>) -> Host {
         Host {
             machine: None,
             disk,
+            knows,
+            peers: BTreeSet::new(),
             boot: Boot(0),
             ahead,
             chain: Chain::default(),
@@ -81,6 +89,16 @@ impl Host {
             Input::Refused { by, refusal } => {
                 let told = digest(&(3u8, by, &refusal));
                 node.handle_refused(now, by, refusal);
+                told
+            }
+            Input::Met { peer, address } => {
+                let told = digest(&(12u8, peer, &address));
+                node.handle_met(now, peer, address);
+                told
+            }
+            Input::Admin { ticket, admin } => {
+                let told = digest(&(13u8, ticket, &admin));
+                node.handle_admin(now, ticket, admin);
                 told
             }
             Input::Connected { connection, hello } => {

@@ -47,9 +47,8 @@ const RUNAWAY: u64 = 100_000_000;
 /// Plays one seed.
 ///
 /// # Errors
-/// The scenario has something that no engine can express yet.
+/// None: there is nothing in a scenario that this engine cannot express.
 pub fn run(scenario: &Scenario, seed: Seed, options: Options) -> Result<Outcome, Unplayable> {
-    crate::operator::check(scenario)?;
     let mut world = World::new(scenario, seed, options);
     if let Err(panic) = catch(|| world.play()) {
         world.fail(Verdict::failed("panic", panic));
@@ -71,6 +70,8 @@ struct World<'a> {
     /// When the plan is scheduled to be asked next.
     plan_due: u64,
     operator: Operator,
+    /// When the operator is scheduled to be asked next.
+    operator_due: u64,
     seats: Vec<Seat>,
     connections: Connections,
     witness: Witness,
@@ -86,7 +87,7 @@ impl<'a> World<'a> {
         let offset = |node: usize, what| draw(seed, Purpose::StartOffset, node as u64, what, 0);
         let host = |node: usize| {
             let disk = Disk::new(seed, node as u64, scenario.cluster.sync);
-            Host::new(disk, within(offset(node, 1), 0, 5_000))
+            Host::new(disk, within(offset(node, 1), 0, 5_000), nodes::first_voters(voters))
         };
         let mut world = World {
             scenario,
@@ -100,6 +101,7 @@ impl<'a> World<'a> {
             plan: FaultPlan::new(scenario, seed),
             plan_due: u64::MAX,
             operator: Operator::default(),
+            operator_due: u64::MAX,
             seats: (0..actors(scenario)).map(|_| Seat::default()).collect(),
             connections: Connections::default(),
             witness: Witness::new(&scenario.cluster),
@@ -141,7 +143,7 @@ impl<'a> World<'a> {
 
     fn happen(&mut self, event: Event) {
         match event {
-            Event::Peer { from, to, boot, message, digest } => self.arrive(from, to, boot, message, digest),
+            Event::Peer { from, sender, to, boot, message, digest } => self.arrive((from, sender), to, boot, message, digest),
             Event::Installed { node, boot } => self.installed(node, boot),
             Event::Loaded { node, boot, id, loaded } => self.loaded(node, boot, id, loaded),
             Event::Synced { node, boot } => self.synced(node, boot),

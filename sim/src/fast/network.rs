@@ -8,7 +8,7 @@
 use crate::plan::Conditions;
 use crate::scenario::{Cluster, Span};
 use tertulia_protocol::dice::{Purpose, Seed, chance, draw};
-use tertulia_protocol::ids::Boot;
+use tertulia_protocol::ids::{Boot, NodeId};
 
 /// How long it takes to notice that a peer is silent.
 const SILENCE: Span = Span::millis(300, 1_000);
@@ -21,14 +21,22 @@ const REMEMBERED: usize = 512;
 pub(super) type Arrivals = [Option<u64>; 2];
 
 /// What is known of the connection of two nodes.
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Copy)]
 pub(super) struct Pair {
     /// The processes that are connected.
     pub boots: Option<(Boot, Boot)>,
+    /// Who they are.
+    pub ids: (NodeId, NodeId),
+    /// Whether each of them dialled, so that it has a link and can send.
+    pub up: (bool, bool),
     /// A dial is under way.
     pub dialling: bool,
     /// Somebody is about to notice that it is gone.
     pub breaking: bool,
+}
+
+impl Pair {
+    const APART: Pair = Pair { boots: None, ids: (NodeId(0), NodeId(0)), up: (false, false), dialling: false, breaking: false };
 }
 
 pub(super) struct Network {
@@ -48,7 +56,7 @@ impl Network {
         let nodes = cluster.hosts();
         let delays = (0..nodes * nodes).map(|link| cluster.delay(link / nodes, link % nodes)).collect();
         let repeats = vec![(0, 0); nodes * nodes * REMEMBERED];
-        Network { seed, nodes, delays, pairs: vec![Pair::default(); nodes * nodes], repeats, touched: 0, draws: 0 }
+        Network { seed, nodes, delays, pairs: vec![Pair::APART; nodes * nodes], repeats, touched: 0, draws: 0 }
     }
 
     /// The state of a connection; the order of the ends does not matter, `boots` are in ascending order of the nodes.

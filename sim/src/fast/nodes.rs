@@ -10,19 +10,44 @@ use crate::workload::time_of;
 use tertulia_protocol::contract::Loaded;
 use tertulia_protocol::dice::{Purpose, below, within};
 use tertulia_protocol::ids::{Boot, ClusterId, LoadId, NodeId};
-use tertulia_protocol::node::{Config, Message, Node, Output};
+use tertulia_protocol::node::{Config, HaltReason, Message, Node, Output};
 use tertulia_protocol::raft::Member;
 use tertulia_protocol::wire::Kind;
 use tertulia_protocol::wire::handshake::PeerIdentity;
 
 /// The simulated cluster's name.
 const CLUSTER: ClusterId = ClusterId(0x7e57);
+/// Where the node on a machine is reached by its peers.
+pub(super) fn peer_address(host: usize) -> String {
+    format!("n{}:7000", host + 1)
+}
+
+/// Where the node on a machine is reached by clients.
+pub(super) fn client_address(host: usize) -> String {
+    format!("http://n{}:8000", host + 1)
+}
+
+/// The voters that a cluster begins with.
+pub(super) fn first_voters(voters: usize) -> Vec<Member> {
+    let voter = |host: usize| Member {
+        id: NodeId(host as u64 + 1),
+        peer_address: peer_address(host),
+        client_address: client_address(host),
+        incarnation: None,
+    };
+    (0..voters).map(voter).collect()
+}
+
 /// Messages that the buffers of a paused node's sockets hold.
 const KEPT: usize = 4_096;
 
 impl World<'_> {
     /// Starts a node's process on what its disk holds.
     pub(super) fn start(&mut self, node: usize) {
+        if !self.witness.roster.is_member(node) {
+            // It was removed while it was down: nobody starts it again.
+            return;
+        }
         let host = &mut self.hosts[node];
         host.boot = Boot(host.boot.0 + 1);
         let boot = host.boot;
@@ -40,6 +65,7 @@ impl World<'_> {
         host.machine = Some(machine);
         host.timer = u64::MAX;
         host.paused = false;
+        host.peers.clear();
         self.witness.started(node);
         self.drain(node);
         self.review_links(node);
@@ -55,10 +81,12 @@ impl World<'_> {
         host.paused = false;
         host.written.clear();
         host.disk.crash(fate, torn);
-        if fate == DiskFate::Wipe {
-            host.disk = host.disk.wiped(host.boot.0);
-        }
         self.witness.crashed(self.now, node);
+        if fate == DiskFate::Wipe {
+            let host = &mut self.hosts[node];
+            host.disk = host.disk.wiped(host.boot.0);
+            self.witness.wiped(self.now, node);
+        }
         self.review_links(node);
         self.cut_clients_of(node);
     }
@@ -90,16 +118,13 @@ impl World<'_> {
     }
 
     fn config(&self, node: usize) -> Config {
-        let voter = |node: usize| Member {
-            id: NodeId(node as u64 + 1),
-            peer_address: format!("n{}:7000", node + 1),
-            client_address: format!("http://n{}:8000", node + 1),
-            incarnation: None,
-        };
-        let voters = (0..self.scenario.cluster.voters).map(voter).collect();
-        let mut config = Config::new(self.node_id(node), CLUSTER, voters, self.seed);
-        config.timing = self.scenario.cluster.timing;
-        config.limits = self.scenario.cluster.limits;
+        let cluster = &self.scenario.cluster;
+        let mut config = Config::new(self.node_id(node), CLUSTER, self.hosts[node].knows.clone(), self.seed);
+        config.peer_address = peer_address(node);
+        config.succession = cluster.policy();
+        config.succession_timing = cluster.succession_timing;
+        config.timing = cluster.timing;
+        config.limits = cluster.limits;
         config.facts = true;
         #[cfg(feature = "zoo")]
         {
@@ -112,6 +137,19 @@ impl World<'_> {
     pub(super) fn identity(&self, node: usize) -> PeerIdentity {
         let host = &self.hosts[node];
         PeerIdentity { cluster: CLUSTER, node: self.node_id(node), incarnation: host.disk.incarnation(), boot: host.boot }
+    }
+
+    /// Something comes to a node in the midst of what it does: it takes it a moment later.
+    pub(super) fn later(&mut self, node: usize, input: Input) {
+        let host = &mut self.hosts[node];
+        if host.machine.is_none() {
+            return;
+        }
+        if host.inbox.is_empty() && !host.paused {
+            let boot = host.boot;
+            self.queue.push(self.now + 1, Event::Wake { node, boot });
+        }
+        host.inbox.push(input);
     }
 
     /// Something comes to a node. Mostly it is handled at once; a node that is drawn to be busy takes it a little later, with whatever else has
@@ -179,7 +217,7 @@ impl World<'_> {
         }
     }
 
-    fn take_facts(&mut self, node: usize) {
+    pub(super) fn take_facts(&mut self, node: usize) {
         let Some(machine) = &mut self.hosts[node].machine else { return };
         for fact in machine.take_facts() {
             self.witness.fact(self.now, node, &fact);
@@ -240,7 +278,16 @@ impl World<'_> {
                 self.hosts[node].chain.output(digest(&(6u8, connection)));
                 self.close(connection);
             }
-            Output::Peer { .. } => {}
+            Output::Peer { node: peer, address } => {
+                self.hosts[node].chain.output(digest(&(7u8, peer, &address)));
+                self.set_peer(node, peer, address.is_some());
+            }
+            Output::Admin { ticket, outcome } => {
+                self.hosts[node].chain.output(digest(&(8u8, ticket, &outcome)));
+                self.administered(ticket, &outcome);
+            }
+            // The cluster has removed it, and it has heard so before the operator has.
+            Output::Halt { reason: HaltReason::Removed { .. } } => self.leave(node),
             Output::Halt { .. } if self.plan.halted(self.now, node) => {
                 // What it did before it halted is out already.
                 self.take_facts(node);
@@ -257,12 +304,14 @@ impl World<'_> {
         self.hosts[from].chain.output(told ^ to.0.rotate_left(32));
         let Some(to) = self.witness.roster.host(to) else { return };
         let Some(boot) = self.linked(from, to) else { return };
+        let sender = self.node_id(from);
         if self.coded {
             self.check_codec(Kind::Peer, &message);
         }
         let [first, second] = self.network.send(self.now, from, to, told, self.plan.conditions());
         if let Some(at) = second {
-            self.queue.push(at, Event::Peer { from, to, boot, message: message.clone(), digest: told });
+            let message = message.clone();
+            self.queue.push(at, Event::Peer { from, sender, to, boot, message, digest: told });
         }
         let Some(at) = first else { return };
         self.sent += 1;
@@ -275,7 +324,7 @@ impl World<'_> {
             }
             _ => (at, message, told),
         };
-        self.queue.push(at, Event::Peer { from, to, boot, message, digest: told });
+        self.queue.push(at, Event::Peer { from, sender, to, boot, message, digest: told });
     }
 
     pub(super) fn check_codec<T>(&mut self, kind: Kind, value: &T)
@@ -288,9 +337,9 @@ impl World<'_> {
     }
 
     /// A message arrives, unless its receiver has died or a partition stands in between by now.
-    pub(super) fn arrive(&mut self, from: usize, to: usize, boot: Boot, message: Message, digest: u64) {
+    pub(super) fn arrive(&mut self, (from, sender): (usize, NodeId), to: usize, boot: Boot, message: Message, digest: u64) {
         if self.hosts[to].runs(boot) && !self.plan.conditions().blocked(from, to) {
-            self.input(to, Input::Message { from: self.node_id(from), message, digest });
+            self.input(to, Input::Message { from: sender, message, digest });
         }
     }
 

@@ -7,6 +7,7 @@ use super::World;
 use super::event::Event;
 use crate::engine::Verdict;
 use crate::plan::Action;
+use crate::scenario::Rot;
 use tertulia_protocol::gateway::Status;
 
 /// How often it is looked whether everything has settled.
@@ -52,6 +53,9 @@ impl World<'_> {
                         && self.hosts[node].disk.rot(rot, drawn)
                     {
                         self.plan.note_rotten();
+                        if rot == Rot::Log {
+                            self.witness.damaged(self.now, node);
+                        }
                     }
                 }
                 Action::Restart { node } => self.start(node),
@@ -107,6 +111,9 @@ impl World<'_> {
         }
         if let Some(call) = self.operator.waits_for() {
             return Some(format!("the operator still waits for {call:?}"));
+        }
+        if let Some(why) = self.witness.not_yet(&self.scenario.expect) {
+            return Some(why);
         }
         let all = self.statuses().into_iter().enumerate();
         let statuses: Vec<_> = all.filter(|(host, _)| self.witness.roster.is_member(*host)).map(|(_, status)| status).collect();

@@ -11,6 +11,8 @@ mod validate;
 pub use error::ScenarioError;
 use std::collections::BTreeMap;
 use tertulia_protocol::contract::{Limits, Timing};
+use tertulia_protocol::ids::NodeId;
+use tertulia_protocol::succession::{Policy, SuccessionTiming};
 pub use units::Span;
 
 /// A whole scenario.
@@ -41,9 +43,11 @@ pub struct Cluster {
     pub sync: Span,
     pub timing: Timing,
     pub limits: Limits,
+    /// How often the ways are measured, and how reluctant a leader is to hand over.
+    pub succession_timing: SuccessionTiming,
 }
 
-/// Who should lead next. Read and kept; the protocol knows only the ring so far.
+/// Who should lead next.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub enum Succession {
     /// The voters by id, beginning after the leader.
@@ -56,6 +60,15 @@ pub enum Succession {
 }
 
 impl Cluster {
+    /// What the nodes are told: the first voters have the ids from 1 on.
+    pub fn policy(&self) -> Policy {
+        match &self.succession {
+            Succession::Ring => Policy::Ring,
+            Succession::Central => Policy::Central,
+            Succession::Fixed(hosts) => Policy::Fixed(hosts.iter().map(|host| NodeId(*host as u64 + 1)).collect()),
+        }
+    }
+
     /// All machines, spares included.
     pub fn hosts(&self) -> usize {
         self.voters + self.spares
@@ -173,13 +186,6 @@ pub enum Verb {
     Operator(Operation),
 }
 
-impl Verb {
-    /// Whether an operator has to ask the cluster for something: a wiped node comes back as the replacement of itself.
-    pub fn needs_operator(&self) -> bool {
-        matches!(self, Verb::Operator(_) | Verb::Crash { disk: DiskFate::Wipe, .. })
-    }
-}
-
 /// What an operator asks of the cluster.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Operation {
@@ -279,9 +285,22 @@ pub struct Expect {
     pub heal_within: u64,
     /// Posts that must have been acknowledged.
     pub min_acked: u64,
+    /// Hand-overs that leaders may have begun, in all.
+    pub transfers_max: Option<u32>,
+    /// Who leads at the end, before `heal_within` is over. A host.
+    pub leader: Option<usize>,
+    /// Who the members are at the end. Hosts.
+    pub members: Option<Vec<usize>>,
+    /// How many vote at the end.
+    pub voters: Option<usize>,
 }
 
 impl Scenario {
+    /// Whether an operator has to ask the cluster for something: a wiped node comes back as the replacement of itself.
+    pub fn has_operators(&self) -> bool {
+        self.faults.iter().any(|fault| matches!(fault.verb, Verb::Operator(_) | Verb::Crash { disk: DiskFate::Wipe, .. }))
+    }
+
     /// Reads and checks a scenario. `file` is for error messages.
     ///
     /// # Errors

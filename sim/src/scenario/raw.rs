@@ -39,6 +39,8 @@ pub(super) struct RawCluster {
     pub hold: Text,
     pub request: Text,
     pub forward_again: Text,
+    pub disk_stall: Text,
+    pub lease_drift: Text,
     pub spares: Option<Spanned<i64>>,
     pub succession: Option<Spanned<RawSuccession>>,
     // not implemented yet
@@ -50,6 +52,12 @@ pub(super) struct RawCluster {
 pub(super) struct RawSuccession {
     pub policy: Text,
     pub order: Option<Spanned<Vec<i64>>>,
+    pub probe: Text,
+    pub evaluation: Text,
+    pub max_age: Text,
+    pub gain: Text,
+    pub tenure: Text,
+    pub cooldown: Text,
 }
 
 #[derive(Deserialize)]
@@ -185,11 +193,15 @@ impl RawFault {
     }
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, Default)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RawExpect {
     pub reached: Option<Vec<String>>,
     pub unavailable_max: Text,
     pub heal_within: Text,
     pub min_acked: Option<Spanned<i64>>,
+    pub transfers_max: Option<Spanned<i64>>,
+    pub leader: Text,
+    pub members: Option<Spanned<Vec<String>>>,
+    pub voters: Option<Spanned<i64>>,
 }

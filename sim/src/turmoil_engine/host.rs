@@ -2,7 +2,7 @@
 
 use super::net::{TurmoilNet, host_name};
 use super::pause::while_not_paused;
-use super::stage::{Stage, Told, lock};
+use super::stage::{Ending, Stage, Told, lock};
 use crate::trace::digest;
 use crate::workload;
 use std::sync::Arc;
@@ -10,15 +10,17 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 use tertulia_driver::store::{FolderIdentity, StoreOptions, open};
 use tertulia_driver::store::{InlineStore, Job};
-use tertulia_driver::{Clock, Ended, Entropy, Input, Net, Observer, Setup, serve, start};
+use tertulia_driver::{Clock, Ended, Entropy, Handle, Input, Net, Observer, Setup, serve, start};
 use tertulia_protocol::contract::{Now, Receive};
 use tertulia_protocol::dice::{Purpose, Seed, draw};
-use tertulia_protocol::ids::{Boot, Incarnation, NodeId};
-use tertulia_protocol::node::{Config, Output};
+use tertulia_protocol::ids::{Boot, NodeId};
+use tertulia_protocol::node::{Config, HaltReason, Output};
 use tertulia_protocol::raft::Member;
 use tertulia_protocol::wire::handshake::Secret;
 
 const PEER_PORT: u16 = 9_000;
+/// How often it is looked whether an operator asks for something.
+const LOOK: Duration = Duration::from_millis(5);
 pub const CLIENT_PORT: u16 = 8_000;
 /// Small segments, so that a run fills several.
 const SEGMENT_BYTES: u64 = 64 << 10;
@@ -57,14 +59,25 @@ fn secret() -> Secret {
     Secret::new(b"a secret of a simulated cluster").expect("it is long enough")
 }
 
-fn voters(stage: &Stage) -> Vec<Member> {
+/// Where the node on a machine is reached by its peers.
+pub fn peer_address(node: usize) -> String {
+    format!("{}:{PEER_PORT}", host_name(node))
+}
+
+/// Where the node on a machine is reached by clients, as its members' entry says.
+pub fn client_address(node: usize) -> String {
+    format!("http://{}:{CLIENT_PORT}", host_name(node))
+}
+
+/// The voters that a cluster begins with.
+pub fn first_voters(voters: usize) -> Vec<Member> {
     let voter = |node: usize| Member {
         id: NodeId(node as u64 + 1),
-        peer_address: format!("{}:{PEER_PORT}", host_name(node)),
-        client_address: format!("http://{}:{CLIENT_PORT}", host_name(node)),
+        peer_address: peer_address(node),
+        client_address: client_address(node),
         incarnation: None,
     };
-    (0..stage.scenario.cluster.voters).map(voter).collect()
+    (0..voters).map(voter).collect()
 }
 
 /// Starts the node on what its disk holds and runs it until it is crashed.
@@ -80,11 +93,12 @@ pub async fn run(stage: Arc<Stage>, node: usize) {
     std::future::pending::<()>().await;
 }
 
-async fn run_until_ended(stage: &Arc<Stage>, node: usize) -> Result<(), String> {
-    let setup = prepare(stage, node)?;
-    let (handle, ended) = start(setup).await.map_err(|error| error.to_string())?;
+async fn run_until_ended(stage: &Arc<Stage>, node: usize) -> Result<(), Ending> {
+    let other = |error: std::io::Error| Ending::Other(error.to_string());
+    let setup = prepare(stage, node).map_err(Ending::Other)?;
+    let (handle, ended) = start(setup).await.map_err(other)?;
     let net = TurmoilNet::of_node(stage, node);
-    let mut listener = net.bind(&format!("0.0.0.0:{CLIENT_PORT}")).await.map_err(|error| error.to_string())?;
+    let mut listener = net.bind(&format!("0.0.0.0:{CLIENT_PORT}")).await.map_err(other)?;
     let clients = async {
         while let Ok((stream, _)) = net.accept(&mut listener).await {
             let handle = handle.clone();
@@ -94,10 +108,27 @@ async fn run_until_ended(stage: &Arc<Stage>, node: usize) -> Result<(), String> 
     tokio::select! {
         biased;
         ended = while_not_paused(stage, node, ended) => match ended {
-            Ended::Halted(reason) => Err(format!("n{} halts: {reason}", node + 1)),
+            Ended::Halted(HaltReason::Removed { .. }) => Err(Ending::Removed),
+            Ended::Halted(reason) => Err(Ending::Other(format!("n{} halts: {reason}", node + 1))),
             Ended::Stopped => Ok(()),
         },
-        () = clients => Err(format!("n{} accepts no more clients", node + 1)),
+        () = clients => Err(Ending::Other(format!("n{} accepts no more clients", node + 1))),
+        () = operators(stage, node, &handle), if stage.scenario.has_operators() => Ok(()),
+    }
+}
+
+/// Hands an operator's calls to the node, as they come.
+async fn operators(stage: &Arc<Stage>, node: usize, handle: &Handle) {
+    loop {
+        tokio::time::sleep(LOOK).await;
+        for (ticket, admin) in std::mem::take(&mut *lock(&stage.asks[node])) {
+            let (stage, handle) = (Arc::clone(stage), handle.clone());
+            tokio::spawn(async move {
+                if let Some(outcome) = handle.admin(admin).await {
+                    lock(&stage.administered).push((ticket, outcome));
+                }
+            });
+        }
     }
 }
 
@@ -113,7 +144,7 @@ fn prepare(stage: &Arc<Stage>, node: usize) -> Result<Setup<TurmoilNet, SimStore
     // Only whole segments are trimmed off a log.
     let segment_bytes = SEGMENT_BYTES.min(stage.scenario.cluster.limits.log_bytes / 4);
     let options = StoreOptions { segment_bytes, ..StoreOptions::default() };
-    let incarnation = || Incarnation(u128::from(draw(seed, Purpose::Identity, who, 0, 0)));
+    let incarnation = || stage.incarnation(node);
     let identity = FolderIdentity { cluster: secret.cluster_id(), node: id };
     let (opened, restored) = open(disk, identity, Boot(boot), incarnation, options).map_err(|error| error.to_string())?;
 
@@ -135,9 +166,14 @@ fn prepare(stage: &Arc<Stage>, node: usize) -> Result<Setup<TurmoilNet, SimStore
     };
     let latency: Box<dyn FnMut(&Job) -> Duration + Send> = Box::new(latency);
 
-    let mut config = Config::new(id, secret.cluster_id(), voters(stage), Seed(draw(seed, Purpose::Identity, who, 1, 0)));
-    config.timing = stage.scenario.cluster.timing;
-    config.limits = stage.scenario.cluster.limits;
+    let knows = lock(&stage.knows[node]).clone();
+    let cluster = &stage.scenario.cluster;
+    let mut config = Config::new(id, secret.cluster_id(), knows, Seed(draw(seed, Purpose::Identity, who, 1, 0)));
+    config.peer_address = peer_address(node);
+    config.succession = cluster.policy();
+    config.succession_timing = cluster.succession_timing;
+    config.timing = cluster.timing;
+    config.limits = cluster.limits;
     #[cfg(feature = "zoo")]
     {
         config.bug = stage.bug;

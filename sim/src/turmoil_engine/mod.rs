@@ -11,12 +11,13 @@ mod stage;
 
 use crate::engine::{Options, Outcome, Unplayable, Verdict};
 use crate::operator::Operator;
-use crate::plan::{Action, FaultPlan, OperatorCall};
-use crate::scenario::{DiskFailure, DiskFate, Scenario, Span, Verb};
+use crate::operator::{self, Folder, Then};
+use crate::plan::{Action, FaultPlan};
+use crate::scenario::{DiskFailure, DiskFate, Rot, Scenario, Span, Verb};
 use crate::trace::{Chain, digest};
 use crate::witness::Witness;
 use net::host_name;
-use stage::{Stage, Told, lock};
+use stage::{Ending, Stage, Told, lock};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -26,6 +27,7 @@ use tertulia_protocol::contract::StateHash;
 use tertulia_protocol::dice::{Purpose, Seed, below, draw};
 use tertulia_protocol::facts::Fact;
 use tertulia_protocol::ids::Index;
+use tertulia_protocol::node::AdminOutcome;
 
 /// Turmoil counts whole milliseconds.
 const TICK: Duration = Duration::from_millis(1);
@@ -43,7 +45,6 @@ pub fn run(scenario: &Scenario, seed: Seed, options: Options) -> Result<Outcome,
 }
 
 fn check(scenario: &Scenario, options: Options) -> Result<(), Unplayable> {
-    crate::operator::check(scenario)?;
     check_both_ways("[cluster] links", &scenario.cluster.links)?;
     for fault in &scenario.faults {
         if let Verb::Links(links) = &fault.verb {
@@ -179,21 +180,73 @@ impl Run<'_> {
         }
         self.violation()?;
         let ended = std::mem::take(&mut *lock(&self.stage.ended));
-        for (node, why) in ended {
-            if !self.plan.halted(self.now, node) {
-                return Err(Verdict::failed("halted", why));
+        for (node, ending) in ended {
+            match ending {
+                Ending::Removed => self.leave(node),
+                Ending::Other(_) if self.plan.halted(self.now, node) => {
+                    self.show_conditions();
+                    self.crash(node, DiskFate::Keep, 0);
+                }
+                Ending::Other(why) => return Err(Verdict::failed("halted", why)),
             }
-            self.show_conditions();
-            self.crash(node, DiskFate::Keep, 0);
         }
         let trouble = lock(&self.stage.standings).iter().find_map(|standing| standing.trouble.clone());
         if let Some(trouble) = trouble {
             return Err(Verdict::failed("client", trouble));
         }
-        while let Some((ticket, host, call)) = self.operator.poll(self.now, &self.witness.up) {
-            self.ask_node(host, ticket, call)?;
-        }
+        self.operate();
         Ok(())
+    }
+
+    /// What nodes have answered to the operator, and what it asks now.
+    fn operate(&mut self) {
+        let administered = std::mem::take(&mut *lock(&self.stage.administered));
+        for (ticket, outcome) in administered {
+            let done = matches!(outcome, AdminOutcome::Done { .. });
+            let Some(call) = self.operator.answered(self.now, ticket, done) else { continue };
+            match operator::then(call, &outcome) {
+                Then::Nothing => {}
+                Then::Start { host, id, members } => {
+                    self.witness.joined(self.now, host, id);
+                    self.show_roster();
+                    *lock(&self.stage.knows[host]) = members;
+                    self.start(host);
+                }
+                Then::End { host } => self.leave(host),
+            }
+        }
+        while let Some((ticket, host, call)) = self.operator.poll(self.now, &self.witness.up) {
+            let folder_of = |host: usize| Folder {
+                peer_address: host::peer_address(host),
+                client_address: host::client_address(host),
+                incarnation: self.stage.incarnation(host),
+            };
+            if let Some(admin) = operator::admin(call, &self.witness.roster, folder_of) {
+                lock(&self.stage.asks[host]).push((ticket, admin));
+            }
+        }
+    }
+
+    fn show_roster(&self) {
+        *lock(&self.stage.roster) = self.witness.roster.clone();
+    }
+
+    /// Starts the process on a machine, unless what ran there was removed while it was down.
+    fn start(&mut self, node: usize) {
+        if self.witness.roster.is_member(node) {
+            self.sim.bounce(host_name(node));
+            self.sim.repair(host_name(node), CLIENTS);
+            self.set_links();
+        }
+    }
+
+    /// What runs on this machine is a member no more.
+    fn leave(&mut self, node: usize) {
+        self.witness.roster.left(node);
+        self.show_roster();
+        if self.witness.up[node] {
+            self.crash(node, DiskFate::Keep, 0);
+        }
     }
 
     fn violation(&self) -> Result<(), Verdict> {
@@ -239,11 +292,6 @@ impl Run<'_> {
         }
     }
 
-    /// Makes a call on a node. The one place that waits for nodes to take calls: until then [`crate::operator::check`] refuses such scenarios.
-    fn ask_node(&self, host: usize, ticket: u64, call: OperatorCall) -> Result<(), Verdict> {
-        Err(Verdict::failed("engine", format!("n{} takes no operator's calls yet: {call:?}, ticket {ticket}", host + 1)))
-    }
-
     fn carry_out(&mut self, action: Action) {
         match action {
             Action::Crash { node, fate, torn, rot } => {
@@ -252,17 +300,16 @@ impl Run<'_> {
                     && rot::rot(&lock(&self.stage.disks[node]), rot, drawn)
                 {
                     self.plan.note_rotten();
+                    if rot == Rot::Log {
+                        self.witness.damaged(self.now, node);
+                    }
                 }
             }
-            Action::Restart { node } => {
-                self.sim.bounce(host_name(node));
-                self.sim.repair(host_name(node), CLIENTS);
-                self.set_links();
-            }
+            Action::Restart { node } => self.start(node),
             Action::Gone { node } => {
                 self.crash(node, DiskFate::LoseUnsynced, 0);
                 self.witness.roster.left(node);
-                *lock(&self.stage.roster) = self.witness.roster.clone();
+                self.show_roster();
             }
             Action::Pause { node } => self.stage.paused[node].store(true, Relaxed),
             Action::Resume { node } => self.stage.paused[node].store(false, Relaxed),
@@ -289,17 +336,20 @@ impl Run<'_> {
             nth += 1;
             below(draw(Seed(torn), Purpose::DiskTorn, node as u64, 0, nth), bound)
         });
-        if fate == DiskFate::Wipe {
-            *lock(&self.stage.disks[node]) = SimDisk::new();
-        }
         for other in (0..self.applied.len()).filter(|other| *other != node) {
             self.sim.partition(host_name(node), host_name(other));
         }
         self.sim.partition(host_name(node), CLIENTS);
         self.stage.crashes[node].fetch_add(1, Relaxed);
         self.stage.paused[node].store(false, Relaxed);
+        lock(&self.stage.asks[node]).clear();
         self.sim.crash(host_name(node));
         self.witness.crashed(self.now, node);
+        if fate == DiskFate::Wipe {
+            *lock(&self.stage.disks[node]) = SimDisk::new();
+            self.stage.wipes[node].fetch_add(1, Relaxed);
+            self.witness.wiped(self.now, node);
+        }
     }
 
     /// Turmoil's partitions follow from what is blocked now, and from who is down.
@@ -345,6 +395,9 @@ impl Run<'_> {
     fn unsettled(&self) -> Option<String> {
         if let Some(call) = self.operator.waits_for() {
             return Some(format!("the operator still waits for {call:?}"));
+        }
+        if let Some(why) = self.witness.not_yet(&self.stage.scenario.expect) {
+            return Some(why);
         }
         let members: Vec<usize> = (0..self.applied.len()).filter(|host| self.witness.roster.is_member(*host)).collect();
         if let Some(node) = members.iter().find(|node| !self.witness.up[**node]) {

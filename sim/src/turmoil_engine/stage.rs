@@ -1,5 +1,6 @@
 //! What the hosts of one run share with the loop that directs them. Everything runs on one thread; the locks are there because the driver's types are `Send`.
 
+use super::host::first_voters;
 use crate::plan::Conditions;
 use crate::roster::Roster;
 use crate::scenario::Scenario;
@@ -8,13 +9,23 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use tertulia_driver::sim_disk::SimDisk;
 use tertulia_judge::ClientFact;
-use tertulia_protocol::dice::Seed;
+use tertulia_protocol::dice::{Purpose, Seed, draw};
 use tertulia_protocol::facts::Fact;
+use tertulia_protocol::ids::Incarnation;
+use tertulia_protocol::node::{Admin, AdminOutcome};
+use tertulia_protocol::raft::Member;
 
 /// Something that the witness is to hear, in the order in which it happened.
 pub enum Told {
     Fact { at: u64, node: usize, fact: Fact },
     Client { at: u64, fact: ClientFact },
+}
+
+/// Why a node ended by itself.
+pub enum Ending {
+    /// The cluster has removed it.
+    Removed,
+    Other(String),
 }
 
 /// How one client stands, after its last turn.
@@ -46,8 +57,16 @@ pub struct Stage {
     /// Frames between nodes that a fault lost or doubled.
     pub touched: AtomicU64,
     pub told: Mutex<Vec<Told>>,
-    /// Why a node ended by itself.
-    pub ended: Mutex<Vec<(usize, String)>>,
+    /// Nodes that ended by themselves.
+    pub ended: Mutex<Vec<(usize, Ending)>>,
+    /// By node: the members that its process is told of when it starts.
+    pub knows: Vec<Mutex<Vec<Member>>>,
+    /// How often each machine's folder was lost.
+    pub wipes: Vec<AtomicU64>,
+    /// By node: what an operator asks of it.
+    pub asks: Vec<Mutex<Vec<(u64, Admin)>>>,
+    /// What nodes have answered to operators, by ticket.
+    pub administered: Mutex<Vec<(u64, AdminOutcome)>>,
     pub standings: Mutex<Vec<Standing>>,
     /// The newest place of each room that any node has applied.
     pub posted: Mutex<std::collections::BTreeMap<tertulia_protocol::ids::RoomId, u64>>,
@@ -82,6 +101,10 @@ impl Stage {
             touched: AtomicU64::new(0),
             told: Mutex::default(),
             ended: Mutex::default(),
+            knows: (0..nodes).map(|_| Mutex::new(first_voters(scenario.cluster.voters))).collect(),
+            wipes: (0..nodes).map(|_| AtomicU64::new(0)).collect(),
+            asks: (0..nodes).map(|_| Mutex::default()).collect(),
+            administered: Mutex::default(),
             standings: Mutex::new(vec![Standing { waits_for: Some("has not begun".to_owned()), ..Standing::default() }; actors]),
             posted: Mutex::default(),
             final_reading: AtomicBool::new(false),
@@ -90,6 +113,11 @@ impl Stage {
             #[cfg(feature = "zoo")]
             bug: options.bug,
         }
+    }
+
+    /// The identity of the folder that is on this machine, or will be once its node has made it.
+    pub fn incarnation(&self, node: usize) -> Incarnation {
+        Incarnation(u128::from(draw(self.seed, Purpose::Identity, node as u64, 0, self.wipes[node].load(Relaxed))))
     }
 
     /// Simulated microseconds, inside a host.

@@ -30,7 +30,7 @@ pub(super) fn validate(source: Source<'_>) -> Checked<Scenario> {
     let cluster = cluster(source, raw.cluster)?;
     let workload = workload(source, raw.workload)?;
     let faults = Faults { source, raw: &raw.fault, cluster: &cluster, stop: workload.stop }.all()?;
-    let expect = expect(source, raw.expect)?;
+    let expect = expect(source, raw.expect, &cluster)?;
     Ok(Scenario { name, about: raw.about.unwrap_or_default(), cluster, workload, faults, expect })
 }
 
@@ -39,6 +39,16 @@ impl Source<'_> {
     fn read<T>(&self, value: &Text, parse: impl Fn(&str) -> Result<T, String>) -> Checked<Option<T>> {
         let Some(value) = value else { return Ok(None) };
         parse(value.get_ref()).map(Some).map_err(|message| self.error(Some(value.span()), message))
+    }
+
+    /// Reads durations to where they belong, as far as they are there.
+    fn durations<const N: usize>(&self, given: [(&Text, &mut Duration); N]) -> Checked<()> {
+        for (given, place) in given {
+            if let Some(micros) = self.read(given, units::duration)? {
+                *place = Duration::from_micros(micros);
+            }
+        }
+        Ok(())
     }
 
     /// Reads an integer within bounds, if it is there.
@@ -75,9 +85,9 @@ fn cluster(source: Source<'_>, raw: Option<RawCluster>) -> Checked<Cluster> {
     }
     let voters = source.integer(&raw.voters, "voters", 1, 15)?.unwrap_or(3) as usize;
     let spares = source.integer(&raw.spares, "spares", 0, 15)?.unwrap_or(0) as usize;
-    let succession = succession(source, raw.succession, voters)?;
+    let (succession, succession_timing) = succession(source, raw.succession, voters)?;
     let mut timing = Timing::default();
-    let timings: [(&Text, &mut Duration); 8] = [
+    let timings: [(&Text, &mut Duration); 9] = [
         (&raw.heartbeat, &mut timing.heartbeat),
         (&raw.detect_min, &mut timing.detect_min),
         (&raw.detection, &mut timing.detection),
@@ -86,12 +96,8 @@ fn cluster(source: Source<'_>, raw: Option<RawCluster>) -> Checked<Cluster> {
         (&raw.hold, &mut timing.hold),
         (&raw.request, &mut timing.request),
         (&raw.forward_again, &mut timing.forward_again),
+        (&raw.disk_stall, &mut timing.disk_stall),
     ];
-    for (given, place) in timings {
-        if let Some(micros) = source.read(given, units::duration)? {
-            *place = Duration::from_micros(micros);
-        }
-    }
     let mut limits = Limits::default();
     if let Some(bytes) = source.read(&raw.log, units::bytes)? {
         if bytes < MIN_LOG {
@@ -103,6 +109,8 @@ fn cluster(source: Source<'_>, raw: Option<RawCluster>) -> Checked<Cluster> {
         limits.snapshot_part_bytes = limits.snapshot_part_bytes.min((bytes / 16) as u32);
         limits.snapshot_bytes_per_second = limits.snapshot_bytes_per_second.min(4 * bytes);
     }
+    source.durations(timings)?;
+    timing.lease_drift_ppm = source.read(&raw.lease_drift, units::percent)?;
     let (mut link, mut links) = (Span::millis(2, 8), BTreeMap::new());
     for (name, value) in raw.links.unwrap_or_default() {
         if name == "default" {
@@ -115,12 +123,25 @@ fn cluster(source: Source<'_>, raw: Option<RawCluster>) -> Checked<Cluster> {
         return Err(source.not_yet("sector", sector.span()));
     }
     let sync = source.read(&raw.disk.and_then(|disk| disk.sync), units::span)?.unwrap_or(Span::millis(1, 4));
-    Ok(Cluster { voters, spares, succession, link, links, sync, timing, limits })
+    Ok(Cluster { voters, spares, succession, link, links, sync, timing, limits, succession_timing })
 }
 
-fn succession(source: Source<'_>, raw: Option<Spanned<RawSuccession>>, voters: usize) -> Checked<Succession> {
-    let Some(raw) = raw else { return Ok(Succession::default()) };
+fn succession(source: Source<'_>, raw: Option<Spanned<RawSuccession>>, voters: usize) -> Checked<(Succession, SuccessionTiming)> {
+    let mut timing = SuccessionTiming::default();
+    let Some(raw) = raw else { return Ok((Succession::default(), timing)) };
     let (at, raw) = (raw.span(), raw.into_inner());
+    source.durations([
+        (&raw.probe, &mut timing.probe),
+        (&raw.evaluation, &mut timing.evaluation),
+        (&raw.max_age, &mut timing.max_age),
+        (&raw.gain, &mut timing.gain),
+        (&raw.tenure, &mut timing.tenure),
+        (&raw.cooldown, &mut timing.cooldown),
+    ])?;
+    Ok((policy(source, at, raw, voters)?, timing))
+}
+
+fn policy(source: Source<'_>, at: Range<usize>, raw: RawSuccession, voters: usize) -> Checked<Succession> {
     let Some(policy) = raw.policy else {
         return Err(source.error(Some(at), "succession needs a policy: \"ring\", \"central\" or \"fixed\""));
     };
@@ -189,13 +210,32 @@ fn workload(source: Source<'_>, raw: Option<RawWorkload>) -> Checked<Workload> {
     })
 }
 
-fn expect(source: Source<'_>, raw: Option<RawExpect>) -> Checked<Expect> {
-    let raw = raw.unwrap_or(RawExpect { reached: None, unavailable_max: None, heal_within: None, min_acked: None });
+fn expect(source: Source<'_>, raw: Option<RawExpect>, cluster: &Cluster) -> Checked<Expect> {
+    let raw = raw.unwrap_or_default();
+    let hosts = cluster.hosts();
+    let host = |name: &str, at: Range<usize>| {
+        let found = node(name, hosts).filter(|_| name.starts_with('n'));
+        found.ok_or_else(|| source.error(Some(at), format!("\"{name}\" is not a node: the cluster has n1 to n{hosts}")))
+    };
+    let leader = raw.leader.map(|name| host(name.get_ref(), name.span())).transpose()?;
+    let members = match raw.members {
+        None => None,
+        Some(names) => {
+            let mut members = names.get_ref().iter().map(|name| host(name, names.span())).collect::<Checked<Vec<usize>>>()?;
+            members.sort_unstable();
+            members.dedup();
+            Some(members)
+        }
+    };
     Ok(Expect {
         reached: raw.reached.unwrap_or_default(),
         unavailable_max: source.read(&raw.unavailable_max, units::duration)?,
         heal_within: source.read(&raw.heal_within, units::duration)?.unwrap_or(10_000_000),
         min_acked: source.integer(&raw.min_acked, "min_acked", 0, i64::MAX)?.unwrap_or(1) as u64,
+        transfers_max: source.integer(&raw.transfers_max, "transfers_max", 0, 1_000)?.map(|most| most as u32),
+        leader,
+        members,
+        voters: source.integer(&raw.voters, "voters", 1, hosts as i64)?.map(|voters| voters as usize),
     })
 }
 
