@@ -4,27 +4,34 @@
 //! - a folder belongs to one node of one cluster for ever, and says so in a file of its own that is written once;
 //! - a folder is made under a marker file, so that a crash half-way is told apart from a folder that lost its identity: the one is begun
 //!   again, the other is refused;
-//! - a node starts only from rows that the log contains and from a log whose hash chain holds.
+//! - a node starts only from rows and a log that fit together, and from a log whose hash chain holds. What of them is damaged is given up and
+//!   said ([`Damage`]), for a peer can make it good; a folder is refused when a vote may be forgotten or when it is not clear whose it is;
+//! - rows are never deleted for being damaged: the last ones that were given up stand beside as `rows.damaged`.
 
 use crate::disk::{Disk, DiskFile, naming, read_all};
-use crate::log::{KEEP_AS_IT_IS, Log, LogError, SEGMENT_BYTES, is_log_file};
+use crate::log::{FOLDER_IS_LOST, Found, Log, LogError, SEGMENT_BYTES, is_log_file};
 use crate::rows::{NEW_ROWS_FILE, ROWS_FILE, Rows, RowsError, RowsOptions};
+use bytes::Bytes;
 use std::fmt;
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use tertulia_protocol::contract::{Damage, Position, Restored};
 use tertulia_protocol::ids::{Boot, ClusterId, Incarnation, Index, NodeId};
+use tertulia_protocol::raft::Entry;
 use xxhash_rust::xxh3::xxh3_64;
 
 const IDENTITY_FILE: &str = "identity";
 const NEW_IDENTITY_FILE: &str = "identity.new";
+/// Rows that were given up, the last ones.
+const DAMAGED_ROWS_FILE: &str = "rows.damaged";
 /// Stands while the folder is being made.
 const CREATING_FILE: &str = "creating";
 
 const MAGIC: &[u8; 8] = b"TERTULIA";
 /// The form of everything in the folder.
 ///
-/// 2: the rows' values carry checksums, and a segment of the log says how long it was made.
-const FORMAT: u32 = 1;
+/// 2: records of the log say where it begins and whether it is damaged; a log can be trimmed.
+const FORMAT: u32 = 2;
 
 /// Whose folder it is to be.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -80,11 +87,6 @@ pub enum OpenError {
     },
     Log(LogError),
     Rows(RowsError),
-    /// The rows contain what the log does not.
-    RowsAhead {
-        applied: Index,
-        last: Index,
-    },
     /// The rows come of another log.
     RowsOfAnotherLog {
         applied: Index,
@@ -108,10 +110,10 @@ impl fmt::Display for OpenError {
             OpenError::IdentityLost { file } => {
                 write!(
                     f,
-                    "the folder holds data of a node ({file}), but the file {IDENTITY_FILE} that says whose is missing. {KEEP_AS_IT_IS}"
+                    "the folder holds data of a node ({file}), but the file {IDENTITY_FILE} that says whose is missing. {FOLDER_IS_LOST}"
                 )
             }
-            OpenError::IdentityDamaged => write!(f, "the file {IDENTITY_FILE} is damaged. {KEEP_AS_IT_IS}"),
+            OpenError::IdentityDamaged => write!(f, "the file {IDENTITY_FILE} is damaged. {FOLDER_IS_LOST}"),
             OpenError::OtherFormat { found } => write!(
                 f,
                 "the data folder has format {found}, and this version reads format {FORMAT}: run the version that wrote it, or a newer one"
@@ -127,16 +129,12 @@ impl fmt::Display for OpenError {
             ),
             OpenError::Log(error) => write!(f, "{error}"),
             OpenError::Rows(error) => write!(f, "{error}"),
-            OpenError::RowsAhead { applied, last } => write!(
-                f,
-                "the rows contain log entry {applied}, but the log ends at {last}: a part of the log that was durable is gone. {KEEP_AS_IT_IS}"
-            ),
             OpenError::RowsOfAnotherLog { applied } => write!(
                 f,
-                "rows and log disagree about log entry {applied}: they are not of the same folder, or one of them is damaged. {KEEP_AS_IT_IS}"
+                "rows and log disagree about log entry {applied}: they are not of the same folder, or one of them is damaged. {FOLDER_IS_LOST}"
             ),
             OpenError::BrokenChain { index } => {
-                write!(f, "log entry {index} does not continue the one before it: the log is damaged. {KEEP_AS_IT_IS}")
+                write!(f, "log entry {index} does not continue the one before it: the log is damaged. {FOLDER_IS_LOST}")
             }
         }
     }
@@ -187,38 +185,132 @@ pub fn open<D: Disk>(
         check_empty(&names)?;
         create(&disk, &names, identity, draw_incarnation(), options)?
     };
-    if !disk.list()?.iter().any(|name| name == ROWS_FILE) {
-        tracing::warn!("the file {ROWS_FILE} is gone: the rows are built again from the log");
-        Rows::create(&disk)?;
-    }
-    let log = Log::open(disk.clone(), salt(incarnation), options.segment_bytes)?;
-    let rows = Rows::open(&disk, options.rows)?;
-    let applied = rows.applied()?.position;
+    // First of all, for it refuses what must be refused and changes nothing.
+    let found = Log::find(disk.clone(), salt(incarnation), options.segment_bytes)?;
+    let begins = found.start();
+    let (read, lost) = match read_rows(&disk, options.rows)? {
+        Some(read) if read.applied.index >= begins.index => (read, false),
+        unfit => (replace_rows(&disk, unfit, begins.index, options.rows)?, true),
+    };
+    let (contained, base) = if lost { (begins, None) } else { (read.applied, read.base) };
+    let log = settle(found, contained, base)?;
     let restored = Restored {
         vote: log.vote(),
-        applied,
-        start: Position::default(),
-        bytes: 0,
-        log: entries_above(&log, applied)?,
-        rows: rows.working_set()?,
-        damage: Damage::default(),
+        applied: read.applied,
+        start: log.start(),
+        bytes: log.bytes_through(read.applied.index),
+        log: entries_above(&log, contained)?,
+        rows: read.working_set,
+        damage: Damage { log: log.damaged(), rows: lost && begins.index > 0 },
         incarnation,
         boot,
     };
-    Ok((Opened { log, rows }, restored))
+    Ok((Opened { log, rows: read.rows }, restored))
+}
+
+/// Rows that can be used.
+struct ReadRows {
+    rows: Rows,
+    applied: Position,
+    /// The rows were installed from a snapshot that stands for this place.
+    base: Option<Position>,
+    working_set: Vec<(Bytes, Bytes)>,
+}
+
+/// Reads what a start needs of the rows; `None` when they are gone or damaged, so that they have to be made again.
+fn read_rows<D: Disk>(disk: &D, options: RowsOptions) -> Result<Option<ReadRows>, OpenError> {
+    if !disk.list()?.iter().any(|name| name == ROWS_FILE) {
+        tracing::warn!("the file {ROWS_FILE} is gone");
+        return Ok(None);
+    }
+    let read = || {
+        let rows = Rows::open(disk, options)?;
+        let (applied, working_set) = (rows.applied()?.position, rows.working_set()?);
+        let base = rows.base()?;
+        Ok(ReadRows { rows, applied, base, working_set })
+    };
+    // redb can panic on a damaged file, when it is read or closed as well.
+    match catch_unwind(AssertUnwindSafe(read)).unwrap_or(Err(RowsError::Panicked)) {
+        Ok(read) => Ok(Some(read)),
+        Err(error) if is_damage(&error) => {
+            tracing::warn!(%error, "the rows are damaged");
+            Ok(None)
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Whether the rows are to be given up for this. A disk that fails is no reason to: they may be whole.
+fn is_damage(error: &RowsError) -> bool {
+    match error {
+        RowsError::Panicked | RowsError::Rot { .. } | RowsError::Applied { .. } | RowsError::Base => true,
+        RowsError::Redb { error, .. } => match &**error {
+            redb::Error::Io(error) => matches!(error.kind(), io::ErrorKind::UnexpectedEof | io::ErrorKind::InvalidData),
+            _ => true,
+        },
+        _ => false,
+    }
+}
+
+/// Makes empty rows in place of those that cannot be used, which are put aside.
+fn replace_rows<D: Disk>(disk: &D, unfit: Option<ReadRows>, begins: Index, options: RowsOptions) -> Result<ReadRows, OpenError> {
+    if begins == 0 {
+        tracing::warn!("the rows are built again from the log");
+    } else {
+        tracing::warn!(
+            begins,
+            "the rows are lost, and the log does not reach back far enough to build them again: a peer's snapshot is needed"
+        );
+    }
+    // Empty ones were made at an earlier start and wait for that snapshot.
+    match unfit {
+        Some(unfit) if unfit.applied.index == 0 => return Ok(unfit),
+        unfit => drop(unfit),
+    }
+    if disk.list()?.iter().any(|name| name == ROWS_FILE) {
+        disk.rename(ROWS_FILE, DAMAGED_ROWS_FILE)?;
+        tracing::warn!("the file {ROWS_FILE} stands aside as {DAMAGED_ROWS_FILE}; it may be deleted");
+    }
+    Rows::create(disk)?;
+    let rows = Rows::open(disk, options)?;
+    Ok(ReadRows { rows, applied: Position::default(), base: None, working_set: Vec::new() })
+}
+
+/// Decides what of the log is kept, beside rows that contain everything through `contained`; with lost rows, where the log begins.
+///
+/// The log that comes of it begins at or below that place and holds it, or begins right after it. `base`: the rows were installed from a
+/// snapshot that stands for this place.
+///
+/// # Errors
+/// [`OpenError::RowsOfAnotherLog`] when a whole log has another entry there, or what the disk says.
+fn settle<D: Disk>(found: Found<D>, contained: Position, base: Option<Position>) -> Result<Log<D>, OpenError> {
+    let fits = found.position_at(contained.index)? == Some(contained);
+    if found.is_damaged() {
+        return Ok(match found.whole_above(contained)? {
+            Some(kept) => found.begin_after(contained, &kept, false)?,
+            None if fits => found.open()?,
+            // The rows contain all that is left and more. An entry before the damage may have been replaced behind it, too.
+            None => found.begin_after(contained, &[], true)?,
+        });
+    }
+    if fits {
+        Ok(found.open()?)
+    } else if base == Some(contained) {
+        // The log is from before the installation. All of it that was acknowledged is in the rows: what it holds above them was never committed.
+        Ok(found.begin_after(contained, &[], false)?)
+    } else if contained.index > found.last() {
+        // Rows never run ahead of the durable log: its end is gone.
+        Ok(found.begin_after(contained, &[], true)?)
+    } else {
+        Err(OpenError::RowsOfAnotherLog { applied: contained.index })
+    }
 }
 
 /// The entries that the rows do not contain, after a check that they continue what the rows contain.
-fn entries_above<D: Disk>(log: &Log<D>, applied: Position) -> Result<Vec<tertulia_protocol::raft::Entry>, OpenError> {
+fn entries_above<D: Disk>(log: &Log<D>, contained: Position) -> Result<Vec<Entry>, OpenError> {
     let last = log.last();
-    if applied.index > last {
-        return Err(OpenError::RowsAhead { applied: applied.index, last });
-    }
-    if applied.index > 0 && log.read(applied.index, applied.index, 0)?[0].position() != applied {
-        return Err(OpenError::RowsOfAnotherLog { applied: applied.index });
-    }
-    let entries = if applied.index < last { log.read(applied.index + 1, last, u64::MAX)? } else { Vec::new() };
-    let mut previous = applied;
+    let entries = if contained.index < last { log.read(contained.index + 1, last, u64::MAX)? } else { Vec::new() };
+    let mut previous = contained;
     for entry in &entries {
         if !entry.follows(previous) {
             return Err(OpenError::BrokenChain { index: entry.index });
@@ -234,7 +326,8 @@ fn salt(incarnation: Incarnation) -> u64 {
 }
 
 fn is_ours(name: &str) -> bool {
-    [IDENTITY_FILE, NEW_IDENTITY_FILE, CREATING_FILE, ROWS_FILE, NEW_ROWS_FILE].contains(&name) || is_log_file(name)
+    [IDENTITY_FILE, NEW_IDENTITY_FILE, CREATING_FILE, ROWS_FILE, NEW_ROWS_FILE, DAMAGED_ROWS_FILE].contains(&name)
+        || is_log_file(name)
 }
 
 /// Whether a folder without identity may be made into one: it is empty, or holds only what a crash left of an earlier try.
@@ -309,4 +402,69 @@ fn read_identity<D: Disk>(disk: &D, expected: FolderIdentity) -> Result<Incarnat
         return Err(OpenError::OtherNode { found: node, expected: expected.node });
     }
     Ok(Incarnation(u128::from_le_bytes(incarnation)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sim_disk::SimDisk;
+    use tertulia_protocol::contract::Batch;
+    use tertulia_protocol::time::Timestamp;
+
+    fn entries(mut previous: Position, term: u64, count: usize) -> Vec<Entry> {
+        let next = |_| {
+            let entry = Entry::after(previous, term, Timestamp(1), Bytes::from(vec![term as u8; 100]));
+            previous = entry.position();
+            entry
+        };
+        (0..count).map(next).collect()
+    }
+
+    fn found(held: &[Entry], delete: Option<&str>) -> (SimDisk, Found<SimDisk>) {
+        let disk = SimDisk::new();
+        Log::create(&disk, 1, 4096).unwrap();
+        let mut log = Log::open(disk.clone(), 1, 4096).unwrap();
+        log.append(&Batch { entries: held.to_vec(), ..Batch::default() }).unwrap();
+        log.sync().unwrap();
+        if let Some(name) = delete {
+            disk.delete(name).unwrap();
+        }
+        (disk.clone(), Log::find(disk, 1, 4096).unwrap())
+    }
+
+    #[test]
+    fn a_log_from_before_an_installation_begins_after_it_and_that_is_no_damage() {
+        let cluster = entries(Position::default(), 2, 50);
+        let strange = [&cluster[..10], &entries(cluster[9].position(), 1, 20)].concat();
+        let base = cluster[19].position();
+        // It ends below, it is empty, or it holds another entry there and more above.
+        for held in [&cluster[..10], &[], &strange] {
+            let log = settle(found(held, None).1, base, Some(base)).unwrap();
+            assert_eq!((log.start(), log.last(), log.damaged()), (base, 20, false));
+            drop(log);
+        }
+        // A log that holds it is kept, and so is one that has gone on since.
+        for applied in [base, cluster[29].position()] {
+            let log = settle(found(&cluster[..40], None).1, applied, Some(base)).unwrap();
+            assert_eq!((log.start().index, log.last(), log.damaged()), (0, 40, false));
+        }
+        // Rows that went on after the installation prove that the log did so too.
+        let applied = cluster[29].position();
+        let (disk, ahead) = found(&cluster[..10], None);
+        let log = settle(ahead, applied, Some(base)).unwrap();
+        assert_eq!((log.start(), log.last(), log.damaged()), (applied, 30, true));
+        drop(log);
+        assert!(Log::open(disk, 1, 4096).unwrap().damaged());
+        // Damage is damage, whatever was installed.
+        let log = settle(found(&strange, Some("log-00000001")).1, base, Some(base)).unwrap();
+        assert_eq!((log.start(), log.last(), log.damaged()), (base, 20, true));
+    }
+
+    #[test]
+    fn without_an_installation_rows_that_disagree_with_a_whole_log_are_refused() {
+        let cluster = entries(Position::default(), 2, 50);
+        let strange = entries(Position::default(), 1, 30);
+        let error = settle(found(&strange, None).1, cluster[19].position(), None).map(|_| ()).unwrap_err();
+        assert!(matches!(error, OpenError::RowsOfAnotherLog { applied: 20 }));
+    }
 }

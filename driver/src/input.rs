@@ -22,6 +22,7 @@ pub enum Input {
     Stored { up_to: BatchId },
     StoreFailed { batch: BatchId, error: StoreError },
     Loaded { load: LoadId, loaded: Result<Loaded, StoreError> },
+    Installed { result: Result<(), StoreError> },
     Timeout,
 }
 
@@ -41,6 +42,7 @@ pub fn feed(node: &mut Node, now: Now, input: Input) {
         Input::Stored { up_to } => node.handle_stored(now, up_to),
         Input::StoreFailed { batch, error } => node.handle_store_failed(now, batch, error),
         Input::Loaded { load, loaded } => node.handle_loaded(now, load, loaded),
+        Input::Installed { result } => node.handle_installed(now, result),
         Input::Timeout => node.handle_timeout(now),
     }
 }

@@ -6,14 +6,21 @@
 //! - the rows hold nothing that the log does not: when their file is damaged or gone, they are built again from the log;
 //! - every value carries a checksum, bound to its key: a value whose bytes changed on the disk is an error, never an answer. redb has checksums
 //!   too, but reads pages without looking at them.
+//!
+//! Snapshots, both those that peers read from here and those that come from a peer, are in `rows/snapshot.rs`.
+
+mod snapshot;
+
+pub use snapshot::{MOST_PINS, PIN_FOR};
 
 use crate::disk::{Disk, DiskFile, naming};
 use bytes::Bytes;
 use redb::{Builder, Database, Durability, ReadableDatabase, StorageBackend, TableDefinition};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use tertulia_protocol::contract::{APPLIED_KEY, AppliedRow, COLD, Loaded, Query, RowBatch};
+use tertulia_protocol::contract::{APPLIED_KEY, AppliedRow, COLD, Loaded, Position, Query, RowBatch};
 use tertulia_protocol::ids::Index;
 use tertulia_protocol::wire::{EnvelopeError, Kind, open as open_envelope};
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
@@ -24,6 +31,10 @@ pub const ROWS_FILE: &str = "rows.redb";
 pub(crate) const NEW_ROWS_FILE: &str = "rows.new";
 
 const TABLE: TableDefinition<'static, &[u8], &[u8]> = TableDefinition::new("rows");
+/// Where the rows came from, beside them.
+const ORIGIN: TableDefinition<'static, &[u8], &[u8]> = TableDefinition::new("origin");
+/// The place that the rows stood for when they came from a peer, if they did: index, term and chain, little endian.
+const BASE: &[u8] = b"base";
 
 /// When rows are made durable, and how much of them is kept in memory.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -67,6 +78,10 @@ pub enum RowsError {
     },
     /// Entries are read from the log, not from here.
     NotRows,
+    /// A snapshot was to be written to or put in use, and none was begun.
+    NotReceiving,
+    /// What says where the rows came from does not decode.
+    Base,
     Io(io::Error),
 }
 
@@ -90,6 +105,10 @@ impl fmt::Display for RowsError {
                  this is a bug, please report it"
             ),
             RowsError::NotRows => write!(f, "log entries were asked of the rows: this is a bug, please report it"),
+            RowsError::NotReceiving => {
+                write!(f, "a part of a snapshot came before its beginning: this is a bug, please report it")
+            }
+            RowsError::Base => write!(f, "the file {ROWS_FILE} does not say where its rows came from. {ADVICE}"),
             RowsError::Io(error) => write!(f, "{error}"),
         }
     }
@@ -113,6 +132,11 @@ const SUM: usize = 8;
 /// The checksum of a value, bound to its key: a value that turns up under another key is no value there.
 fn sum_of(key: &[u8], value: &[u8]) -> [u8; SUM] {
     xxh3_64_with_seed(value, xxh3_64(key)).to_le_bytes()
+}
+
+/// Bytes of keys and values.
+pub(crate) fn size_of(rows: &RowBatch) -> u64 {
+    rows.rows.iter().map(|(key, value)| (key.len() + value.as_ref().map_or(0, Bytes::len)) as u64).sum()
 }
 
 /// A value as it is stored.
@@ -157,6 +181,14 @@ pub struct Rows {
     /// Batches and bytes since the last durable commit.
     batches: u32,
     bytes: u64,
+    /// Through where the rows have come, and through where durably.
+    through: Index,
+    durable: Index,
+    /// The folder, for a file that comes from a peer.
+    home: Box<dyn snapshot::Home>,
+    /// Rows that come from a peer: not in use, not durable.
+    receiving: Option<Database>,
+    pins: Vec<snapshot::Pin>,
 }
 
 impl fmt::Debug for Rows {
@@ -195,10 +227,28 @@ impl Rows {
     /// # Errors
     /// When the file is missing or damaged.
     pub fn open<D: Disk>(disk: &D, options: RowsOptions) -> Result<Rows, RowsError> {
+        if disk.list()?.iter().any(|name| name == NEW_ROWS_FILE) {
+            // A snapshot that had not come as a whole: its sender is asked for another one.
+            disk.delete(NEW_ROWS_FILE)?;
+        }
         let file = disk.open(ROWS_FILE)?;
         // What a crashed process left in the cache must not be taken back later, after it was relied upon.
         file.sync()?;
-        Ok(Rows { database: open_database(file, options.cache_bytes)?, options, batches: 0, bytes: 0 })
+        let mut rows = Rows {
+            database: open_database(file, options.cache_bytes)?,
+            options,
+            batches: 0,
+            bytes: 0,
+            through: 0,
+            durable: 0,
+            home: Box::new(disk.clone()),
+            receiving: None,
+            pins: Vec::new(),
+        };
+        // Whoever opens damaged rows is told when it asks for them.
+        rows.through = rows.applied().map_or(0, |applied| applied.position.index);
+        rows.durable = rows.through;
+        Ok(rows)
     }
 
     /// Writes a batch that came of applying the log through `through`. Seen by every later [`Rows::load`]; durable some time later.
@@ -206,13 +256,37 @@ impl Rows {
     /// # Errors
     /// [`RowsError::AheadOfLog`] when the log is durable only below `through`; nothing is written then. Otherwise what the disk says.
     pub fn apply(&mut self, through: Index, rows: &RowBatch, durable_through: Index) -> Result<(), RowsError> {
-        if through > durable_through {
-            return Err(RowsError::AheadOfLog { through, durable_through });
+        self.apply_group(&[(through, rows)], durable_through)
+    }
+
+    /// Writes batches, in order, as one: a key that several of them mention is written once. Seen and durable as by [`Rows::apply`].
+    ///
+    /// # Errors
+    /// As [`Rows::apply`]; then none of them is written.
+    pub fn apply_group(&mut self, batches: &[(Index, &RowBatch)], durable_through: Index) -> Result<(), RowsError> {
+        if let Some((through, _)) = batches.iter().find(|(through, _)| *through > durable_through) {
+            return Err(RowsError::AheadOfLog { through: *through, durable_through });
         }
-        self.batches += 1;
-        self.bytes += rows.rows.iter().map(|(key, value)| (key.len() + value.as_ref().map_or(0, Bytes::len)) as u64).sum::<u64>();
+        self.batches = self.batches.saturating_add(batches.len() as u32);
+        self.bytes += batches.iter().map(|(_, rows)| size_of(rows)).sum::<u64>();
         let durable = self.batches >= self.options.durable_batches || self.bytes >= self.options.durable_bytes;
-        self.commit(rows, durable)
+        if let Some((through, _)) = batches.last() {
+            self.through = *through;
+        }
+        // In order of the keys: neighbours share their pages.
+        let last = batches.iter().flat_map(|(_, rows)| &rows.rows).map(|(key, value)| (&**key, value.as_deref()));
+        self.commit(last.collect(), durable)
+    }
+
+    /// Through where the log may be trimmed, at most `through`: what is trimmed off it must stand in durable rows. Makes them durable if need be.
+    ///
+    /// # Errors
+    /// What the disk says.
+    pub fn trimmable(&mut self, through: Index) -> Result<Index, RowsError> {
+        if self.durable < through.min(self.through) {
+            self.make_durable()?;
+        }
+        Ok(through.min(self.durable))
     }
 
     /// Makes all rows durable, so that the next start has nothing to replay.
@@ -220,10 +294,10 @@ impl Rows {
     /// # Errors
     /// What the disk says.
     pub fn make_durable(&mut self) -> Result<(), RowsError> {
-        if self.batches == 0 { Ok(()) } else { self.commit(&RowBatch::default(), true) }
+        if self.batches == 0 { Ok(()) } else { self.commit(BTreeMap::new(), true) }
     }
 
-    fn commit(&mut self, rows: &RowBatch, durable: bool) -> Result<(), RowsError> {
+    fn commit(&mut self, rows: BTreeMap<&[u8], Option<&[u8]>>, durable: bool) -> Result<(), RowsError> {
         let mut write = self.database.begin_write().map_err(failed("write"))?;
         if durable {
             // A start after a crash then need not walk through the whole file.
@@ -233,16 +307,16 @@ impl Rows {
         }
         {
             let mut table = write.open_table(TABLE).map_err(failed("write"))?;
-            for (key, value) in &rows.rows {
+            for (key, value) in rows {
                 match value {
-                    Some(value) => drop(table.insert(&**key, &*summed(key, value)).map_err(failed("write"))?),
-                    None => drop(table.remove(&**key).map_err(failed("write"))?),
+                    Some(value) => drop(table.insert(key, &*summed(key, value)).map_err(failed("write"))?),
+                    None => drop(table.remove(key).map_err(failed("write"))?),
                 }
             }
         }
         write.commit().map_err(failed("write"))?;
         if durable {
-            (self.batches, self.bytes) = (0, 0);
+            (self.batches, self.bytes, self.durable) = (0, 0, self.through);
         }
         Ok(())
     }
@@ -288,29 +362,62 @@ impl Rows {
     /// # Errors
     /// [`RowsError::Rot`] when the row is not as it was written, [`RowsError::Applied`] when it does not decode.
     pub fn applied(&self) -> Result<AppliedRow, RowsError> {
-        match self.table()?.get(APPLIED_KEY).map_err(failed("read"))? {
-            None => Ok(AppliedRow::default()),
-            Some(value) => {
-                let value = checked(APPLIED_KEY, value.value())?;
-                open_envelope(Kind::Applied, &value).map_err(|error| RowsError::Applied { error })
-            }
+        applied_in(&self.table()?)
+    }
+
+    /// The place that the rows stood for when they came from a peer as a whole, whatever was applied since; `None` if they never did.
+    ///
+    /// Where the log does not contain that place, and nothing was applied since, the log is of no use: the node stopped before it could say so to the log.
+    ///
+    /// # Errors
+    /// [`RowsError::Rot`] or [`RowsError::Base`] when that is not as it was written; otherwise what the disk says.
+    pub fn base(&self) -> Result<Option<Position>, RowsError> {
+        let read = self.database.begin_read().map_err(failed("read"))?;
+        let table = match read.open_table(ORIGIN) {
+            Ok(table) => table,
+            Err(redb::TableError::TableDoesNotExist(_)) => return Ok(None),
+            Err(error) => return Err(failed("read")(error)),
+        };
+        let Some(value) = table.get(BASE).map_err(failed("read"))? else { return Ok(None) };
+        let value = checked(BASE, value.value())?;
+        let (numbers, rest) = value.as_chunks::<8>();
+        match (numbers, rest) {
+            ([index, term, chain], []) => Ok(Some(Position {
+                index: u64::from_le_bytes(*index),
+                term: u64::from_le_bytes(*term),
+                chain: u64::from_le_bytes(*chain),
+            })),
+            _ => Err(RowsError::Base),
         }
     }
 
-    fn table(&self) -> Result<redb::ReadOnlyTable<&'static [u8], &'static [u8]>, RowsError> {
+    fn table(&self) -> Result<Table, RowsError> {
         let read = self.database.begin_read().map_err(failed("read"))?;
         read.open_table(TABLE).map_err(failed("read"))
     }
 }
 
+type Table = redb::ReadOnlyTable<&'static [u8], &'static [u8]>;
 type Found<'a> = Result<(redb::AccessGuard<'a, &'static [u8]>, redb::AccessGuard<'a, &'static [u8]>), redb::StorageError>;
 
 fn collect<'a>(found: impl Iterator<Item = Found<'a>>) -> Result<Vec<(Bytes, Bytes)>, RowsError> {
-    let copied = found.map(|row| {
-        let (key, value) = row.map_err(failed("read"))?;
-        let key = Bytes::copy_from_slice(key.value());
-        let value = checked(&key, value.value())?;
-        Ok((key, value))
-    });
-    copied.collect()
+    found.map(copied).collect()
+}
+
+fn applied_in(table: &Table) -> Result<AppliedRow, RowsError> {
+    match table.get(APPLIED_KEY).map_err(failed("read"))? {
+        None => Ok(AppliedRow::default()),
+        Some(value) => {
+            let value = checked(APPLIED_KEY, value.value())?;
+            open_envelope(Kind::Applied, &value).map_err(|error| RowsError::Applied { error })
+        }
+    }
+}
+
+/// A row as it was written.
+fn copied(found: Found<'_>) -> Result<(Bytes, Bytes), RowsError> {
+    let (key, value) = found.map_err(failed("read"))?;
+    let key = Bytes::copy_from_slice(key.value());
+    let value = checked(&key, value.value())?;
+    Ok((key, value))
 }

@@ -255,6 +255,7 @@ impl<N: Net, S: Store, C: Clock> Driver<N, S, C> {
             Done::Stored { up_to } => Input::Stored { up_to },
             Done::StoreFailed { batch, error } => Input::StoreFailed { batch, error },
             Done::Loaded { id, loaded } => Input::Loaded { load: id, loaded },
+            Done::Installed => Input::Installed { result: Ok(()) },
             // Nothing in the machine waits for rows, so it has no input for this. Going on would serve reads from rows that are not there.
             Done::RowsFailed { error: StoreError { message } } => return Err(HaltReason::Store { message }),
         };
@@ -332,6 +333,8 @@ impl<N: Net, S: Store, C: Clock> Driver<N, S, C> {
             Output::Store { id, batch } => self.store.submit(Job::Append { id, batch }),
             Output::Apply { through, rows } => self.store.submit(Job::Apply { through, rows }),
             Output::Load { id, query } => self.store.submit(Job::Load { id, query }),
+            Output::Trim { through } => self.store.submit(Job::Trim { through }),
+            Output::Receive(step) => self.store.submit(Job::Receive(step)),
             Output::Reply { to, reply } => self.queue(to, Queued::Reply(reply)),
             Output::Publish { to, event } => {
                 let published = Published::new(event);

@@ -10,7 +10,7 @@ pub use crate::folder::{FolderIdentity, OpenError, Opened, StoreOptions, open};
 
 use crate::disk::Disk;
 use crate::log::{Log, LogError, MARK_AFTER};
-use crate::rows::Rows;
+use crate::rows::{Rows, size_of};
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::future::{Future, pending};
@@ -20,7 +20,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
-use tertulia_protocol::contract::{Batch, Loaded, Query, RowBatch, StoreError};
+use tertulia_protocol::contract::{Batch, Loaded, Query, Receive, RowBatch, StoreError};
 use tertulia_protocol::ids::{BatchId, Index, LoadId};
 use tertulia_protocol::time::Duration;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
@@ -35,6 +35,10 @@ pub enum Job {
     Apply { through: Index, rows: RowBatch },
     /// Read; reported by [`Done::Loaded`].
     Load { id: LoadId, query: Query },
+    /// Let the log forget entries through here, as far as durable rows contain them. Reported only if it fails.
+    Trim { through: Index },
+    /// A step of receiving a peer's rows; [`Receive::Install`] is reported by [`Done::Installed`], others only if they fail.
+    Receive(Receive),
 }
 
 /// What a store has done.
@@ -53,6 +57,8 @@ pub enum Done {
         id: LoadId,
         loaded: Result<Loaded, StoreError>,
     },
+    /// Received rows are durable and in use.
+    Installed,
     /// Rows take nothing more. The log is not affected.
     RowsFailed {
         error: StoreError,
@@ -137,11 +143,27 @@ impl<D: Disk> LogLane<D> {
         Done::Loaded { id, loaded }
     }
 
+    /// Lets the log forget what the durable rows contain.
+    fn trim(&mut self, through: Index) -> Option<Done> {
+        if self.failed.is_some() {
+            return None;
+        }
+        match self.log.trim(through) {
+            Ok(()) => None,
+            Err(error @ LogError::Rot { .. }) => {
+                tracing::warn!(%error, "the log cannot be trimmed and stays as long as it is");
+                None
+            }
+            Err(error) => Some(self.fail(self.last_stored, &error)),
+        }
+    }
+
     fn run(&mut self, job: &Job) -> Option<Done> {
         match job {
             Job::Append { id, batch } => self.append(*id, batch),
             Job::Load { id, query } => Some(self.load(*id, query)),
-            Job::Apply { .. } => None,
+            Job::Trim { through } => self.trim(*through),
+            Job::Apply { .. } | Job::Receive(_) => None,
         }
     }
 }
@@ -152,24 +174,52 @@ struct RowsLane {
     failed: Option<StoreError>,
 }
 
+/// What comes of a job of the rows.
+enum Came {
+    Of(Done),
+    /// The log may be trimmed through here.
+    Trim(Index),
+}
+
 impl RowsLane {
-    fn run(&mut self, job: &Job, durable_through: Index) -> Option<Done> {
-        match job {
-            Job::Apply { .. } if self.failed.is_some() => None,
-            Job::Apply { through, rows } => {
-                let error = store_error(self.rows.apply(*through, rows, durable_through).err()?);
-                self.failed = Some(error.clone());
-                Some(Done::RowsFailed { error })
-            }
-            Job::Load { id, query } => {
-                let loaded = match &self.failed {
-                    Some(error) => Err(error.clone()),
-                    None => self.rows.load(query).map_err(store_error),
-                };
-                Some(Done::Loaded { id: *id, loaded })
-            }
-            Job::Append { .. } => None,
+    fn new(rows: Rows) -> RowsLane {
+        RowsLane { rows, failed: None }
+    }
+
+    fn apply(&mut self, group: &[(Index, &RowBatch)], durable_through: Index) -> Option<Done> {
+        if self.failed.is_some() || group.is_empty() {
+            return None;
         }
+        let error = store_error(self.rows.apply_group(group, durable_through).err()?);
+        self.failed = Some(error.clone());
+        Some(Done::RowsFailed { error })
+    }
+
+    fn run(&mut self, job: &Job, durable_through: Index) -> Option<Came> {
+        if let (Some(error), Job::Load { id, .. }) = (&self.failed, job) {
+            return Some(Came::Of(Done::Loaded { id: *id, loaded: Err(error.clone()) }));
+        }
+        if self.failed.is_some() {
+            return None;
+        }
+        let done = match job {
+            Job::Apply { through, rows } => self.rows.apply(*through, rows, durable_through).map(|()| None),
+            Job::Trim { through } => self.rows.trimmable(*through).map(|through| Some(Came::Trim(through))),
+            Job::Receive(step) => self.rows.receive(step).map(|installed| installed.then_some(Came::Of(Done::Installed))),
+            Job::Load { id, query } => {
+                let loaded = match query {
+                    Query::Snapshot { .. } => self.rows.read_snapshot(query, Instant::now()).map(Loaded::Snapshot),
+                    _ => self.rows.load(query),
+                };
+                return Some(Came::Of(Done::Loaded { id: *id, loaded: loaded.map_err(store_error) }));
+            }
+            Job::Append { .. } => return None,
+        };
+        done.unwrap_or_else(|error| {
+            let error = store_error(error);
+            self.failed = Some(error.clone());
+            Some(Came::Of(Done::RowsFailed { error }))
+        })
     }
 }
 
@@ -179,16 +229,51 @@ fn is_for_log(job: &Job) -> bool {
 
 /// Jobs that the log takes before it syncs: bounds how long the first of them waits.
 const GROUP: usize = 1024;
+/// How long a batch of rows waits at most for others that are written with it …
+const GATHER: Duration = Duration::from_micros(20_000);
+/// … unless so many batches are gathered …
+const GATHER_BATCHES: usize = 256;
+/// … or so many bytes.
+const GATHER_BYTES: u64 = 1 << 20;
 
 /// The store of a real node: a thread for the log, a thread for the rows.
 ///
 /// Its queues have no bound of their own: the protocol bounds what is under way ([`tertulia_protocol::contract::Limits`]).
+///
+/// Nothing waits for rows to be written, so they are gathered for a moment: a room's row and a session's are written once for many messages, and the
+/// thread is woken once for them. Whoever reads is not kept waiting.
 pub struct ThreadedStore {
     log: Option<Sender<Job>>,
-    rows: Option<Sender<Job>>,
+    rows: Option<Sender<RowsJob>>,
+    gathered: Gathered,
     done: UnboundedReceiver<Done>,
     stop: Arc<AtomicBool>,
     threads: Vec<JoinHandle<()>>,
+}
+
+enum RowsJob {
+    /// In order, as one.
+    Write(Vec<(Index, RowBatch)>),
+    Other(Job),
+}
+
+/// Row batches that are to be written as one.
+#[derive(Default)]
+struct Gathered {
+    batches: Vec<(Index, RowBatch)>,
+    bytes: u64,
+    /// When they are written at the latest.
+    due: Option<Instant>,
+}
+
+impl Gathered {
+    /// True when no more should be gathered.
+    fn push(&mut self, through: Index, rows: RowBatch) -> bool {
+        self.bytes += size_of(&rows);
+        self.batches.push((through, rows));
+        self.due.get_or_insert_with(|| Instant::now() + GATHER);
+        self.bytes >= GATHER_BYTES || self.batches.len() >= GATHER_BATCHES
+    }
 }
 
 /// What both threads hold.
@@ -223,7 +308,8 @@ impl ThreadedStore {
         let stop = shared.stop.clone();
         let (log, log_jobs) = channel();
         let (rows, rows_jobs) = channel();
-        let mut store = ThreadedStore { log: Some(log), rows: Some(rows), done, stop, threads: Vec::new() };
+        let mut store =
+            ThreadedStore { log: Some(log), rows: Some(rows), gathered: Gathered::default(), done, stop, threads: Vec::new() };
         let lane = LogLane::new(opened.log);
         let for_log = shared.clone();
         store.spawn("tertulia-log", move || {
@@ -233,14 +319,23 @@ impl ThreadedStore {
                 for_log.send(Some(Done::StoreFailed { batch: BatchId(0), error }));
             }
         })?;
-        let lane = RowsLane { rows: opened.rows, failed: None };
+        let lane = RowsLane::new(opened.rows);
+        let to_log = store.log.clone();
         store.spawn("tertulia-rows", move || {
-            let run = AssertUnwindSafe(|| rows_thread(lane, &rows_jobs, &shared));
+            let run = AssertUnwindSafe(|| rows_thread(lane, &rows_jobs, to_log.as_ref(), &shared));
             if catch_unwind(run).is_err() {
                 shared.send(Some(Done::RowsFailed { error: store_error(crate::rows::RowsError::Panicked) }));
             }
         })?;
         Ok(store)
+    }
+
+    fn write_gathered(&mut self) {
+        let Gathered { batches, .. } = std::mem::take(&mut self.gathered);
+        if !batches.is_empty() {
+            // A lane that is gone has panicked and has said so.
+            let _ = self.rows.as_ref().map(|rows| rows.send(RowsJob::Write(batches)));
+        }
     }
 
     fn spawn(&mut self, name: &str, run: impl FnOnce() + Send + 'static) -> io::Result<()> {
@@ -251,15 +346,33 @@ impl ThreadedStore {
 
 impl Store for ThreadedStore {
     fn submit(&mut self, job: Job) {
-        let lane = if is_for_log(&job) { &self.log } else { &self.rows };
-        // A lane that is gone has panicked and has said so.
-        let _ = lane.as_ref().map(|lane| lane.send(job));
+        match job {
+            Job::Apply { through, rows } => {
+                if self.gathered.push(through, rows) {
+                    self.write_gathered();
+                }
+            }
+            // A lane that is gone has panicked and has said so.
+            job if is_for_log(&job) => drop(self.log.as_ref().map(|log| log.send(job))),
+            // Whatever comes after the rows sees them.
+            other => {
+                self.write_gathered();
+                let _ = self.rows.as_ref().map(|rows| rows.send(RowsJob::Other(other)));
+            }
+        }
     }
 
     async fn done(&mut self) -> Done {
-        match self.done.recv().await {
-            Some(done) => done,
-            None => pending().await,
+        loop {
+            let due = self.gathered.due;
+            tokio::select! {
+                biased;
+                done = self.done.recv() => match done {
+                    Some(done) => return done,
+                    None => return pending().await,
+                },
+                () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => self.write_gathered(),
+            }
         }
     }
 }
@@ -306,12 +419,36 @@ fn log_thread<D: Disk>(mut lane: LogLane<D>, jobs: &Receiver<Job>, shared: &Shar
     }
 }
 
-fn rows_thread(mut lane: RowsLane, jobs: &Receiver<Job>, shared: &Shared) {
-    while let Ok(job) = jobs.recv() {
+fn rows_thread(mut lane: RowsLane, jobs: &Receiver<RowsJob>, log: Option<&Sender<Job>>, shared: &Shared) {
+    loop {
+        // Snapshots that peers no longer read are let go also when nothing else comes.
+        let now = Instant::now();
+        let job = match lane.rows.unpin(now) {
+            None => jobs.recv().map_err(|_| RecvTimeoutError::Disconnected),
+            Some(at) => jobs.recv_timeout(at.duration_since(now)),
+        };
+        let job = match job {
+            Ok(job) => job,
+            Err(RecvTimeoutError::Timeout) => continue,
+            Err(RecvTimeoutError::Disconnected) => break,
+        };
         if shared.stopped() {
             break;
         }
-        shared.send(lane.run(&job, shared.durable.load(Ordering::Acquire)));
+        let durable_through = shared.durable.load(Ordering::Acquire);
+        let came = match job {
+            RowsJob::Write(batches) => {
+                let batches: Vec<_> = batches.iter().map(|(through, rows)| (*through, rows)).collect();
+                lane.apply(&batches, durable_through).map(Came::Of)
+            }
+            RowsJob::Other(job) => lane.run(&job, durable_through),
+        };
+        match came {
+            Some(Came::Of(done)) => shared.send(Some(done)),
+            // A log that is gone has said so.
+            Some(Came::Trim(through)) => drop(log.map(|log| log.send(Job::Trim { through }))),
+            None => {}
+        }
     }
     if lane.failed.is_none()
         && let Err(error) = lane.rows.make_durable()
@@ -346,7 +483,7 @@ impl<D: Disk, L: FnMut(&Job) -> Duration + Send + 'static> InlineStore<D, L> {
     pub fn new(opened: Opened<D>, latency: L) -> InlineStore<D, L> {
         InlineStore {
             log: LogLane::new(opened.log),
-            rows: RowsLane { rows: opened.rows, failed: None },
+            rows: RowsLane::new(opened.rows),
             latency,
             queue: VecDeque::new(),
             syncing: None,
@@ -403,9 +540,16 @@ impl<D: Disk, L: FnMut(&Job) -> Duration + Send + 'static> Store for InlineStore
             self.write_queue(now);
             return;
         }
-        let done = self.rows.run(&job, self.log.log.durable_through());
+        let done = match self.rows.run(&job, self.log.log.durable_through()) {
+            Some(Came::Of(done)) => Some(done),
+            Some(Came::Trim(through)) => {
+                self.queue.push_back((Job::Trim { through }, Duration::ZERO));
+                return self.write_queue(now);
+            }
+            None => None,
+        };
         let at = self.rows_busy.map_or(now + latency, |busy| busy.max(now + latency));
-        if matches!(done, Some(Done::Loaded { .. })) {
+        if matches!(done, Some(Done::Loaded { .. } | Done::Installed)) {
             self.rows_busy = Some(at);
         }
         self.answer(at, done);

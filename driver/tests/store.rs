@@ -9,7 +9,6 @@ use bytes::Bytes;
 use common::{batch, dice, entries, vote};
 use std::time::Duration;
 use tertulia_driver::disk::{Disk, RealDisk};
-use tertulia_driver::log::LogError;
 use tertulia_driver::rows::RowsOptions;
 use tertulia_driver::sim_disk::{CrashOutcome, DiskFault, SimDisk};
 use tertulia_driver::store::{
@@ -156,23 +155,19 @@ fn a_folder_of_somebody_else_is_refused() {
 }
 
 #[test]
-fn rows_that_the_log_does_not_contain_are_refused() {
+fn rows_of_another_log_are_refused() {
     let mine = entries(Position::default(), 1, 3, 20, 1);
     let other = entries(Position::default(), 2, 3, 20, 2);
-    for (applied, entries, expected) in
-        [(&mine[2], &mine[..2], "ends at 2"), (&other[1], &mine[..], "disagree about log entry 2")]
-    {
-        let disk = SimDisk::new();
-        let (Opened { mut log, mut rows }, _) = open_mine(&disk);
-        log.append(&batch(entries.to_vec())).unwrap();
-        log.sync().unwrap();
-        let Job::Apply { through, rows: batch } = apply(applied) else { unreachable!() };
-        rows.apply(through, &batch, through).unwrap();
-        rows.make_durable().unwrap();
-        drop((log, rows));
-        let error = open_as(&disk, ME).map(|_| ()).unwrap_err().to_string();
-        assert!(error.contains(expected) && error.contains("Keep the folder as it is"), "{error}");
-    }
+    let disk = SimDisk::new();
+    let (Opened { mut log, mut rows }, _) = open_mine(&disk);
+    log.append(&batch(mine)).unwrap();
+    log.sync().unwrap();
+    let Job::Apply { through, rows: batch } = apply(&other[1]) else { unreachable!() };
+    rows.apply(through, &batch, through).unwrap();
+    rows.make_durable().unwrap();
+    drop((log, rows));
+    let error = open_as(&disk, ME).map(|_| ()).unwrap_err().to_string();
+    assert!(error.contains("disagree about log entry 2") && error.contains("counts as lost"), "{error}");
 }
 
 #[test]
@@ -229,6 +224,26 @@ async fn a_threaded_store_stores_applies_and_loads_on_a_real_disk() {
 }
 
 #[tokio::test]
+async fn gathered_rows_are_seen_by_the_next_read_and_written_without_one() {
+    let disk = SimDisk::new();
+    let mine = entries(Position::default(), 1, 30, 400, 1);
+    let mut store = ThreadedStore::start(open_mine(&disk).0).unwrap();
+    store.submit(append(1, &mine));
+    until_stored(&mut store, 1).await;
+    mine[..10].iter().for_each(|entry| store.submit(apply(entry)));
+    store.submit(load_rows(1));
+    let row = |nth: usize| (Bytes::from(vec![0x90, nth as u8 + 1]), mine[nth].payload.clone());
+    let seen = store.done().await;
+    assert_eq!(seen, Done::Loaded { id: LoadId(1), loaded: Ok(Loaded::Rows((0..10).map(row).collect())) });
+
+    // Nobody reads, and the disk tells that they were written all the same.
+    disk.set_fault(Some(DiskFault::FailingWrites));
+    mine[10..20].iter().for_each(|entry| store.submit(apply(entry)));
+    let written = async { while !matches!(store.done().await, Done::RowsFailed { .. }) {} };
+    timeout(Duration::from_secs(10), written).await.expect("the rows are written, and that fails");
+}
+
+#[tokio::test]
 async fn an_idle_threaded_store_marks_its_last_batch() {
     let disk = SimDisk::new();
     let mut store = ThreadedStore::start(open_mine(&disk).0).unwrap();
@@ -247,7 +262,8 @@ async fn an_idle_threaded_store_marks_its_last_batch() {
     let disk = disk.thaw();
     let at = common::contents(&disk, "log-00000001").windows(100).position(|some| some == mine[0].payload).unwrap();
     disk.rot("log-00000001", at as u64, 1);
-    assert!(matches!(open_as(&disk, ME), Err(OpenError::Log(LogError::Rot { .. }))));
+    let (_, restored) = open_mine(&disk);
+    assert!(restored.damage.log && restored.log.is_empty());
 }
 
 #[tokio::test]

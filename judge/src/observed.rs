@@ -61,6 +61,8 @@ pub enum ClientFact {
         extent: Extent,
         /// The answering node said that a leader confirmed that nothing newer existed.
         current: bool,
+        /// It was asked for with no less than what this client's answers had shown.
+        own_past: bool,
     },
 }
 

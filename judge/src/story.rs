@@ -125,6 +125,17 @@ impl Story {
         self.fact(node, Fact::Applied { at, hash: StateHash(at.chain) })
     }
 
+    /// A snapshot is about to be installed.
+    pub(crate) fn received(self, node: u64, terms: &[Term]) -> Story {
+        self.fact(node, Fact::SnapshotReceived { at: log(terms) })
+    }
+
+    /// A snapshot is in use; the state hash is the log's.
+    pub(crate) fn installed(self, node: u64, terms: &[Term]) -> Story {
+        let at = log(terms);
+        self.received(node, terms).fact(node, Fact::SnapshotInstalled { at, hash: StateHash(at.chain) })
+    }
+
     pub(crate) fn executed(self, node: u64, index: Index, session: u64, number: u64) -> Story {
         self.fact(node, Fact::Executed { index, session: SessionId(session), identity: Identity::Number(number) })
     }
@@ -149,10 +160,29 @@ impl Story {
 
     /// A read of room 1, asked for `ago` milliseconds before its answer.
     pub(crate) fn read(self, client: u32, extent: Extent, ago: u64, posts: &[(Seq, &str)]) -> Story {
+        self.read_as(client, extent, ago, posts, false)
+    }
+
+    /// A page that promises the reader's own past and no more.
+    pub(crate) fn read_own_past(self, client: u32, extent: Extent, ago: u64, posts: &[(Seq, &str)]) -> Story {
+        self.read_as(client, extent, ago, posts, true)
+    }
+
+    fn read_as(self, client: u32, extent: Extent, ago: u64, posts: &[(Seq, &str)], own_past: bool) -> Story {
         let asked = At((self.now.0 + 1_000).saturating_sub(ago * 1_000));
         let posts = posts.iter().map(|&(seq, text)| ReadPost { seq, id: id(text), text_digest: text_digest(text) }).collect();
         let (after, before) = (None, None);
-        self.client(ClientFact::Read { client, room: RoomId(1), asked, after, before, posts, extent, current: true })
+        self.client(ClientFact::Read {
+            client,
+            room: RoomId(1),
+            asked,
+            after,
+            before,
+            posts,
+            extent,
+            current: !own_past,
+            own_past,
+        })
     }
 
     pub(crate) fn finish(mut self) -> Story {

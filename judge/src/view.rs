@@ -20,6 +20,8 @@ pub(crate) struct NodeView {
     /// What it knows to be committed; after a start, what it had applied.
     pub(crate) commit: Index,
     pub(crate) applied: Index,
+    /// A snapshot that is about to take the place of its rows: the next start may find it.
+    pub(crate) receiving: Option<Position>,
 }
 
 /// The whole cluster.
@@ -133,7 +135,7 @@ impl View {
             Fact::Started { durable, applied, .. } => {
                 self.restart(id, durable);
                 let node = self.nodes.entry(id).or_default();
-                *node = NodeView { up: true, leading: None, commit: applied, applied, ..core::mem::take(node) };
+                *node = NodeView { up: true, leading: None, commit: applied, applied, receiving: None, ..core::mem::take(node) };
             }
             Fact::Appended { at } => {
                 let node = self.nodes.entry(id).or_default();
@@ -162,13 +164,24 @@ impl View {
                 let node = self.nodes.entry(id).or_default();
                 node.applied = at.index;
             }
+            Fact::SnapshotReceived { at } => self.nodes.entry(id).or_default().receiving = Some(at),
+            Fact::SnapshotInstalled { at, .. } => {
+                if self.node(id).is_none_or(|node| node.log.holds(at) != Some(true)) {
+                    self.restart(id, at);
+                }
+                let node = self.nodes.entry(id).or_default();
+                node.durable = node.durable.max(at.index);
+                node.commit = node.commit.max(at.index);
+                (node.applied, node.receiving) = (at.index, None);
+            }
             Fact::BecameLeader { term, .. } => self.nodes.entry(id).or_default().leading = Some(term),
             Fact::SteppedDown { .. } | Fact::TermBegan { .. } => self.nodes.entry(id).or_default().leading = None,
             _ => {}
         }
     }
 
-    /// The log of a node that starts is the one on its disk, which may be a branch that memory had already left.
+    /// The log of a node that starts is the one on its disk, which may be a branch that memory had already left. So it is with a node whose log goes on
+    /// behind a snapshot.
     fn restart(&mut self, id: NodeId, end: Position) {
         let mut node = self.nodes.remove(&id).unwrap_or_default();
         let mut missing = Vec::new();

@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 mod accept;
+mod bench;
 mod cli;
 mod clock;
 mod demo;
@@ -24,11 +25,23 @@ use std::io::Write;
 use std::process::ExitCode;
 use tokio::runtime::Builder;
 
+/// A node allocates much and frees it in another thread: batches, rows. The C library's allocator took a fifth of its time (docs/BENCHMARKS.md).
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// From so many cores on a server's connections have threads of their own. With fewer, handing each message from thread to thread and back costs more
+/// than the second core brings (docs/BENCHMARKS.md).
+const CORES: usize = 4;
+
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
 fn main() -> ExitCode {
     let command = Cli::parse().command.unwrap_or_else(|| Command::Demo(cli::Demo::default()));
-    // Only a server has work for several threads. A demo must not: its children end with the thread that started them.
+    // Only a server can have work for several threads. A demo must not: its children end with the thread that started them.
     let runtime = match &command {
-        Command::Serve(_) => Builder::new_multi_thread().worker_threads(2).enable_all().build(),
+        Command::Serve(_) if cores() >= CORES => Builder::new_multi_thread().worker_threads(2).enable_all().build(),
         _ => Builder::new_current_thread().enable_all().build(),
     };
     let result = match runtime {
@@ -57,6 +70,7 @@ async fn run(command: &Command) -> Result<(), String> {
         Command::Remove(args) => terminal::remove(args).await,
         Command::Transfer(args) => terminal::transfer(args).await,
         Command::Succession(args) => terminal::succession(args).await,
+        Command::Bench(args) => bench::run(args).await,
     }
 }
 

@@ -62,12 +62,6 @@ pub fn check_peers(peers: &[Peer], this: NodeId) -> Result<(), String> {
     Ok(())
 }
 
-/// A `HOST:PORT` as users write it.
-pub fn parse_address(text: &str) -> Result<String, String> {
-    let text = text.trim();
-    host_and_port(text).map(|_| text.to_owned()).ok_or_else(|| format!("\"{text}\" is no HOST:PORT"))
-}
-
 /// A server's address as users write it: `http://host:port`. Returned without a slash at its end.
 pub fn parse_url(url: &str) -> Result<String, String> {
     let url = url.trim().trim_end_matches('/');
@@ -77,6 +71,13 @@ pub fn parse_url(url: &str) -> Result<String, String> {
     };
     host_and_port(rest).ok_or_else(|| format!("\"{url}\" is not http://HOST:PORT"))?;
     Ok(url.into())
+}
+
+/// A server's address as `host:port`; `http://host:port` will do, too.
+pub fn parse_address(text: &str) -> Result<String, String> {
+    let address = address_of(text.trim().trim_end_matches('/'));
+    host_and_port(address).ok_or_else(|| format!("\"{text}\" is not HOST:PORT, for example 127.0.0.1:8081"))?;
+    Ok(address.into())
 }
 
 /// The `host:port` of an URL that [`parse_url`] took.

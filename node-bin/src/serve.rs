@@ -238,7 +238,7 @@ fn end_with_parent() {
 }
 
 /// Each connection is a file; the usual soft limit of 1,024 is below what is served.
-fn raise_file_limit() {
+pub fn raise_file_limit() {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let limit = getrlimit(Resource::Nofile);
     let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });

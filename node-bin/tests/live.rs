@@ -2,7 +2,6 @@
 
 #![allow(clippy::unwrap_used, reason = "a test ends at what it did not expect")]
 
-#[allow(dead_code, reason = "each file of tests uses its part")]
 mod support;
 
 use serde_json::{Value, json};

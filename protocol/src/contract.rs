@@ -253,6 +253,14 @@ pub struct Limits {
     pub uncommitted_bytes: u32,
     /// Log bytes that are applied and still kept in memory for slow followers. Older ones are read from disk.
     pub tail_bytes: u32,
+    /// Log bytes that stay on disk for slow followers when the log is trimmed, which happens at twice as many. Whoever needs older ones gets a snapshot.
+    pub log_bytes: u64,
+    /// Bytes of rows after which a part of a snapshot ends. With one row of the largest kind it must fit a frame between peers.
+    pub snapshot_part_bytes: u32,
+    /// Bytes of a snapshot that a node asks for in a second, so that its leader has time for others.
+    pub snapshot_bytes_per_second: u64,
+    /// Nodes that one node gives snapshots to at once. Others wait and ask again.
+    pub snapshots: u32,
     /// Requests that a node has taken from clients and not answered. More is refused: busy.
     pub pending_requests: u32,
     /// Requests of one session that may be under way, and outcomes kept for it. More is refused: busy.
@@ -290,6 +298,10 @@ impl Default for Limits {
             inflight_bytes: 1 << 20,
             uncommitted_bytes: 16 << 20,
             tail_bytes: 8 << 20,
+            log_bytes: 64 << 20,
+            snapshot_part_bytes: 256 << 10,
+            snapshot_bytes_per_second: 64 << 20,
+            snapshots: 2,
             pending_requests: 8_192,
             session_window: 64,
             session_keys: 65_536,

@@ -84,6 +84,15 @@ pub enum Fact {
     Reached {
         point: &'static str,
     },
+    /// A peer's rows as of `at` are here as a whole and are about to take the place of this node's: from now on a start may find either.
+    SnapshotReceived {
+        at: Position,
+    },
+    /// They have: the state is that after `at`, with this hash, and the log contains `at` or begins after it.
+    SnapshotInstalled {
+        at: Position,
+        hash: StateHash,
+    },
 }
 
 /// Collects facts for whoever drives the machine.

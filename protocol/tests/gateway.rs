@@ -90,12 +90,32 @@ fn without_a_leader_a_request_is_held_and_then_refused_for_the_moment() {
     assert!(matches!(refused, Err(Refusal::NoLeader { .. })), "{refused:?} after {waited:?}");
     assert!(world.now.instant.since(started.instant) <= Duration::from_millis(510));
     // "There is no such room" would be more than it knows.
-    let ghost = Ask::History { room: RoomRef::Name("ghost".into()), after: None, before: None, limit: 10 };
+    let ghost = Ask::History { room: RoomRef::Name("ghost".into()), after: None, before: None, limit: 10, at_least: None };
     let refused = ask(&mut world, NodeId(1), ghost);
     assert!(matches!(refused, Err(Refusal::NoLeader { .. })), "{refused:?}");
     // A page of history is shown all the same, and says that it may be behind.
-    let page = ask(&mut world, NodeId(1), Ask::History { room: lobby(), after: None, before: None, limit: 10 });
+    let page = ask(&mut world, NodeId(1), Ask::History { room: lobby(), after: None, before: None, limit: 10, at_least: None });
     assert!(matches!(page, Ok(Answer::History { current: false, .. })), "{page:?}");
+}
+
+/// Read your writes and monotonic reads for a client that moves between nodes: a node that has not come so far does not answer with an older state, also without a leader.
+#[test]
+fn a_page_that_must_show_the_readers_past_waits_for_it_and_asks_no_leader() {
+    let mut world = world_with_lobby();
+    let behind = NodeId(3);
+    world.cut = Some(behind);
+    let now = world.now;
+    ask(&mut world, NodeId(1), keyed(now, 5, "hello")).unwrap();
+    let index = world.replies.last().unwrap().1.index;
+    let page = Ask::History { room: lobby(), after: None, before: None, limit: 10, at_least: Some(index) };
+    let refused = ask(&mut world, behind, page.clone());
+    assert!(matches!(refused, Err(Refusal::NoLeader { .. })), "{refused:?}");
+    world.cut = None;
+    world.run_until(SOON, |world| world.nodes[&behind].status().applied >= index);
+    // It is there by now: no leader is needed to say so.
+    world.cut = Some(behind);
+    let shown = ask(&mut world, behind, page).unwrap();
+    assert!(matches!(&shown, Answer::History { posts, current: false, .. } if posts.len() == 1), "{shown:?}");
 }
 
 #[test]
@@ -238,7 +258,7 @@ fn a_reader_who_begins_anew_is_read_for_once() {
     let later = world.now.instant + Duration::from_millis(500);
     world.run_until(SOON, |world| world.now.instant > later);
     let now = world.now;
-    let (node, disk) = (world.nodes.get_mut(&NodeId(2)).unwrap(), &world.disks[&NodeId(2)]);
+    let (node, disk) = (world.nodes.get_mut(&NodeId(2)).unwrap(), world.disks.get_mut(&NodeId(2)).unwrap());
     node.handle_connected(now, MINE, ClientHello { token: Some(TOKEN) });
     for id in 1..=2 {
         node.handle_request(now, MINE, Request { id, ask: Ask::Follow { room: lobby(), from: From::After(0) } });

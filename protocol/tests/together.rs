@@ -13,7 +13,7 @@ use tertulia_protocol::dice::Seed;
 use tertulia_protocol::gateway::{Answer, Ask, EventKind, From, Reply, Request, Token};
 use tertulia_protocol::ids::*;
 use tertulia_protocol::replica::Identity;
-use tertulia_protocol::time::Duration;
+use tertulia_protocol::time::{Duration, Instant};
 
 const SOON: Duration = Duration::from_secs(5);
 
@@ -140,7 +140,7 @@ fn history_is_paged_from_both_ends() {
     ];
     let expected: [&[u64]; 6] = [&[1, 2, 3, 4, 5], &[19, 20], &[8, 9, 10], &[5, 6, 7], &[], &[]];
     for (after, before, limit) in pages {
-        world.clients[ada].ask(now, Ask::History { room: lobby(), after, before, limit });
+        world.clients[ada].ask(now, Ask::History { room: lobby(), after, before, limit, at_least: None });
     }
     let pages = |world: &World| -> Vec<Vec<u64>> {
         let page = |output: &Output| match output {
@@ -250,7 +250,7 @@ fn a_client_does_not_run_ahead_of_its_first_unsettled_number() {
     client.handle_connected(now);
     client.poll_output();
     let signed_in = Answer::SignedIn { user: UserId(1), session: SessionId(1), name: "ada".into(), next_number: 1 };
-    client.handle_reply(now, Reply { id: 1, result: Ok(signed_in) });
+    client.handle_reply(now, Reply { id: 1, index: 1, result: Ok(signed_in) });
     for text in ["2", "3", "4"] {
         client.submit(now, post(text)).unwrap();
     }
@@ -261,9 +261,40 @@ fn a_client_does_not_run_ahead_of_its_first_unsettled_number() {
     }
     // All but the first one are answered.
     for number in 2..=4 {
-        client.handle_reply(now, Reply { id: sent[&number], result: Ok(Answer::Done(Done::Left { room: RoomId(1) })) });
+        client.handle_reply(now, Reply { id: sent[&number], index: 1, result: Ok(Answer::Done(Done::Left { room: RoomId(1) })) });
     }
     assert_eq!(client.submit(now, post("5")), Err(client::WindowFull));
-    client.handle_reply(now, Reply { id: sent[&1], result: Ok(Answer::Done(Done::Left { room: RoomId(1) })) });
+    client.handle_reply(now, Reply { id: sent[&1], index: 1, result: Ok(Answer::Done(Done::Left { room: RoomId(1) })) });
     assert_eq!(client.submit(now, post("5")), Ok(5));
+}
+
+/// A process that is stopped keeps its connections open: only silence tells.
+#[test]
+fn a_server_that_falls_silent_is_asked_for_a_sign_of_life_and_given_up() {
+    let at = |ms: u64| Now { instant: Instant(ms * 1_000), ..Now::default() };
+    let timing = client::Timing::default();
+    let config =
+        client::Config { name: "ada".into(), token: Token([1; 32]), servers: 2, first: 0, seed: Seed(1), timing, window: 4 };
+    let mut client = Client::new(config, at(0));
+    client.poll_output();
+    client.handle_connected(at(0));
+    client.poll_output();
+    let signed_in = Answer::SignedIn { user: UserId(1), session: SessionId(1), name: "ada".into(), next_number: 1 };
+    client.handle_reply(at(1), Reply { id: 1, index: 1, result: Ok(signed_in) });
+    client.submit(at(1), post("hello")).unwrap();
+    while client.poll_output().is_some() {}
+    // A slow cluster behind a server that lives: it says so when it is asked, and is not given up.
+    client.handle_timeout(at(301));
+    let Some(Output::Send(Request { id, ask: Ask::Ping })) = client.poll_output() else { panic!("a ping") };
+    client.handle_reply(at(900), Reply { id, index: 1, result: Ok(Answer::Pong) });
+    client.handle_timeout(at(1_001));
+    assert_eq!(client.poll_output(), None);
+    // Now it is silent.
+    client.handle_timeout(at(1_200));
+    assert!(matches!(client.poll_output(), Some(Output::Send(Request { ask: Ask::Ping, .. }))));
+    assert_eq!(client.poll_timeout(), Some(at(1_900).instant));
+    client.handle_timeout(at(1_900));
+    assert_eq!(client.poll_output(), Some(Output::Disconnect));
+    client.handle_timeout(at(2_000));
+    assert!(matches!(client.poll_output(), Some(Output::Connect { server: 1, .. })));
 }

@@ -104,7 +104,7 @@ impl std::error::Error for Unplayable {}
 /// When the engine cannot express the scenario, or is not there.
 pub fn run(engine: Engine, scenario: &Scenario, seed: u64, options: Options) -> Result<Outcome, Unplayable> {
     match engine {
-        Engine::Fast => Ok(crate::fast::run(scenario, Seed(seed), options)),
+        Engine::Fast => crate::fast::run(scenario, Seed(seed), options),
         Engine::Turmoil => crate::turmoil_engine::run(scenario, Seed(seed), options),
     }
 }

@@ -2,6 +2,8 @@
 //!
 //! - [`scenario`]: what a `.toml` file says, parsed and checked, with errors that name the line.
 //! - [`plan`]: when each fault fires, whom it hits and when it ends: one plan for both engines.
+//! - [`roster`]: which machine is which member.
+//! - [`operator`]: whoever changes the members, and asks until it is done.
 //! - [`workload`]: what the clients do and what they saw: one script for both engines.
 //! - [`witness`]: everything that the judge is told, and the first thing that it objects to.
 //! - [`fast`]: the discrete-event engine over the bare machines. It hunts.
@@ -15,7 +17,9 @@
 pub mod cli;
 pub mod engine;
 pub mod fast;
+pub mod operator;
 pub mod plan;
+pub mod roster;
 pub mod scenario;
 pub mod trace;
 pub mod turmoil_engine;

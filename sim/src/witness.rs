@@ -3,6 +3,9 @@
 //! Beside the judge it keeps who leads, which named points were reached, how far each room has come, and the longest time in which somebody waited
 //! and nobody was answered.
 
+use crate::plan::ClusterView;
+use crate::roster::Roster;
+use crate::scenario;
 use std::collections::BTreeMap;
 use tertulia_judge::{At, ClientFact, Cluster, Judge, Observed, Violation};
 use tertulia_protocol::facts::Fact;
@@ -14,6 +17,7 @@ const STORY: usize = 400;
 pub struct Witness {
     judge: Judge,
     violation: Option<Violation>,
+    pub roster: Roster,
     leading: Vec<Option<Term>>,
     pub up: Vec<bool>,
     reached: BTreeMap<&'static str, u32>,
@@ -42,18 +46,15 @@ pub struct Tally {
     pub longest_wait: u64,
 }
 
-/// A node's number in reports, from its place.
-pub fn node_id(node: usize) -> NodeId {
-    NodeId(node as u64 + 1)
-}
-
 impl Witness {
-    pub fn new(voters: usize) -> Witness {
+    pub fn new(cluster: &scenario::Cluster) -> Witness {
+        let (roster, hosts) = (Roster::new(cluster), cluster.hosts());
         Witness {
-            judge: Judge::new(Cluster { voters: (0..voters).map(node_id).collect() }),
+            judge: Judge::new(Cluster { voters: (0..cluster.voters).filter_map(|host| roster.id(host)).collect() }),
+            roster,
             violation: None,
-            leading: vec![None; voters],
-            up: vec![false; voters],
+            leading: vec![None; hosts],
+            up: vec![false; hosts],
             reached: BTreeMap::new(),
             posted: BTreeMap::new(),
             acked: BTreeMap::new(),
@@ -67,6 +68,21 @@ impl Witness {
     pub fn leader(&self) -> Option<usize> {
         let leading = self.leading.iter().enumerate().filter_map(|(node, term)| term.map(|term| (term, node)));
         leading.max().map(|(_, node)| node)
+    }
+
+    /// Who should lead next, in order; for [`Witness::view`].
+    pub fn line(&self) -> Vec<usize> {
+        self.roster.line(self.leader())
+    }
+
+    /// What the fault plan is told.
+    pub fn view<'a>(&'a self, line: &'a [usize]) -> ClusterView<'a> {
+        ClusterView { up: &self.up, leader: self.leader(), members: self.roster.members(), line }
+    }
+
+    /// A machine's id, as facts are told under. A machine without one has no process to tell any.
+    fn id(&self, node: usize) -> NodeId {
+        self.roster.id(node).unwrap_or(NodeId(0))
     }
 
     /// The first thing that the judge objected to.
@@ -87,7 +103,7 @@ impl Witness {
     }
 
     pub fn fact(&mut self, now: u64, node: usize, fact: &Fact) {
-        let judged = self.judge.observe(At(now), Observed::Fact { node: node_id(node), fact });
+        let judged = self.judge.observe(At(now), Observed::Fact { node: self.id(node), fact });
         self.judged(judged);
         match fact {
             Fact::Started { boot, term, durable, applied, .. } => {
@@ -120,7 +136,7 @@ impl Witness {
         self.up[node] = false;
         self.leading[node] = None;
         self.tally.crashes += 1;
-        let judged = self.judge.observe(At(now), Observed::Crashed { node: node_id(node) });
+        let judged = self.judge.observe(At(now), Observed::Crashed { node: self.id(node) });
         self.judged(judged);
     }
 

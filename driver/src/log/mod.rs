@@ -1,29 +1,42 @@
 //! The write-ahead log: votes and entries in segments of preallocated files, one sync for as many batches as wait for it.
 //!
 //! Rules that it keeps:
-//! - what [`Log::sync`] has returned for is found again after any crash, or [`Log::open`] refuses and says so;
-//! - every record says through where the log was synced before it; opening cuts what is torn above the greatest such mark and refuses what
-//!   is damaged below it. What remains, and cannot be told apart from a torn tail: rot in the last batch before a mark has followed it, and a
+//! - what [`Log::sync`] has returned for is found again after any crash, or the log says that it is damaged ([`Log::damaged`]) and goes on saying
+//!   so over every start until [`Log::repaired`]; or, when a vote may be forgotten, it cannot be opened;
+//! - every record says through where the log was synced before it; opening cuts what is torn above the greatest such mark and calls damage what
+//!   is lost below it. What remains, and cannot be told apart from a torn tail: rot in the last batch before a mark has followed it, and a
 //!   tail that something else has overwritten with zeros, marks and all;
 //! - a new segment gets its name when all segments before it, its own whole length and its own first record are durable: only the last one can
-//!   be torn, and none can be shorter than its first record says that it was made;
+//!   be torn, and none can be shorter than its first record says that it was made. The vote slots know that it was made;
+//! - a segment's first record says where the log begins, which segments it needs, and the vote: so the oldest segments can be deleted, and are
+//!   only when a durable record says that they are not needed;
 //! - a cut tail is overwritten with zeros, and the sequence numbers jump over all that it held: its bytes never come back;
 //! - after a failed write or sync nothing is written again: what the operating system still holds of it is unknown (Rebello et al. 2020).
 //!
-//! Order of calls: [`Log::create`] once for a folder, [`Log::open`] at each start; then [`Log::append`] and [`Log::sync`]; and when nothing has
-//! come for [`MARK_AFTER`] and [`Log::needs_mark`] says so, [`Log::write_mark`].
+//! Order of calls: [`Log::create`] once for a folder, [`Log::find`] at each start and then what to do with what was found; then [`Log::append`]
+//! and [`Log::sync`], now and then [`Log::trim`]; and when nothing has come for [`MARK_AFTER`] and [`Log::needs_mark`] says so,
+//! [`Log::write_mark`].
 
+mod error;
+mod opening;
 mod record;
 mod scan;
+mod segment;
+mod trim;
+mod view;
 mod votes;
 
-use crate::disk::{Disk, DiskFile, read_all};
-use record::{Body, FIRST, HEAD, Head, Home, MAX_BODY, RecordKind, parse_entry, push, record_len};
-use scan::{Place, Scan, rot};
-use std::fmt;
-use std::io;
+pub(crate) use error::FOLDER_IS_LOST;
+pub use error::LogError;
+pub use opening::Found;
+pub(crate) use segment::is_log_file;
+
+use crate::disk::{Disk, DiskFile};
+use record::{Body, FIRST, Home, MAX_BODY, RecordKind, State, payload_len, push, record_len};
+use segment::{First, Place, make_segment, read_entries};
+use std::collections::VecDeque;
 use std::time::Duration;
-use tertulia_protocol::contract::{Batch, Vote};
+use tertulia_protocol::contract::{Batch, Position, Vote};
 use tertulia_protocol::ids::Index;
 use tertulia_protocol::raft::Entry;
 use votes::{Votes, later};
@@ -33,71 +46,6 @@ pub const MARK_AFTER: Duration = Duration::from_millis(10);
 
 /// The size of a segment unless another one is asked for, in bytes.
 pub const SEGMENT_BYTES: u64 = 16 << 20;
-
-const SEGMENT_PREFIX: &str = "log-";
-/// A segment before it has its name.
-const NEW_SEGMENT: &str = "log.new";
-
-/// What to do with a folder that has lost something for good.
-///
-/// Nothing refuses an older copy of it, for that has the same incarnation: so the text must.
-pub(crate) const KEEP_AS_IT_IS: &str = "Keep the folder as it is, and do not start this node on it: \
-    the cluster goes on without this node while a majority of all nodes runs. \
-    Do not put back an older copy of the folder: it would have forgotten its votes and what it acknowledged";
-
-/// Why the log could not do what it was asked. Each text says what to do.
-#[derive(Debug)]
-pub enum LogError {
-    /// The disk failed.
-    Io(io::Error),
-    /// Something is damaged or missing that was durable, and so may have been acknowledged.
-    Rot { file: String, offset: u64, what: String },
-    /// Term and vote cannot be read.
-    Votes { why: &'static str },
-    /// The entries of a batch do not follow on what the log holds.
-    Gap { index: Index, last: Index },
-    /// One entry is greater than any record may be.
-    TooLong { index: Index, bytes: usize },
-    /// The log does not hold these entries.
-    NotHere { from: Index, last: Index },
-    /// An earlier write failed.
-    Failed { earlier: String },
-}
-
-impl fmt::Display for LogError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            LogError::Io(error) => write!(f, "{error}"),
-            LogError::Rot { file, offset, what } => write!(
-                f,
-                "the log is damaged in file {file} at byte {offset} ({what}): something that was synced and acknowledged may be lost. {KEEP_AS_IT_IS}"
-            ),
-            LogError::Votes { why } => write!(
-                f,
-                "the file {} {why}: this node no longer knows whom it voted for, and could vote twice in one term. {KEEP_AS_IT_IS}",
-                votes::VOTE_FILE
-            ),
-            LogError::Gap { index, last } => {
-                write!(f, "entry {index} was to be written after entry {last}: this is a bug, please report it")
-            }
-            LogError::TooLong { index, bytes } => {
-                write!(f, "entry {index} has {bytes} bytes, more than the {MAX_BODY} that a record of the log may have")
-            }
-            LogError::NotHere { from, last } => write!(f, "entry {from} is not in the log, which ends at {last}"),
-            LogError::Failed { earlier } => {
-                write!(f, "the log takes nothing more since a write failed ({earlier}): check the disk and start the node again")
-            }
-        }
-    }
-}
-
-impl std::error::Error for LogError {}
-
-impl From<io::Error> for LogError {
-    fn from(error: io::Error) -> Self {
-        LogError::Io(error)
-    }
-}
 
 /// An open log.
 #[derive(Debug)]
@@ -121,59 +69,19 @@ pub struct Log<D: Disk> {
     marked: u64,
     /// The last record that is a vote or an entry.
     last_content: u64,
-    /// The places of entries 1, 2, …; dense.
-    places: Vec<Place>,
+    /// The log begins after this place.
+    start: Position,
+    /// Segments below this one are not needed.
+    first: u64,
+    /// Entries that were durable are lost, and nobody has repaired that.
+    damaged: bool,
+    /// The places of the entries above the start; dense.
+    places: VecDeque<Place>,
     /// Entries through this index are durable as they stand. At most the last index.
     durable: Index,
     vote: Vote,
     votes: Votes<D::File>,
     failed: Option<String>,
-}
-
-fn segment_name(segment: u64) -> String {
-    format!("{SEGMENT_PREFIX}{segment:08}")
-}
-
-/// Whether a file of this name belongs to the log.
-pub(crate) fn is_log_file(name: &str) -> bool {
-    name.starts_with(SEGMENT_PREFIX) || name == NEW_SEGMENT || name == votes::VOTE_FILE
-}
-
-/// Makes a segment that begins with a record of `kind`, durable with its name.
-///
-/// One sync makes the length and the first record durable, before the name. So what a crash interrupts has no name yet, and is begun again.
-fn make_segment<D: Disk>(
-    disk: &D,
-    home: Home,
-    len: u64,
-    kind: RecordKind,
-    sequence: u64,
-    synced: u64,
-) -> Result<D::File, LogError> {
-    if disk.list()?.iter().any(|name| name == NEW_SEGMENT) {
-        disk.delete(NEW_SEGMENT)?;
-    }
-    let file = disk.create(NEW_SEGMENT, len)?;
-    let mut first = Vec::with_capacity(FIRST);
-    push(&mut first, home, kind, sequence, synced, &Body::Made(len));
-    file.write_at(0, &first)?;
-    file.sync()?;
-    disk.rename(NEW_SEGMENT, &segment_name(home.segment))?;
-    disk.sync_dir()?;
-    Ok(file)
-}
-
-/// The ids of all segments, which must be dense.
-fn segments<D: Disk>(disk: &D) -> Result<Vec<u64>, LogError> {
-    let names = disk.list()?;
-    let mut ids: Vec<u64> = names.iter().filter_map(|name| name.strip_prefix(SEGMENT_PREFIX)?.parse().ok()).collect();
-    ids.sort_unstable();
-    // Nothing is trimmed so far: a log begins with segment 1.
-    let expected = 1..=ids.last().copied().unwrap_or(1);
-    match expected.into_iter().find(|id| !ids.contains(id)) {
-        Some(id) => Err(rot(id, 0, "the file is missing")),
-        None => Ok(ids),
-    }
 }
 
 fn checked_size(segment_bytes: u64) -> u64 {
@@ -188,65 +96,10 @@ impl<D: Disk> Log<D> {
     /// What the disk says.
     pub fn create(disk: &D, salt: u64, segment_bytes: u64) -> Result<(), LogError> {
         Votes::create(disk, salt)?;
-        make_segment(disk, Home::new(salt, 1), checked_size(segment_bytes), RecordKind::Opened, 1, 0)?;
+        let state = State { first: 1, ..State::default() };
+        let first = First { kind: RecordKind::Opened, sequence: 1, synced: 0, state };
+        make_segment(disk, Home::new(salt, 1), checked_size(segment_bytes), &first, &[])?;
         Ok(())
-    }
-
-    /// Opens the log: reads all of it, cuts a torn tail, and makes durable what it hands back.
-    ///
-    /// # Errors
-    /// [`LogError::Rot`] and [`LogError::Votes`] when something durable is lost, or what the disk says. Nothing is changed then.
-    pub fn open(disk: D, salt: u64, segment_bytes: u64) -> Result<Log<D>, LogError> {
-        let votes = Votes::open(&disk, salt)?;
-        let ids = segments(&disk)?;
-        let mut scan = Scan::default();
-        let mut last = None;
-        for id in ids {
-            let file = disk.open(&segment_name(id))?;
-            let bytes = read_all(&file)?;
-            scan.segment(Home::new(salt, id), &bytes)?;
-            last = Some((id, file, bytes));
-        }
-        let Some((segment, file, bytes)) = last else { return Err(rot(1, 0, "the file is missing")) };
-        scan.judge(votes.mark())?;
-        assert_eq!(scan.tail.0, segment, "a scan that ends before the last segment is rot");
-
-        let tail = &bytes[scan.tail.1 as usize..];
-        if tail.iter().any(|byte| *byte != 0) {
-            tracing::warn!(
-                file = segment_name(segment),
-                offset = scan.tail.1,
-                "cut a torn tail off the log: no mark says that it was synced"
-            );
-            file.write_at(scan.tail.1, &vec![0; tail.len()])?;
-        }
-        // Without this a power failure could take back what a mere crash of the process had left in the cache, after it was relied upon.
-        file.sync()?;
-        disk.sync_dir()?;
-        let vote = later(scan.vote, votes.vote());
-        let mut log = Log {
-            size: bytes.len() as u64,
-            disk,
-            salt,
-            segment_bytes: checked_size(segment_bytes),
-            file,
-            segment,
-            end: scan.tail.1,
-            buffer: Vec::new(),
-            next: scan.greatest + 1,
-            synced: scan.last,
-            marked: scan.mark,
-            last_content: scan.last_content,
-            durable: scan.places.len() as Index,
-            places: scan.places,
-            vote,
-            votes,
-            failed: None,
-        };
-        log.put(RecordKind::Opened, &Body::Nothing)?;
-        log.flush()?;
-        log.sync()?;
-        Ok(log)
     }
 
     /// The greatest term and the vote in it.
@@ -254,9 +107,25 @@ impl<D: Disk> Log<D> {
         self.vote
     }
 
-    /// The index of the last entry, 0 if there is none.
+    /// The log begins after this place: what was at or below it is not here any more.
+    pub fn start(&self) -> Position {
+        self.start
+    }
+
+    /// The index of the last entry, that of the start if there is none.
     pub fn last(&self) -> Index {
-        self.places.len() as Index
+        self.start.index + self.places.len() as Index
+    }
+
+    /// Whether entries that were durable are lost: the node must neither vote nor acknowledge before [`Log::repaired`].
+    pub fn damaged(&self) -> bool {
+        self.damaged
+    }
+
+    /// Bytes of payload of the entries above the start, through `index`.
+    pub fn bytes_through(&self, index: Index) -> u64 {
+        let count = index.saturating_sub(self.start.index) as usize;
+        self.places.iter().take(count).map(|place| payload_len(place.length as usize)).sum()
     }
 
     /// Entries through here are durable.
@@ -270,10 +139,10 @@ impl<D: Disk> Log<D> {
     /// Nothing is written for [`LogError::Gap`] and [`LogError::TooLong`]. After any other error the log takes nothing more.
     pub fn append(&mut self, batch: &Batch) -> Result<(), LogError> {
         self.check_usable()?;
-        let mut last = self.last();
+        let (start, mut last) = batch.reset.map_or((self.start.index, self.last()), |reset| (reset.index, reset.index));
         for (nth, entry) in batch.entries.iter().enumerate() {
             // Only the first one may stand below the end.
-            if entry.index == 0 || entry.index > last + 1 || nth > 0 && entry.index != last + 1 {
+            if entry.index <= start || entry.index > last + 1 || nth > 0 && entry.index != last + 1 {
                 return Err(LogError::Gap { index: entry.index, last });
             }
             if Body::Entry(entry).len() > MAX_BODY {
@@ -286,24 +155,32 @@ impl<D: Disk> Log<D> {
     }
 
     fn write_batch(&mut self, batch: &Batch) -> Result<(), LogError> {
+        if let Some(position) = batch.reset {
+            self.reset(position)?;
+        }
         if let Some(vote) = batch.vote {
             self.put(RecordKind::Vote, &Body::Vote(vote))?;
             self.vote = later(self.vote, vote);
         }
         if let Some(first) = batch.entries.first() {
             self.durable = self.durable.min(first.index - 1);
-            self.places.truncate(first.index as usize - 1);
+            self.places.truncate((first.index - self.start.index) as usize - 1);
         }
         for entry in &batch.entries {
             let body = Body::Entry(entry);
             let (segment, offset) = self.put(RecordKind::Entry, &body)?;
-            self.places.push(Place { segment, offset: offset as u32, length: body.len() as u32 });
+            self.places.push_back(Place { segment, offset: offset as u32, length: body.len() as u32 });
         }
         self.flush()?;
         if batch.vote.is_some() {
-            self.votes.write(self.vote, self.synced)?;
+            self.write_slots()?;
         }
-        Ok(())
+        if batch.repaired { self.repaired() } else { Ok(()) }
+    }
+
+    /// Writes the vote slots; durable after the next [`Log::sync`]. What the log holds of the vote must be written before.
+    fn write_slots(&mut self) -> Result<(), LogError> {
+        self.votes.write(self.vote, self.synced, self.damaged)
     }
 
     /// Makes all that was appended durable, with one sync (two if there was a vote).
@@ -338,42 +215,18 @@ impl<D: Disk> Log<D> {
     /// Entries `from..=through` that are in the log, cut after the one that reaches `max_bytes` of payload; at least one.
     ///
     /// # Errors
-    /// [`LogError::NotHere`] when `from` is not in the log, [`LogError::Rot`] when a record is not as it was written.
+    /// [`LogError::NotHere`] when `from` is not in the log, [`LogError::Trimmed`] when it no longer is, [`LogError::Rot`] when a record is not
+    /// as it was written.
     pub fn read(&self, from: Index, through: Index, max_bytes: u64) -> Result<Vec<Entry>, LogError> {
+        if from > 0 && from <= self.start.index {
+            return Err(LogError::Trimmed { from, start: self.start.index });
+        }
         if from == 0 || from > self.last() || through < from {
             return Err(LogError::NotHere { from, last: self.last() });
         }
-        let mut entries = Vec::new();
-        let mut bytes = 0;
-        let mut older: Option<(u64, D::File)> = None;
-        for index in from..=through.min(self.last()) {
-            let place = self.places[index as usize - 1];
-            let file = if place.segment == self.segment {
-                &self.file
-            } else {
-                if older.as_ref().is_none_or(|(segment, _)| *segment != place.segment) {
-                    older = Some((place.segment, self.disk.open(&segment_name(place.segment))?));
-                }
-                older.as_ref().map_or(&self.file, |(_, file)| file)
-            };
-            let entry = self.read_entry(file, place, index)?;
-            bytes += entry.payload.len() as u64;
-            entries.push(entry);
-            if bytes >= max_bytes {
-                break;
-            }
-        }
-        Ok(entries)
-    }
-
-    fn read_entry(&self, file: &D::File, place: Place, index: Index) -> Result<Entry, LogError> {
-        let home = Home::new(self.salt, place.segment);
-        let mut bytes = vec![0; HEAD + place.length as usize];
-        file.read_at(u64::from(place.offset), &mut bytes)?;
-        let (head, body) = bytes.split_at(HEAD);
-        let whole = Head::parse(head, home).is_some_and(|head| head.kind == RecordKind::Entry && head.body_is_whole(body, home));
-        let entry = parse_entry(body).filter(|entry| whole && entry.index == index);
-        entry.ok_or_else(|| rot(place.segment, place.offset as usize, "an entry is not as it was written"))
+        let count = (through.min(self.last()) - from + 1) as usize;
+        let places = self.places.iter().skip((from - self.start.index) as usize - 1).take(count).copied();
+        read_entries(&self.disk, self.salt, from, places, max_bytes)
     }
 
     fn check_usable(&self) -> Result<(), LogError> {
@@ -394,21 +247,27 @@ impl<D: Disk> Log<D> {
     fn put(&mut self, kind: RecordKind, body: &Body<'_>) -> Result<(u64, u64), LogError> {
         let len = record_len(body.len()) as u64;
         if self.end + self.buffer.len() as u64 + len > self.size {
-            self.roll(len, kind)?;
+            self.roll(len, kind, false)?;
         }
         let offset = self.end + self.buffer.len() as u64;
         let sequence = self.next;
         push(&mut self.buffer, Home::new(self.salt, self.segment), kind, sequence, self.synced, body);
         self.next += 1;
         self.marked = self.synced;
-        if matches!(kind, RecordKind::Vote | RecordKind::Entry) {
+        if matches!(kind, RecordKind::Vote | RecordKind::Entry | RecordKind::State) {
             self.last_content = sequence;
         }
         Ok((self.segment, offset))
     }
 
-    /// Closes this segment and begins one in which a record of `len` bytes fits.
-    fn roll(&mut self, len: u64, for_kind: RecordKind) -> Result<(), LogError> {
+    /// What is true of the log as a whole, as it is said in records.
+    fn state(&self) -> State {
+        let &Log { start, first, damaged, vote, .. } = self;
+        State { made: 0, start, first, reset: false, damaged, vote }
+    }
+
+    /// Closes this segment and begins one in which a record of `len` bytes fits. `reset`: the log is to begin with it, after its start.
+    fn roll(&mut self, len: u64, for_kind: RecordKind, reset: bool) -> Result<(), LogError> {
         self.flush()?;
         self.file.sync()?;
         // If the log is just being opened, the sequence may jump here as well.
@@ -417,15 +276,19 @@ impl<D: Disk> Log<D> {
             self.synced = self.next - 1;
         }
         let home = Home::new(self.salt, self.segment + 1);
+        if reset {
+            self.first = home.segment;
+        }
         let size = self.segment_bytes.max(FIRST as u64 + len);
-        self.file = make_segment(&self.disk, home, size, kind, self.next, self.synced)?;
+        let first = First { kind, sequence: self.next, synced: self.synced, state: State { reset, ..self.state() } };
+        (self.file, _, self.end) = make_segment(&self.disk, home, size, &first, &[])?;
         self.marked = self.synced;
         self.synced = self.next;
         self.next += 1;
         self.segment += 1;
-        self.end = FIRST as u64;
         self.size = size;
-        Ok(())
+        // So the slots know that this segment was there, should its file be gone one day.
+        self.write_slots()
     }
 
     /// Writes the buffer with one write.

@@ -8,13 +8,14 @@
 //! body, padded with zeros to a multiple of 8
 //! ```
 //!
-//! The first record of a segment, a `Mark` or `Opened`, has a body of 8 bytes: how long the segment's file was made.
+//! The first record of a segment (a `Mark` or `Opened`), every `Opened` and every `State` have a [`State`] as their body: what is true of the
+//! log as a whole is said again and again, so that no segment is needed for it.
 //!
 //! Rules: the checksums are xxh3, seeded by the segment and the folder's salt, so that bytes of another segment or another folder are no
 //! records here. A head that is whole tells the body's length even if the body is damaged, so a scan finds what comes after.
 
 use bytes::Bytes;
-use tertulia_protocol::contract::Vote;
+use tertulia_protocol::contract::{Position, Vote};
 use tertulia_protocol::ids::NodeId;
 use tertulia_protocol::raft::Entry;
 use tertulia_protocol::time::Timestamp;
@@ -28,10 +29,10 @@ pub(super) const MAX_BODY: usize = 16 << 20;
 
 const ENTRY_HEAD: usize = 32;
 const VOTE_BODY: usize = 17;
-const MADE_BODY: usize = 8;
+const STATE_BODY: usize = 64;
 
 /// Bytes of a segment's first record.
-pub(super) const FIRST: usize = HEAD + MADE_BODY;
+pub(super) const FIRST: usize = HEAD + STATE_BODY;
 
 /// What a record's body is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -42,17 +43,26 @@ pub(super) enum RecordKind {
     Entry = 2,
     /// No body, unless it is the first of a segment: written for its synced-through mark.
     Mark = 3,
-    /// No body, unless it is the first of a segment: written at each opening of the log. Only here may the sequence jump, over every number that a cut tail may have used.
+    /// Written at each opening of the log. Only here may the sequence jump, over every number that a cut tail may have used; the mark says behind
+    /// which record everything is cut.
     Opened = 4,
+    /// Written when the state changes, and only when all before it is durable: whoever finds it whole may believe it, whatever is damaged before it.
+    State = 5,
 }
 
 impl RecordKind {
+    /// Whether the body of such a record at offset `at` of a segment is a [`State`].
+    pub fn has_state(self, at: usize) -> bool {
+        matches!(self, RecordKind::Opened | RecordKind::State) || at == 0 && self == RecordKind::Mark
+    }
+
     fn from_number(number: u8) -> Option<RecordKind> {
         Some(match number {
             1 => RecordKind::Vote,
             2 => RecordKind::Entry,
             3 => RecordKind::Mark,
             4 => RecordKind::Opened,
+            5 => RecordKind::State,
             _ => return None,
         })
     }
@@ -131,11 +141,55 @@ pub(super) fn push(out: &mut Vec<u8>, home: Home, kind: RecordKind, sequence: u6
     head[40..].copy_from_slice(&head_sum.to_le_bytes());
 }
 
+/// What is true of the log as a whole.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(super) struct State {
+    /// How long the file of the segment was made that this record is the first of; 0 in any other record.
+    pub made: u64,
+    /// The log begins after this place.
+    pub start: Position,
+    /// Segments below this one hold nothing that is needed.
+    pub first: u64,
+    /// All entries written before this record are dropped.
+    pub reset: bool,
+    /// Entries that were durable are lost, and nobody has repaired that yet.
+    pub damaged: bool,
+    pub vote: Vote,
+}
+
+impl State {
+    fn push(&self, out: &mut Vec<u8>) {
+        let voted = self.vote.voted_for.is_some();
+        let flags = u64::from(self.reset) | u64::from(self.damaged) << 1 | u64::from(voted) << 2;
+        let node = self.vote.voted_for.map_or(0, |node| node.0);
+        let Position { index, term, chain } = self.start;
+        for value in [self.made, index, term, chain, self.first, flags, self.vote.term, node] {
+            out.extend_from_slice(&value.to_le_bytes());
+        }
+    }
+
+    /// The state in a record's body.
+    pub fn parse(body: &[u8]) -> Option<State> {
+        if body.len() != STATE_BODY {
+            return None;
+        }
+        let word = |nth: usize| word(body, nth * 8);
+        let flags = word(5)?;
+        Some(State {
+            made: word(0)?,
+            start: Position { index: word(1)?, term: word(2)?, chain: word(3)? },
+            first: word(4)?,
+            reset: flags & 1 != 0,
+            damaged: flags & 2 != 0,
+            vote: Vote { term: word(6)?, voted_for: if flags & 4 != 0 { Some(NodeId(word(7)?)) } else { None } },
+        })
+    }
+}
+
 /// What goes into a record.
 pub(super) enum Body<'a> {
     Nothing,
-    /// How long the segment's file was made.
-    Made(u64),
+    State(State),
     Vote(Vote),
     Entry(&'a Entry),
 }
@@ -144,7 +198,7 @@ impl Body<'_> {
     pub fn len(&self) -> usize {
         match self {
             Body::Nothing => 0,
-            Body::Made(_) => MADE_BODY,
+            Body::State(_) => STATE_BODY,
             Body::Vote(_) => VOTE_BODY,
             Body::Entry(entry) => ENTRY_HEAD + entry.payload.len(),
         }
@@ -153,7 +207,7 @@ impl Body<'_> {
     fn push(&self, out: &mut Vec<u8>) {
         match self {
             Body::Nothing => {}
-            Body::Made(len) => out.extend_from_slice(&len.to_le_bytes()),
+            Body::State(state) => state.push(out),
             Body::Vote(vote) => {
                 out.extend_from_slice(&vote.term.to_le_bytes());
                 out.push(u8::from(vote.voted_for.is_some()));
@@ -169,11 +223,6 @@ impl Body<'_> {
     }
 }
 
-/// How long the segment's file was made, in the body of its first record.
-pub(super) fn parse_made(body: &[u8]) -> Option<u64> {
-    if body.len() == MADE_BODY { word(body, 0) } else { None }
-}
-
 /// The vote in a record's body.
 pub(super) fn parse_vote(body: &[u8]) -> Option<Vote> {
     if body.len() != VOTE_BODY {
@@ -186,6 +235,11 @@ pub(super) fn parse_vote(body: &[u8]) -> Option<Vote> {
 /// The index of the entry in a record's body.
 pub(super) fn parse_index(body: &[u8]) -> Option<u64> {
     if body.len() < ENTRY_HEAD { None } else { word(body, 0) }
+}
+
+/// Bytes of payload in the body of an entry's record.
+pub(super) fn payload_len(body: usize) -> u64 {
+    body.saturating_sub(ENTRY_HEAD) as u64
 }
 
 /// The entry in a record's body.

@@ -2,6 +2,8 @@
 //!
 //! Rules: a write goes into the slot that does not hold the newest vote, so that a torn one leaves the other; the slots lie in different
 //! sectors. Rot in the log must not make a node forget whom it voted for, for it could then vote twice in one term.
+//!
+//! Beside the vote stand two things that the log's own damage must not be able to hide: through where the log was synced, and whether it is damaged.
 
 use super::LogError;
 use crate::disk::{Disk, DiskFile, read_all};
@@ -20,6 +22,8 @@ pub(super) struct Votes<F> {
     file: F,
     seed: u64,
     newest: Slot,
+    /// The other slot could not be read: it may have held a newer vote than `newest`.
+    half: bool,
     dirty: bool,
 }
 
@@ -31,6 +35,8 @@ struct Slot {
     vote: Vote,
     /// Through where the log was synced then: a mark that outlives the log's tail.
     mark: u64,
+    /// The log has lost entries that were durable, and is not repaired.
+    damaged: bool,
 }
 
 impl Slot {
@@ -39,7 +45,7 @@ impl Slot {
         let node = self.vote.voted_for.map_or(0, |node| node.0);
         // The count carries whether there is a vote at all in its lowest bit.
         let count = self.count << 1 | u64::from(self.vote.voted_for.is_some());
-        for (at, value) in [count, self.vote.term, node, self.mark, 0].into_iter().enumerate() {
+        for (at, value) in [count, self.vote.term, node, self.mark, u64::from(self.damaged)].into_iter().enumerate() {
             bytes[at * 8..at * 8 + 8].copy_from_slice(&value.to_le_bytes());
         }
         let sum = xxh3_64_with_seed(&bytes[..40], seed);
@@ -54,7 +60,8 @@ impl Slot {
         }
         let count = word(0)?;
         let voted_for = (count & 1 == 1).then_some(NodeId(word(2)?));
-        Some(Slot { count: count >> 1, vote: Vote { term: word(1)?, voted_for }, mark: word(3)? })
+        let (mark, damaged) = (word(3)?, word(4)? & 1 == 1);
+        Some(Slot { count: count >> 1, vote: Vote { term: word(1)?, voted_for }, mark, damaged })
     }
 }
 
@@ -68,7 +75,7 @@ impl<F: DiskFile> Votes<F> {
     pub fn create<D: Disk<File = F>>(disk: &D, seed: u64) -> Result<(), LogError> {
         let file = disk.create(VOTE_FILE, FILE_LEN)?;
         for count in 0..2 {
-            let slot = Slot { count, vote: Vote::default(), mark: 0 };
+            let slot = Slot { count, vote: Vote::default(), mark: 0, damaged: false };
             file.write_at(SLOT_AT[count as usize], &slot.bytes(seed))?;
         }
         Ok(file.sync()?)
@@ -84,11 +91,13 @@ impl<F: DiskFile> Votes<F> {
         }
         let file = disk.open(VOTE_FILE)?;
         let bytes = read_all(&file)?;
-        let slots = SLOT_AT.iter().filter_map(|at| Slot::parse(bytes.get(*at as usize..)?, seed));
-        let newest = slots.max_by_key(|slot| slot.count).ok_or(LogError::Votes { why: "is damaged in both of its places" })?;
+        let slots: Vec<Slot> = SLOT_AT.iter().filter_map(|at| Slot::parse(bytes.get(*at as usize..)?, seed)).collect();
+        let half = slots.len() < SLOT_AT.len();
+        let newest =
+            slots.into_iter().max_by_key(|slot| slot.count).ok_or(LogError::Votes { why: "is damaged in both of its places" })?;
         // What was read may stand only in the cache, if the process died and the machine did not.
         file.sync()?;
-        Ok(Votes { file, seed, newest, dirty: false })
+        Ok(Votes { file, seed, newest, half, dirty: false })
     }
 
     pub fn vote(&self) -> Vote {
@@ -99,14 +108,24 @@ impl<F: DiskFile> Votes<F> {
         self.newest.mark
     }
 
-    /// Writes a vote; durable after [`Votes::sync`].
+    pub fn damaged(&self) -> bool {
+        self.newest.damaged
+    }
+
+    /// Whether one slot cannot be read. The next write heals it.
+    pub fn half(&self) -> bool {
+        self.half
+    }
+
+    /// Writes a vote, with through where the log is synced and whether it is damaged; durable after [`Votes::sync`].
     ///
     /// The older slot is overwritten, so the newer one must be durable by then: two writes without a sync between could tear both.
-    pub fn write(&mut self, vote: Vote, mark: u64) -> Result<(), LogError> {
+    pub fn write(&mut self, vote: Vote, mark: u64, damaged: bool) -> Result<(), LogError> {
         self.sync()?;
-        let slot = Slot { count: self.newest.count + 1, vote, mark };
+        let slot = Slot { count: self.newest.count + 1, vote, mark, damaged };
         self.file.write_at(SLOT_AT[(slot.count % 2) as usize], &slot.bytes(self.seed))?;
         self.newest = slot;
+        self.half = false;
         self.dirty = true;
         Ok(())
     }

@@ -1,6 +1,8 @@
 //! What the store's tests share.
 #![allow(dead_code)]
 
+pub mod logs;
+
 use bytes::Bytes;
 use tertulia_driver::disk::{Disk, DiskFile};
 use tertulia_driver::sim_disk::SimDisk;

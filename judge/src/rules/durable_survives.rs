@@ -26,6 +26,11 @@ impl Rule for DurableSurvives {
         }
         let Some(node) = view.node(id) else { return Ok(()) };
         let Some(promised) = node.log.at(node.durable) else { return Ok(()) };
+        // A snapshot that was installed begins the log anew, unless the log goes on from there: what else it held was never committed.
+        let anew = node.receiving == Some(*durable) && view.ancestor(node, promised, durable.index) != Some(*durable);
+        if anew {
+            return Ok(());
+        }
         if durable.index < promised.index {
             return Err(format!(
                 "{id} had reported its log durable through {promised:?}, and starts with one that ends at {durable:?}."
@@ -77,6 +82,16 @@ mod tests {
             let story = Story::of(RULE).three_start().append_durable(1, 0, &[1, 1, 1]).append(1, 1, &[1, 2]).crash(1);
             story.fact(1, started_with(log(found), 0)).holds();
         }
+    }
+
+    #[test]
+    fn a_snapshot_begins_the_log_anew_unless_the_log_goes_on_from_there() {
+        let story = || Story::of(RULE).three_start().append(1, 0, &[1, 1, 2]);
+        // Its own log had left what is committed.
+        let left = story().append_durable(2, 0, &[1, 1, 1, 1, 1]).received(2, &[1, 1, 2]).crash(2);
+        left.fact(2, started_with(log(&[1, 1, 2]), 3)).holds();
+        let held = story().append_durable(2, 0, &[1, 1, 2, 2, 2]).received(2, &[1, 1, 2]).crash(2);
+        held.fact(2, started_with(log(&[1, 1, 2]), 3)).breaks(RULE, "starts with one that ends");
     }
 
     #[test]

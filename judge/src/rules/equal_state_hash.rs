@@ -1,7 +1,7 @@
 //! The same log gives the same state.
 //!
 //! Source: thesis 2.1 (replicated state machines are deterministic); DESIGN 3, "state hash".
-//! Verifies: the state after an index has one hash, on all nodes and after every restart, for the whole run.
+//! Verifies: the state after an index has one hash, on all nodes, after every restart and by whatever way it came there, for the whole run.
 //! Does *not* verify: that the hash covers what it should; the rows found at a start before anything is applied on top of them.
 
 use super::{Rule, Verdict};
@@ -23,7 +23,10 @@ impl Rule for EqualStateHash {
     }
 
     fn observe(&mut self, _: &View, _: At, observed: &Observed<'_>) -> Verdict {
-        let Observed::Fact { node, fact: &Fact::Applied { at, hash } } = *observed else { return Ok(()) };
+        let Observed::Fact { node, fact: &(Fact::Applied { at, hash } | Fact::SnapshotInstalled { at, hash }) } = *observed
+        else {
+            return Ok(());
+        };
         let (first, who) = *self.hashes.entry(at.index).or_insert((hash, node));
         if first == hash {
             return Ok(());
@@ -46,6 +49,13 @@ mod tests {
         let applied = |hash| Fact::Applied { at: log(&[1]), hash: StateHash(hash) };
         Story::of(RULE).fact(1, applied(5)).fact(2, applied(6)).breaks(RULE, "After entry 1");
         Story::of(RULE).fact(1, applied(5)).crash(1).fact(1, applied(6)).breaks(RULE, "that of n1");
+    }
+
+    #[test]
+    fn a_snapshot_of_another_state_is_seen() {
+        let installed = |hash| Fact::SnapshotInstalled { at: log(&[1]), hash: StateHash(hash) };
+        Story::of(RULE).apply(1, &[1]).fact(2, installed(log(&[1]).chain)).holds();
+        Story::of(RULE).apply(1, &[1]).fact(2, installed(5)).breaks(RULE, "After entry 1");
     }
 
     #[test]

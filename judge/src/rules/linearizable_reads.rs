@@ -44,7 +44,7 @@ impl Rule for LinearizableReads {
                 self.saw(at, *room, *seq);
                 Ok(())
             }
-            Observed::Client(ClientFact::Read { client, room, asked, after, before, posts, extent, current }) => {
+            Observed::Client(ClientFact::Read { client, room, asked, after, before, posts, extent, current, .. }) => {
                 let last = posts.last().map(|post| post.seq);
                 let reached = self.reached(*room, *asked);
                 if let Some(last) = last {

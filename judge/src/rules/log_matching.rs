@@ -27,7 +27,9 @@ fn place(fact: &Fact) -> Option<Position> {
         | Fact::Durable { through: place }
         | Fact::Acknowledged { through: place, .. }
         | Fact::Committed { through: place, .. }
-        | Fact::Applied { at: place, .. } => Some(place),
+        | Fact::Applied { at: place, .. }
+        | Fact::SnapshotReceived { at: place }
+        | Fact::SnapshotInstalled { at: place, .. } => Some(place),
         _ => None,
     }
 }

@@ -21,6 +21,7 @@ mod log_matching;
 mod monotonic;
 mod one_order;
 mod session_order;
+mod session_reads;
 mod state_machine_safety;
 mod vote_durable;
 mod vote_once;
@@ -74,6 +75,7 @@ rules! {
     one_order::OneOrder = "one-order",
     delivery_order::DeliveryOrder = "delivery-order",
     session_order::SessionOrder = "session-order",
+    session_reads::SessionReads = "session-reads",
     linearizable_reads::LinearizableReads = "linearizable-reads",
     final_read::FinalRead = "final-read",
     converged::Converged = "converged",

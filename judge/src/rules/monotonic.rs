@@ -3,7 +3,7 @@
 //! Source: Raft paper figure 2 ("increases monotonically"), thesis 3.4, 3.5, 3.8.
 //! Verifies: the term in memory only goes up, and a node leads or stands in no term older than it; durable terms never go down, and within a term a
 //! durable vote is neither forgotten nor changed; a start finds at least the last durable term and vote; the commit index never goes
-//! back between two starts; applying is dense, and a start does not find more applied than was.
+//! back between two starts; applying is dense, but for snapshots, which only lead ahead; and a start does not find more applied than was, or was received.
 //! Does *not* verify: what is voted for or committed; terms of messages.
 
 use super::{Rule, Verdict};
@@ -86,12 +86,14 @@ fn terms(past: &mut Past, fact: &Fact) -> Verdict {
 fn indexes(node: &NodeView, fact: &Fact) -> Verdict {
     match *fact {
         Fact::Started { applied, .. } => {
-            not_below("applied", node.applied, applied, "starts with rows newer than what it ever applied")
+            let known = node.receiving.map_or(0, |received| received.index).max(node.applied);
+            not_below("applied", known, applied, "starts with rows newer than what it ever applied")
         }
         Fact::Committed { through, .. } => not_below("committed", through.index, node.commit, "takes its commit index back"),
         Fact::Applied { at, .. } if at.index != node.applied + 1 => {
             Err(format!("applies {} after {}: not the next one.", at.index, node.applied))
         }
+        Fact::SnapshotInstalled { at, .. } => not_below("applied", at.index, node.applied, "jumps back to a snapshot"),
         _ => Ok(()),
     }
 }
@@ -148,6 +150,23 @@ mod tests {
         let story = || Story::of(RULE).three_start().append(1, 0, &[1, 1]).apply(1, &[1]);
         story().append(1, 2, &[1, 1, 1]).apply(1, &[1, 1, 1]).breaks(RULE, "applies 3 after 1");
         story().apply(1, &[1]).breaks(RULE, "applies 1 after 1");
+    }
+
+    #[test]
+    fn a_snapshot_leads_ahead_and_applying_goes_on_behind_it() {
+        let story = || Story::of(RULE).three_start().append(1, 0, &[1; 5]).append(2, 0, &[1]).apply(2, &[1]);
+        story().installed(2, &[1; 4]).append(2, 4, &[1; 5]).apply(2, &[1; 5]).holds();
+        story().installed(2, &[1; 4]).apply(2, &[1, 1]).breaks(RULE, "applies 2 after 4");
+        story().apply(2, &[1, 1]).installed(2, &[1]).breaks(RULE, "jumps back");
+    }
+
+    #[test]
+    fn a_start_may_find_a_snapshot_that_was_about_to_be_installed_and_no_other() {
+        let story = || Story::of(RULE).three_start().append(1, 0, &[1; 5]).append(2, 0, &[1]).apply(2, &[1]);
+        story().received(2, &[1; 4]).crash(2).fact(2, started_with(log(&[1; 4]), 4)).holds();
+        story().received(2, &[1; 4]).crash(2).fact(2, started_with(log(&[1]), 1)).holds();
+        let story = story().received(2, &[1; 4]).crash(2).fact(2, started_with(log(&[1; 5]), 5));
+        story.breaks(RULE, "newer than what it ever applied");
     }
 
     #[test]

@@ -131,7 +131,8 @@ mod tests {
     fn page(after: Option<Seq>, before: Option<Seq>, seqs: &[Seq]) -> Story {
         let posts = seqs.iter().map(|&seq| ReadPost { seq, id: id(&seq.to_string()), text_digest: 0 }).collect();
         let (room, extent) = (RoomId(1), Extent::Page);
-        let read = ClientFact::Read { client: 7, room, asked: At(0), after, before, posts, extent, current: false };
+        let read =
+            ClientFact::Read { client: 7, room, asked: At(0), after, before, posts, extent, current: false, own_past: false };
         Story::of(RULE).client(read)
     }
 

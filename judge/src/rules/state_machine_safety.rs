@@ -2,7 +2,7 @@
 //!
 //! Source: Raft paper figure 3, State Machine Safety (thesis 3.6.3).
 //! Verifies: for every index, the entry that any node knew to be committed or applied is one, for the whole run; a node commits only
-//! what its log holds, a follower only what a leader had counted, and applies only what it knows to be committed.
+//! what its log holds, a follower only what a leader had counted, and applies only what it knows to be committed; a snapshot is of a committed place.
 //! Does *not* verify: what applying did (`equal-state-hash`); how the leader counted (`durable-quorum`).
 
 use super::{Rule, Verdict};
@@ -59,6 +59,11 @@ impl Rule for StateMachineSafety {
                 Err(format!("{id} applies {at:?}, but knows only through {} to be committed.", node.commit))
             }
             Fact::Applied { at, .. } => self.agree(at, id, "applies"),
+            Fact::SnapshotReceived { at } if at.index > view.committed() => Err(format!(
+                "{id} has a snapshot of {at:?}, but nobody knows more than through {} to be committed.",
+                view.committed()
+            )),
+            Fact::SnapshotReceived { at } | Fact::SnapshotInstalled { at, .. } => self.agree(at, id, "has a snapshot of"),
             _ => Ok(()),
         }
     }
@@ -96,6 +101,13 @@ mod tests {
     fn a_follower_that_commits_on_its_own_or_what_it_does_not_have_is_seen() {
         committed().append(2, 0, &[1; 4]).commit(2, &[1; 4], false).breaks(RULE, "only through 3");
         committed().append(2, 0, &[1]).commit(2, &[1, 1], false).breaks(RULE, "its log has None there");
+    }
+
+    #[test]
+    fn a_snapshot_of_another_log_or_of_what_is_not_committed_is_seen() {
+        committed().apply(1, &[1]).apply(1, &[1, 1]).installed(2, &[1, 1]).holds();
+        committed().apply(1, &[1]).apply(1, &[1, 1]).installed(2, &[1, 2]).breaks(RULE, "n1 knew");
+        committed().installed(2, &[1; 4]).breaks(RULE, "more than through 3");
     }
 
     #[test]

@@ -68,7 +68,7 @@ pub async fn history<G: Gate>(
     if !(1..=PAGE_MAX).contains(&limit) {
         return Err(Problem::bad_request(format!("limit is {limit}: it must be 1 to {PAGE_MAX}")));
     }
-    let ask = Ask::History { room, after: page.after, before: page.before, limit };
+    let ask = Ask::History { room, after: page.after, before: page.before, limit, at_least: None };
     match gate::ask(&app.gate, Some(token), ask).await? {
         Answer::History { room, posts, current } => {
             let messages: Vec<Value> = posts.iter().map(view).collect();

@@ -172,7 +172,7 @@ impl<G: Gate> Session<G> {
     async fn incoming(&mut self, incoming: Option<Incoming>) -> Flow {
         match incoming {
             Some(Incoming::Event(event)) => self.send_json(&event_view(&event)).await,
-            Some(Incoming::Reply(Reply { id, result })) if id == self.asked => match result {
+            Some(Incoming::Reply(Reply { id, result, .. })) if id == self.asked => match result {
                 Ok(Answer::FollowingAll { cursors }) => self.send_json(&following_view(&cursors)).await,
                 Ok(_) => Flow::Continue(()),
                 Err(refusal) => self.fail(refusal.into()).await,

@@ -59,7 +59,7 @@ impl Gate for Fake {
 impl Line for FakeLine {
     async fn request(&mut self, request: tertulia_protocol::gateway::Request) -> bool {
         self.fake.asked.lock().unwrap().push(request.ask.clone());
-        self.reply = Some(Reply { id: request.id, result: answer(self.token, request.ask) });
+        self.reply = Some(Reply { id: request.id, index: 1, result: answer(self.token, request.ask) });
         true
     }
     async fn next(&mut self) -> Option<Incoming> {

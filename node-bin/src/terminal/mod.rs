@@ -9,6 +9,7 @@ mod tail;
 
 pub use chat::chat;
 pub use operate::{add, remove, succession, transfer};
+pub use remote::ask_once;
 pub use send::send;
 pub use status::status;
 pub use tail::tail;

@@ -2,6 +2,8 @@
 //!
 //! Nothing here sleeps and hopes: every wait names its condition, and has a generous limit.
 
+#![allow(dead_code, reason = "each file of tests uses its own part")]
+
 use serde_json::{Value, json};
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -175,10 +177,6 @@ impl Cluster {
         self.dir.path().join("secret")
     }
 
-    pub fn pid(&self, node: u16) -> u32 {
-        self.children[usize::from(node) - 1].as_ref().unwrap().id()
-    }
-
     pub fn spawn(&mut self, node: u16) {
         self.run(node, self.serve(node));
     }
@@ -207,6 +205,10 @@ impl Cluster {
             let _ = child.kill();
             let _ = child.wait();
         }
+    }
+
+    pub fn pid(&self, node: u16) -> u32 {
+        self.children[usize::from(node) - 1].as_ref().unwrap().id()
     }
 
     /// Waits until a node's process has ended by itself.

@@ -96,6 +96,11 @@ impl Chat {
         self.rooms.get(&room).is_some_and(|room| room.members.contains_key(&user))
     }
 
+    /// Where a member's events of a room begin: behind the newest one of when it joined.
+    pub fn joined_after(&self, room: RoomId, user: UserId) -> Option<Cursor> {
+        self.rooms.get(&room)?.members.get(&user).copied()
+    }
+
     /// The place of the room's newest event, 0 when there is none.
     pub fn last(&self, room: RoomId) -> Cursor {
         self.rooms.get(&room).map_or(0, |room| room.last)

@@ -2,7 +2,8 @@
 //!
 //! - A command gets the session's next number and is kept until it is settled. On every new connection all unsettled ones are sent again, in order, with the same numbers.
 //! - A refusal that may pass (no leader, busy, unknown) is tried again; one that will not settles the number.
-//! - A server that knows no leader three times in a row, or that does not answer for [`Timing::patience`], is given up for the next one; pauses between attempts double, with jitter.
+//! - A server that knows no leader three times in a row, that does not answer for [`Timing::patience`], or that shows no sign of life for [`Timing::silence`], is given up for the
+//!   next one; pauses between attempts double, with jitter.
 //! - A followed room is followed again from the last delivered event; an event that was delivered before is dropped, and a gap is fetched.
 //!
 //! ```
@@ -105,6 +106,8 @@ pub struct Client {
     /// Requests under way on this connection.
     sent: BTreeMap<u64, (About, Instant)>,
     next_request: u64,
+    /// The furthest that any answer was from: see [`Client::ask`].
+    seen: Index,
     /// When the sign-in is sent (again).
     sign_in_at: Option<Instant>,
     heard: Instant,
@@ -130,6 +133,7 @@ impl Client {
             next_follow: 1,
             sent: BTreeMap::new(),
             next_request: 1,
+            seen: 0,
             sign_in_at: None,
             heard: now.instant,
             outputs: VecDeque::new(),
@@ -151,7 +155,8 @@ impl Client {
         Ok(number)
     }
 
-    /// Asks something that changes nothing; repeated on another server until it is answered.
+    /// Asks something that changes nothing; repeated on another server until it is answered. Where [`Ask::History`] says `at_least`, that is raised to what this
+    /// client's answers have shown, so that what it was told of its own posts, and read before, is there again whichever server answers.
     pub fn ask(&mut self, now: Now, ask: Ask) -> u64 {
         self.now = now.instant;
         let id = self.next_ask;
@@ -200,6 +205,7 @@ impl Client {
         self.now = now.instant;
         self.heard = now.instant;
         let Some((about, _)) = self.sent.remove(&reply.id) else { return };
+        self.seen = self.seen.max(reply.index);
         match &reply.result {
             Err(Refusal::NoLeader { .. }) => self.leaderless += 1,
             Ok(Answer::Pong) => {}
@@ -243,12 +249,18 @@ impl Client {
         let overdue = |at: Instant| now.instant >= at + patience;
         let give_up = match self.line {
             Line::Connecting { since } => overdue(since),
-            Line::Connected { .. } => self.sent.values().any(|(_, at)| overdue(*at)),
+            Line::Connected { .. } => {
+                self.sent.values().any(|(_, at)| overdue(*at)) || self.silent_for(now.instant) >= self.config.timing.silence
+            }
             Line::Pausing { .. } | Line::Rejected => false,
         };
         if give_up {
             self.outputs.push_back(Output::Disconnect);
             self.move_on();
+        }
+        let quiet = matches!(self.line, Line::Connected { .. }) && self.silent_for(now.instant) >= self.config.timing.probe;
+        if quiet && !self.is_probing() {
+            self.send(About::Ping, Ask::Ping);
         }
         let idle = now.instant >= self.heard + self.config.timing.keep_alive;
         if idle && matches!(self.line, Line::Connected { signed_in: true }) && self.sent.is_empty() {
@@ -284,7 +296,10 @@ impl Client {
                 let overdue = self.sent.values().map(|(_, at)| *at + patience);
                 let due = self.stages().filter_map(|stage| if let Stage::Due { at } = stage { Some(*at) } else { None });
                 let idle = (signed_in && self.sent.is_empty()).then(|| self.heard + self.config.timing.keep_alive);
-                overdue.chain(due.filter(|_| signed_in)).chain(idle).chain(self.sign_in_at).min()
+                let timing = &self.config.timing;
+                let quiet =
+                    self.waiting_since().map(|since| since + if self.is_probing() { timing.silence } else { timing.probe });
+                overdue.chain(quiet).chain(due.filter(|_| signed_in)).chain(idle).chain(self.sign_in_at).min()
             }
         }
     }
@@ -295,6 +310,19 @@ impl Client {
         let commands = self.commands.values().map(|(_, stage)| stage);
         let asks = self.asks.values().map(|(_, stage)| stage);
         commands.chain(asks).chain(self.follows.values().map(|followed| &followed.stage))
+    }
+
+    /// Since when something waits and nothing was heard.
+    fn waiting_since(&self) -> Option<Instant> {
+        self.sent.values().map(|(_, at)| *at).min().map(|oldest| oldest.max(self.heard))
+    }
+
+    fn silent_for(&self, now: Instant) -> Duration {
+        self.waiting_since().map_or(Duration::ZERO, |since| now.since(since))
+    }
+
+    fn is_probing(&self) -> bool {
+        self.sent.values().any(|(about, _)| *about == About::Ping)
     }
 
     /// The first number that is not settled, or the next one if all are.
@@ -325,6 +353,9 @@ impl Client {
         for (id, (ask, stage)) in &mut self.asks {
             if is_due(stage) {
                 *stage = Stage::Sent;
+                if let Ask::History { at_least: Some(index), .. } = ask {
+                    *index = self.seen.max(*index);
+                }
                 due.push((About::Ask(*id), ask.clone()));
             }
         }
@@ -352,12 +383,12 @@ impl Client {
                 self.outputs.push_back(Output::Disconnect);
                 self.outputs.push_back(Output::Rejected(refusal));
             }
-            _ => self.sign_in_at = Some(self.retry_at()),
+            again => self.sign_in_at = Some(self.retry_at(&again)),
         }
     }
 
     fn answered_number(&mut self, number: u64, result: Result<Answer, Refusal>) {
-        let again_at = self.retry_at();
+        let again_at = self.retry_at(&result);
         let Some((_, stage)) = self.commands.get_mut(&number) else { return };
         let result = match result {
             Ok(Answer::Done(done)) => Ok(done),
@@ -372,7 +403,7 @@ impl Client {
     }
 
     fn answered_ask(&mut self, ask: u64, result: Result<Answer, Refusal>) {
-        let again_at = self.retry_at();
+        let again_at = self.retry_at(&result);
         let Some((_, stage)) = self.asks.get_mut(&ask) else { return };
         if result.as_ref().is_err_and(Refusal::is_temporary) {
             *stage = Stage::Due { at: again_at };
@@ -383,7 +414,7 @@ impl Client {
     }
 
     fn answered_follow(&mut self, follow: u64, result: Result<Answer, Refusal>) {
-        let again_at = self.retry_at();
+        let again_at = self.retry_at(&result);
         let Some(followed) = self.follows.get_mut(&follow) else { return };
         match result {
             Ok(Answer::Following { room, cursor }) => {
@@ -400,10 +431,16 @@ impl Client {
         }
     }
 
-    /// When to repeat what was refused for the moment.
-    fn retry_at(&mut self) -> Instant {
+    /// When to repeat what was refused for the moment: not before the server says.
+    fn retry_at(&mut self, result: &Result<Answer, Refusal>) -> Instant {
+        let asked_for = match result {
+            Err(Refusal::Busy { retry_after_ms }) => {
+                Duration::from_millis((*retry_after_ms).into()).min(self.config.timing.backoff_max)
+            }
+            _ => Duration::ZERO,
+        };
         let pause = self.config.timing.backoff_min;
-        self.now + self.jittered(pause)
+        self.now + asked_for + self.jittered(pause)
     }
 
     /// Gives up the present server; everything unsettled is sent again to the next one.

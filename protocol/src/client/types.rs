@@ -26,8 +26,12 @@ pub struct Config {
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Timing {
-    /// A request without an answer for so long: the server is given up for the next one.
+    /// A request without an answer for so long, from a server that shows signs of life: the server is given up for the next one.
     pub patience: Duration,
+    /// Something waits for an answer and nothing at all was heard for so long: the server is asked for a sign of life.
+    pub probe: Duration,
+    /// Something waits for an answer and nothing at all was heard for so long: the server is given up. A process that is stopped keeps its connections open.
+    pub silence: Duration,
     /// An idle connection is asked for a sign of life this often.
     pub keep_alive: Duration,
     /// First pause after a failed connection; doubles up to `backoff_max`, with jitter.
@@ -38,7 +42,14 @@ pub struct Timing {
 impl Default for Timing {
     fn default() -> Self {
         let ms = Duration::from_millis;
-        Timing { patience: ms(2_000), keep_alive: ms(1_000), backoff_min: ms(50), backoff_max: ms(2_000) }
+        Timing {
+            patience: ms(2_000),
+            probe: ms(300),
+            silence: ms(1_000),
+            keep_alive: ms(1_000),
+            backoff_min: ms(50),
+            backoff_max: ms(2_000),
+        }
     }
 }
 

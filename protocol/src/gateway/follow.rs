@@ -53,7 +53,7 @@ impl Gateway {
         self.pump(replica, connection);
     }
 
-    fn begin(&mut self, connection: ConnectionId, room: RoomId, cursor: Cursor) {
+    pub(super) fn begin(&mut self, connection: ConnectionId, room: RoomId, cursor: Cursor) {
         let Some(known) = self.connections.get_mut(&connection) else { return };
         if known.loading.is_some_and(|(_, loading)| loading == room) {
             known.loading = None;
@@ -135,7 +135,10 @@ impl Gateway {
     }
 
     /// Takes a connection's catching-up rooms further, one read at a time, while its reader keeps up.
-    fn pump(&mut self, replica: &Replica<Chat>, connection: ConnectionId) {
+    pub(super) fn pump(&mut self, replica: &Replica<Chat>, connection: ConnectionId) {
+        if self.jumping {
+            return;
+        }
         let half = self.limits.reader_bytes / 2;
         loop {
             let Some(known) = self.connections.get_mut(&connection) else { return };

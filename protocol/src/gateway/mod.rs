@@ -3,9 +3,11 @@
 //! - A request that changes something is offered to the leader, here or by forwarding, again and again under the same identity, until applying tells its outcome or
 //!   its time is up (`requests.rs`).
 //! - A read waits for a read index; what it finds missing is said only after that, because this node may be behind (`reads.rs`).
+//! - When the state jumps to that of a snapshot, what happened in between is found in the store and in the session table (`jump.rs`).
 //! - A follower of a room is either catching up from the store or live; a slow one falls back to catching up (`follow.rs`).
 
 mod follow;
+mod jump;
 mod reads;
 mod requests;
 mod types;
@@ -65,6 +67,10 @@ pub(crate) struct Gateway {
     audiences: BTreeMap<RoomId, Audience>,
     /// Since when no leader is known.
     leaderless_since: Option<Instant>,
+    /// Through where the state has come that is being answered from.
+    pub(crate) applied: Index,
+    /// The state is being replaced by a snapshot's: nobody is live, and nothing is read for followers.
+    jumping: bool,
     outputs: VecDeque<node::Output>,
 }
 
@@ -82,8 +88,10 @@ impl Gateway {
             loads: BTreeMap::new(),
             loads_made: 0,
             timers: BTreeSet::new(),
+            applied: 0,
             audiences: BTreeMap::new(),
             leaderless_since: Some(now.instant),
+            jumping: false,
             outputs: VecDeque::new(),
         }
     }
@@ -190,7 +198,7 @@ impl Gateway {
 
     fn reply(&mut self, to: ConnectionId, id: u64, result: Result<Answer, Refusal>) {
         if self.connections.contains_key(&to) {
-            self.outputs.push_back(node::Output::Reply { to, reply: Reply { id, result } });
+            self.outputs.push_back(node::Output::Reply { to, reply: Reply { id, index: self.applied, result } });
         }
     }
 

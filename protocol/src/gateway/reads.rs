@@ -65,18 +65,25 @@ impl Gateway {
             Ask::Submit { identity, first_unacked, command } => {
                 self.submit(now, replica, connection, id, session, *identity, *first_unacked, command);
             }
-            Ask::Rooms | Ask::History { .. } if fresh == Fresh::Unknown => self.wait_for_read(now, replica, connection, request),
+            Ask::History { at_least: Some(index), .. } if fresh == Fresh::Unknown && replica.applied() < *index => {
+                self.wait_for_index(now, replica, connection, request);
+            }
+            Ask::Rooms | Ask::History { at_least: None, .. } if fresh == Fresh::Unknown => {
+                self.wait_for_read(now, replica, connection, request);
+            }
             Ask::Rooms => {
                 let rooms: Vec<RoomView> = replica.machine().rooms(user);
                 self.reply(connection, id, Ok(Answer::Rooms(rooms)));
             }
-            Ask::History { room, after, before, limit } => {
+            Ask::History { room, after, before, limit, at_least } => {
                 let page = (*after, *before, *limit);
+                // The state is where the asker has been; whether there is something newer, nobody has said.
+                let (fresh, absent) = if at_least.is_some() { (Fresh::Unconfirmed, Fresh::Unknown) } else { (fresh, fresh) };
                 match replica.machine().find_room(room) {
                     Some(room) => self.history(connection, id, room, page, fresh),
                     None => {
                         let refusal = Refusal::UnknownRoom { room: room.clone() };
-                        self.refuse_or_wait(now, replica, connection, request, fresh, refusal);
+                        self.refuse_or_wait(now, replica, connection, request, absent, refusal);
                     }
                 }
             }
@@ -135,7 +142,10 @@ impl Gateway {
         self.waits_made
     }
 
-    fn wait_for_read(&mut self, now: Now, replica: &mut Replica<Chat>, connection: ConnectionId, request: Request) {
+    fn wait_for_read(&mut self, now: Now, replica: &mut Replica<Chat>, connection: ConnectionId, mut request: Request) {
+        if let Ask::History { at_least, .. } = &mut request.ask {
+            *at_least = None;
+        }
         if self.waits_are_full() {
             return self.reply(connection, request.id, Err(Refusal::Busy { retry_after_ms: 100 }));
         }
@@ -144,9 +154,32 @@ impl Gateway {
         self.ask_again(now, replica, id);
     }
 
+    /// Waits until the state here has come to where the asker has seen it elsewhere.
+    fn wait_for_index(&mut self, now: Now, replica: &mut Replica<Chat>, connection: ConnectionId, request: Request) {
+        let Ask::History { at_least: Some(index), .. } = request.ask else { return };
+        if self.waits_are_full() {
+            return self.reply(connection, request.id, Err(Refusal::Busy { retry_after_ms: 100 }));
+        }
+        let give_up_at = now.instant + self.timing.hold;
+        let id = self.wait(Wait::Read { connection, request, give_up_at, timer: give_up_at });
+        self.timers.insert((give_up_at, Timer::Read(id)));
+        replica.read_at(id, index);
+    }
+
     /// Asks for the read index (again), or answers from what is here when no leader could be asked in time.
     pub(super) fn ask_again(&mut self, now: Now, replica: &mut Replica<Chat>, id: u64) {
-        let Some(Wait::Read { give_up_at, timer, .. }) = self.waits.get_mut(&id) else { return };
+        let Some(Wait::Read { connection, request, give_up_at, timer }) = self.waits.get_mut(&id) else { return };
+        let for_index = matches!(request.ask, Ask::History { at_least: Some(_), .. });
+        if for_index && now.instant < *give_up_at {
+            return;
+        }
+        if for_index {
+            // An older state is what the asker must not be shown: another node may have come further.
+            let (connection, id_asked) = (*connection, request.id);
+            self.waits.remove(&id);
+            let refusal = self.no_leader(now);
+            return self.reply(connection, id_asked, Err(refusal));
+        }
         if now.instant >= *give_up_at {
             return self.readable(now, replica, id, Fresh::Unconfirmed);
         }

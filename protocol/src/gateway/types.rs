@@ -76,6 +76,9 @@ pub enum Ask {
         after: Option<Seq>,
         before: Option<Seq>,
         limit: u32,
+        /// Without it the page shows everything that was committed when it was asked for, as a leader confirms. With it any state will do that holds the log through
+        /// this index ([`Reply::index`] of an earlier answer, say): read your writes and monotonic reads on every node, without asking the leader.
+        at_least: Option<Index>,
     },
     /// Events of one room from a place on, until [`Ask::Unfollow`]. Only members may follow.
     Follow {
@@ -108,6 +111,8 @@ pub enum From {
 pub struct Reply {
     /// The request's.
     pub id: u64,
+    /// The state that this was answered from holds the log through here.
+    pub index: Index,
     pub result: Result<Answer, Refusal>,
 }
 

@@ -43,6 +43,8 @@ pub struct Node {
     early: VecDeque<(NodeId, Submission)>,
     /// The leader and whether it is this node, ready to take requests: when this changes, what waits is offered anew.
     led_by: (Option<NodeId>, bool),
+    /// What was read for clients while the rows were being replaced by a snapshot's.
+    read_meanwhile: Vec<(LoadId, Result<Loaded, StoreError>)>,
     outputs: VecDeque<Output>,
 }
 
@@ -62,6 +64,7 @@ impl Node {
             calls: admin::Calls::default(),
             early: VecDeque::new(),
             led_by: (None, false),
+            read_meanwhile: Vec::new(),
             outputs: VecDeque::new(),
         })
     }
@@ -127,6 +130,7 @@ impl Node {
         match message.body {
             Body::Raft(message) => self.replica.handle_message(now, from, message),
             Body::Forward(submission) => self.handle_forward(from, submission),
+            Body::Snapshot(message) => self.replica.handle_snapshot(now, from, message),
             Body::Forwarded { request, answer } => self.gateway.handle_forwarded(&mut self.replica, request, answer),
             Body::Admin { ticket, boot, admin } => self.handle_admin_asked(from, ticket, boot, &admin),
             Body::Administered { ticket, boot, outcome } => self.handle_administered(ticket, boot, outcome),
@@ -175,11 +179,20 @@ impl Node {
     pub fn handle_loaded(&mut self, now: Now, load: LoadId, loaded: Result<Loaded, StoreError>) {
         self.now = now;
         // The remainder says who asked; see `LoadId`.
-        if load.0 % 4 == 2 {
+        if load.0 % 4 == 2 && self.replica.is_jumping() {
+            // They may be of a state that is not here yet. As many as the gateway has asked for, which is bounded.
+            self.read_meanwhile.push((load, loaded));
+        } else if load.0 % 4 == 2 {
             self.gateway.handle_loaded(&self.replica, load, loaded);
         } else {
             self.replica.handle_loaded(load, loaded);
         }
+    }
+
+    /// The store has put a snapshot's rows in use ([`Receive::Install`]), or could not.
+    pub fn handle_installed(&mut self, now: Now, result: Result<(), StoreError>) {
+        self.now = now;
+        self.replica.handle_installed(now, result);
     }
 
     pub fn handle_timeout(&mut self, now: Now) {
@@ -232,6 +245,7 @@ impl Node {
     // ---- inside -------------------------------------------------------------------------------------------------------------------------
 
     fn take(&mut self, output: replica::Output<ChatEvent>) {
+        self.gateway.applied = self.replica.applied();
         match output {
             replica::Output::Send { to, class, message } => {
                 self.outputs.push_back(Output::Send { to, class, message: Message { group: GROUP, body: Body::Raft(message) } });
@@ -239,6 +253,22 @@ impl Node {
             replica::Output::Store { id, batch } => self.outputs.push_back(Output::Store { id, batch }),
             replica::Output::Apply { through, rows } => self.outputs.push_back(Output::Apply { through, rows }),
             replica::Output::Load { id, query } => self.outputs.push_back(Output::Load { id, query }),
+            replica::Output::Snapshot { to, class, message } => {
+                self.outputs.push_back(Output::Send {
+                    to,
+                    class,
+                    message: Message { group: GROUP, body: Body::Snapshot(message) },
+                });
+            }
+            replica::Output::Receive(step) => self.outputs.push_back(Output::Receive(step)),
+            replica::Output::Trim { through } => self.outputs.push_back(Output::Trim { through }),
+            replica::Output::Jumping => self.gateway.handle_jumping(&self.replica),
+            replica::Output::Jumped => {
+                self.gateway.handle_jumped(&self.replica);
+                for (load, loaded) in core::mem::take(&mut self.read_meanwhile) {
+                    self.gateway.handle_loaded(&self.replica, load, loaded);
+                }
+            }
             replica::Output::Halt { reason } => self.outputs.push_back(Output::Halt { reason }),
             replica::Output::Executed(executed) => self.gateway.handle_executed(&self.replica, &executed),
             replica::Output::Event(event) => {

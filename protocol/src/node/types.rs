@@ -9,7 +9,7 @@ use crate::ids::*;
 use crate::node::{Admin, AdminOutcome};
 use crate::raft::Member;
 use crate::raft::RaftMessage;
-use crate::replica::{Slot, Submission};
+use crate::replica::{Slot, SnapshotMessage, Submission};
 use crate::succession::{Policy, SuccessionTiming};
 use alloc::string::String;
 use alloc::sync::Arc;
@@ -87,6 +87,7 @@ pub enum Body {
         boot: Boot,
         outcome: AdminOutcome,
     },
+    Snapshot(SnapshotMessage),
 }
 
 /// What makes a request the same one, wherever it waits.

@@ -244,8 +244,6 @@ impl Configuration {
                 if self.is_voter(*node) {
                     next.become_joint();
                     next.voters.retain(|id| id != node);
-                    // Whoever removes a voter wants fewer of them; otherwise a learner that stands by would take the place at once, against `replace`.
-                    next.wanted_voters = next.wanted_voters.min(next.voters.len() as u16);
                 } else {
                     next.members.retain(|member| member.id != *node);
                 }

@@ -38,7 +38,11 @@ impl Raft {
 
     /// Whether this node could lead: it votes, its log is whole, and its disk writes.
     pub(super) fn may_stand(&self) -> bool {
-        self.configuration().is_voter(self.node) && !self.is_repairing() && !self.stalled && self.leave_at.is_none()
+        self.configuration().is_voter(self.node)
+            && !self.is_repairing()
+            && !self.rows_lost
+            && !self.stalled
+            && self.leave_at.is_none()
     }
 
     /// The link to the leader broke: a sign of its end that comes long before silence does. The first in line asks for pre-votes after a
@@ -76,6 +80,9 @@ impl Raft {
     /// Nobody was heard for too long: ask whether votes would be given.
     pub(super) fn stand(&mut self, now: Now) {
         if !self.may_stand() {
+            if self.rows_lost {
+                self.leader = None;
+            }
             return self.wait_for_leader(now.instant);
         }
         self.elections += 1;

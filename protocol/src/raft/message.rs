@@ -91,6 +91,8 @@ pub enum RaftMessage {
     Probe { sent: u64 },
     /// To the leader: what its sender, running as `boot`, has measured of the ways to it (see [`crate::succession::Latencies`]).
     Report { term: Term, boot: Boot, column: Vec<(NodeId, i64)> },
+    /// What the follower needs is at or below `start`, and the leader's log begins after it: the follower has to ask for a snapshot (5).
+    NeedSnapshot { term: Term, start: Index },
 }
 
 /// No term and no place comes near it: below it arithmetic with terms and places does not overflow.
@@ -102,7 +104,8 @@ impl RaftMessage {
         let near = match self {
             RaftMessage::AskVote { last: Position { index, .. }, .. }
             | RaftMessage::Appended { matched: index, .. }
-            | RaftMessage::Read { index, .. } => *index < FAR,
+            | RaftMessage::Read { index, .. }
+            | RaftMessage::NeedSnapshot { start: index, .. } => *index < FAR,
             RaftMessage::Append { previous, entries, commit, .. } => {
                 let dense = (previous.index..FAR).zip(entries).all(|(before, entry)| entry.index == before + 1);
                 previous.index < FAR && *commit < FAR && dense && entries.iter().all(|entry| entry.term <= self.term())
@@ -127,6 +130,7 @@ impl RaftMessage {
             | RaftMessage::AskRead { term, .. }
             | RaftMessage::Read { term, .. }
             | RaftMessage::TimeoutNow { term }
+            | RaftMessage::NeedSnapshot { term, .. }
             | RaftMessage::Report { term, .. } => *term,
             RaftMessage::Probe { .. } => 0,
         }

@@ -10,7 +10,8 @@
 //! - **A log that has lost something acknowledged** neither votes nor acknowledges until it is repaired.
 //!
 //! Where things are: `election.rs` votes, `replication.rs` appends on both sides, `storage.rs` batches and their completion, `read.rs` ReadIndex and leases,
-//! `configuration.rs` who has a say and `membership.rs` how that changes, `transfer.rs` handing over, `placement.rs` to whom, `repair.rs` damaged logs.
+//! `configuration.rs` who has a say and `membership.rs` how that changes, `transfer.rs` handing over, `placement.rs` to whom, `repair.rs` damaged logs,
+//! `snapshot.rs` where the log begins.
 
 pub mod configuration;
 mod election;
@@ -23,6 +24,7 @@ pub mod quorum;
 mod read;
 mod repair;
 mod replication;
+mod snapshot;
 mod storage;
 mod transfer;
 
@@ -75,6 +77,11 @@ pub enum Output {
     ReadReady {
         id: u64,
         index: Index,
+    },
+    /// The leader's log begins after `start`, and this node needs what lies before: a snapshot of the leader's rows.
+    Behind {
+        leader: NodeId,
+        start: Index,
     },
     Halt {
         reason: HaltReason,
@@ -174,6 +181,9 @@ pub struct Raft {
     stalled: bool,
     /// The link to this leader broke, and it was not heard since.
     lost_leader: Option<NodeId>,
+    extent: snapshot::Extent,
+    /// This node's rows are damaged: it votes and acknowledges, but it cannot lead before it has a peer's snapshot.
+    rows_lost: bool,
     links: BTreeMap<NodeId, Boot>,
     loads_made: u64,
     loads: BTreeMap<LoadId, NodeId>,
@@ -196,7 +206,10 @@ impl Raft {
     pub fn restore(config: &Config, restored: &Restored, rows: FromRows, now: Now) -> Raft {
         let FromRows { configuration, succession, at } = rows;
         let mut placing = Placing::new(config, succession, now.instant);
-        let mut log = Log::new(restored.applied, at);
+        // Whoever has lost its rows still knows that the log was trimmed only of what is committed.
+        let start = if restored.start.index > restored.applied.index { restored.start } else { restored.applied };
+        let mut log = Log::new(start, at);
+        let mut extent = snapshot::Extent::new(restored);
         let mut facts = Facts::new(config.facts);
         let mut configurations = match configuration {
             Some(configuration) => Configurations::new(configuration, true),
@@ -209,6 +222,7 @@ impl Raft {
             if let Some(found) = succession_in(entry) {
                 placing.succession = found;
             }
+            extent.appended(entry, config.limits.log_bytes);
             log.push(entry.clone());
         }
         let last = log.last();
@@ -234,7 +248,7 @@ impl Raft {
             leave_at: None,
             vote: restored.vote,
             log,
-            commit: restored.applied.index,
+            commit: start.index,
             handed: restored.applied.index,
             role: Role::Follower,
             leader: None,
@@ -250,6 +264,8 @@ impl Raft {
             placing,
             stalled: false,
             lost_leader: None,
+            extent,
+            rows_lost: restored.damage.rows,
             links: BTreeMap::new(),
             loads_made: 0,
             loads: BTreeMap::new(),
@@ -367,6 +383,11 @@ impl Raft {
             RaftMessage::Report { term: _, boot, column } => self.handle_report(now, from, boot, &column),
             RaftMessage::TimeoutNow { term } => self.handle_timeout_now(now, from, term),
             RaftMessage::Read { .. } => {}
+            RaftMessage::NeedSnapshot { term, start } => {
+                if self.follow(now, from, term) {
+                    self.outputs.push_back(Output::Behind { leader: from, start });
+                }
+            }
         }
     }
 
@@ -482,7 +503,8 @@ impl Raft {
 
     /// Lets go of applied entries beyond what slow followers are likely to need; older ones are read from disk.
     pub fn trim(&mut self, applied: Index) {
-        self.log.trim(applied.min(self.handed), self.limits.tail_bytes as usize);
+        let keep = u64::from(self.limits.tail_bytes).min(self.limits.log_bytes);
+        self.log.trim(applied.min(self.handed), keep as usize);
     }
 
     /// Stops for good; only outputs made so far are still given out.

@@ -15,6 +15,8 @@ pub(super) enum Flow {
     Replicate,
     /// Entries that it needs are being read from disk.
     Load(LoadId),
+    /// Entries that it needs are gone: it asks for a snapshot, and is told so once a heartbeat.
+    Snapshot { told: bool },
 }
 
 /// Boots of one follower that are remembered to be over: messages do not stay under way through more of its restarts.
@@ -112,7 +114,7 @@ impl Progress {
                 self.inflight.push_back((last.index, bytes));
                 self.inflight_bytes += bytes;
             }
-            Flow::Probe { .. } | Flow::Load(_) => self.flow = Flow::Probe { waiting: true },
+            Flow::Probe { .. } | Flow::Load(_) | Flow::Snapshot { .. } => self.flow = Flow::Probe { waiting: true },
         }
     }
 
@@ -138,7 +140,7 @@ impl Progress {
         match self.flow {
             Flow::Probe { waiting } => !waiting,
             Flow::Replicate => self.inflight_bytes < budget,
-            Flow::Load(_) => false,
+            Flow::Load(_) | Flow::Snapshot { .. } => false,
         }
     }
 }

@@ -18,6 +18,7 @@ impl Raft {
     fn append_entry(&mut self, entry: Entry) -> Position {
         let at = entry.position();
         let (configuration, succession) = (configuration_in(&entry), succession_in(&entry));
+        self.extent.appended(&entry, self.limits.log_bytes);
         self.log.push(entry);
         self.facts.tell(|| Fact::Appended { at });
         if let Some(succession) = succession {
@@ -46,8 +47,8 @@ impl Raft {
         leading.heartbeat_at = now.instant + self.timing.heartbeat;
         leading.broadcast = true;
         for progress in leading.progress.values_mut() {
-            if let Flow::Probe { waiting } = &mut progress.flow {
-                *waiting = false;
+            if let Flow::Probe { waiting: once } | Flow::Snapshot { told: once } = &mut progress.flow {
+                *once = false;
             }
         }
     }
@@ -92,11 +93,16 @@ impl Raft {
                 return sent;
             }
             let Some(previous) = self.log.position(progress.next - 1) else {
+                let start = self.extent.start().index;
+                if progress.next <= start {
+                    progress.flow = Flow::Snapshot { told: false };
+                    return sent;
+                }
                 // Older than memory: read it from disk, with the entry before it for its term.
                 self.loads_made += 1;
                 let id = LoadId(self.loads_made * 4);
                 progress.flow = Flow::Load(id);
-                let from = progress.next.saturating_sub(1).max(1);
+                let from = progress.next.saturating_sub(1).max(start + 1);
                 // An entry that alone is greater than a load comes together with the one before it: without that it could not be sent.
                 let through = if progress.big { from + 1 } else { self.log.start().index.max(from) };
                 let max_bytes = if core::mem::take(&mut progress.big) { u32::MAX } else { LOAD_BYTES };
@@ -117,10 +123,23 @@ impl Raft {
     fn send_heartbeat(&mut self, peer: NodeId) {
         let Role::Leader(leading) = &self.role else { return };
         let Some(progress) = leading.progress.get(&peer) else { return };
-        let place = if matches!(progress.flow, Flow::Load(_)) { None } else { self.log.position(progress.next - 1) };
+        let place = match progress.flow {
+            Flow::Load(_) | Flow::Snapshot { .. } => None,
+            Flow::Probe { .. } | Flow::Replicate => self.log.position(progress.next - 1),
+        };
+        let snapshot = progress.flow == Flow::Snapshot { told: false };
         let previous = place.unwrap_or_default();
         let (term, commit, round) = (self.vote.term, self.commit, leading.round);
         self.send(peer, Class::Control, RaftMessage::Append { term, previous, entries: Vec::new(), commit, round });
+        if snapshot {
+            let start = self.extent.start().index;
+            self.send(peer, Class::Control, RaftMessage::NeedSnapshot { term, start });
+            if let Role::Leader(leading) = &mut self.role
+                && let Some(progress) = leading.progress.get_mut(&peer)
+            {
+                progress.flow = Flow::Snapshot { told: true };
+            }
+        }
     }
 
     /// Entries that a lagging follower needs have come from disk.
@@ -135,13 +154,12 @@ impl Raft {
         let Role::Leader(leading) = &mut self.role else { return };
         let Some(progress) = leading.progress.get_mut(&peer).filter(|progress| progress.flow == Flow::Load(load)) else { return };
         progress.probe_from(progress.next);
-        let (previous, entries) = match progress.next {
-            1 => (Position::default(), entries),
-            next => match entries.split_first() {
-                Some((first, [])) if first.index == next - 1 => return progress.big = true,
-                Some((first, rest)) if first.index == next - 1 => (first.position(), rest.to_vec()),
-                _ => return,
-            },
+        let start = self.extent.start();
+        let (previous, entries) = match entries.split_first() {
+            Some((first, [])) if first.index + 1 == progress.next => return progress.big = true,
+            Some((first, rest)) if first.index + 1 == progress.next => (first.position(), rest.to_vec()),
+            Some((first, _)) if first.index == progress.next && start.index + 1 == first.index => (start, entries),
+            _ => return,
         };
         progress.sent(&entries);
         progress.flow = Flow::Probe { waiting: true };
@@ -174,7 +192,12 @@ impl Raft {
         let Role::Leader(leading) = &mut self.role else { return };
         // Nobody can hold more of this log than there is.
         let Some(progress) = leading.progress.get_mut(&from).filter(|_| matched <= last) else { return };
-        if progress.matched(matched) {
+        let news = progress.matched(matched);
+        if matches!(progress.flow, Flow::Snapshot { .. }) && progress.matched >= self.extent.start().index {
+            // It has got its snapshot: what follows is in the log.
+            progress.probe_from(progress.matched + 1);
+        }
+        if news {
             if leading.transfer.is_some() {
                 self.go_on_with_transfer(now);
             }
@@ -188,7 +211,7 @@ impl Raft {
         let stale = match progress.flow {
             Flow::Replicate => previous <= progress.matched,
             Flow::Probe { .. } => previous + 1 != progress.next,
-            Flow::Load(_) => true,
+            Flow::Load(_) | Flow::Snapshot { .. } => true,
         };
         if stale {
             return;
@@ -286,6 +309,7 @@ impl Raft {
                         self.facts.tell(|| Fact::Reached { point: "configuration.reverted" });
                         self.configuration_changed();
                     }
+                    self.extent.replaced_from(entry.index);
                 }
                 None => {}
             }

@@ -21,6 +21,8 @@ pub(super) struct Writing {
     pub(super) repaired: bool,
     /// Bytes in batches that are not durable.
     waiting_bytes: usize,
+    /// The next batch makes the log on disk begin after this place.
+    reset: Option<Position>,
 }
 
 #[derive(Clone, Debug)]
@@ -44,6 +46,7 @@ impl Writing {
             vote_to_tell: None,
             repaired: false,
             waiting_bytes: 0,
+            reset: None,
         }
     }
 
@@ -65,6 +68,16 @@ impl Writing {
             batch.last = None;
         }
     }
+
+    /// The log goes on after `position`, which durable rows contain: what a crash leaves of the log does not matter any more.
+    pub(super) fn reset(&mut self, position: Position) {
+        self.durable = position.index;
+        self.unwritten = position.index + 1;
+        self.reset = Some(position);
+        for batch in &mut self.pending {
+            batch.last = None;
+        }
+    }
 }
 
 impl Raft {
@@ -72,7 +85,7 @@ impl Raft {
         let vote = (self.vote != self.writing.written_vote).then_some(self.vote);
         let last = self.log.last();
         let repaired = self.writing.repaired;
-        if vote.is_none() && !repaired && last.index < self.writing.unwritten {
+        if vote.is_none() && !repaired && self.writing.reset.is_none() && last.index < self.writing.unwritten {
             return None;
         }
         self.writing.repaired = false;
@@ -86,7 +99,7 @@ impl Raft {
         let bytes = entries.iter().map(log::cost).sum();
         self.writing.waiting_bytes += bytes;
         self.writing.pending.push_back(Pending { id, since: self.now.instant, bytes, vote, last });
-        Some((id, Batch { reset: None, repaired, vote, entries }))
+        Some((id, Batch { reset: self.writing.reset.take(), repaired, vote, entries }))
     }
 
     /// All batches up to `up_to` are durable.

@@ -111,9 +111,12 @@ impl Raft {
     /// A leader that is no voter any more: somebody else is told to stand, and this node says nothing more (4.2.2).
     pub(super) fn step_aside(&mut self, now: Now) {
         let term = self.vote.term;
-        // Everybody who could lead has to hold the last word on who does.
-        if let Some(to) = self.successors().first() {
-            self.send(*to, Class::Control, RaftMessage::TimeoutNow { term });
+        let last = self.log.last().index;
+        let successors = self.successors();
+        let Role::Leader(leading) = &self.role else { return };
+        let whole = |id: &&NodeId| leading.progress.get(id).is_some_and(|progress| progress.matched == last);
+        if let Some(to) = successors.iter().find(whole).or(successors.first()).copied() {
+            self.send(to, Class::Control, RaftMessage::TimeoutNow { term });
         }
         self.become_follower(now, None);
     }

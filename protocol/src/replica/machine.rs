@@ -18,7 +18,7 @@ pub trait StateMachine: Clone {
     fn needs(&self, command: &Bytes) -> Vec<Bytes>;
     /// Applies one command. `rows` holds what [`StateMachine::needs`] asked for, missing ones left out.
     fn apply(&mut self, at: &At, command: &Bytes, rows: &[(Bytes, Bytes)], effects: &mut Effects<Self::Event>);
-    /// Takes the rows that are not cold at start; called once, before anything is applied.
+    /// Takes rows that are not cold, before anything is applied; called with all of them in ascending order, in one part or several.
     fn restore(&mut self, rows: &[(Bytes, Bytes)]) -> Result<(), EnvelopeError>;
     /// Whether this version knows the command: a leader proposes no other, and a node that meets another one in the log stops.
     fn knows(&self, command: &Bytes) -> Result<(), EnvelopeError>;

@@ -3,14 +3,17 @@
 //! - Only a leader whose term's first entry is applied takes requests: its session table then knows everything that was executed before.
 //! - It proposes a session's numbers in order: a later one is held until its predecessors are there.
 //! - Every node learns an outcome by applying the entry; [`Output::Executed`] tells the node that waits for it.
+//! - A node that cannot be sent the log gets a peer's rows (`snapshot/`).
 //! - Rows of all entries applied in one drain leave as one batch, with the place that they stand for.
 
 mod machine;
 mod sessions;
+mod snapshot;
 mod types;
 
 pub use machine::{At, Effects, StateMachine};
 pub use sessions::SessionRefusal;
+pub use snapshot::{Ask, Part, SnapshotMessage};
 pub use types::*;
 
 use crate::contract::*;
@@ -31,6 +34,7 @@ use alloc::vec::Vec;
 use bytes::Bytes;
 use sessions::{Lookup, Sessions};
 use sha2::{Digest, Sha256};
+use snapshot::{Jump, Receiver, Sender};
 use xxhash_rust::xxh3::xxh3_64;
 
 const CONFIGURATION_KEY: &[u8] = &[0x01];
@@ -56,6 +60,22 @@ pub enum Output<E> {
         id: LoadId,
         query: Query,
     },
+    /// To another replica, about snapshots.
+    Snapshot {
+        to: NodeId,
+        class: Class,
+        message: SnapshotMessage,
+    },
+    /// See [`crate::node::Output::Receive`].
+    Receive(Receive),
+    /// See [`crate::node::Output::Trim`].
+    Trim {
+        through: Index,
+    },
+    /// From here until [`Output::Jumped`] the rows are replaced by a snapshot's: what the store reads may not be of the state here.
+    Jumping,
+    /// The state has jumped ahead: nothing tells what happened in between.
+    Jumped,
     /// A request was applied: the first time, or again.
     Executed(Executed),
     /// What the machine published.
@@ -127,6 +147,17 @@ pub struct Replica<S: StateMachine> {
     held: BTreeMap<(SessionId, u64), (Instant, Submission)>,
     /// The term in which `proposed` and `held` were filled.
     leading_term: Term,
+    /// The rows are damaged: nothing can be applied before a snapshot is here.
+    lost: bool,
+    /// This leader's log begins after this place, and the state here is not as far.
+    needed: Option<(NodeId, Index)>,
+    receiver: Receiver,
+    sender: Sender,
+    jump: Option<Jump<S>>,
+    /// The machine as it was before it had any rows.
+    blank: S,
+    /// The time of the last input.
+    now: Instant,
     outputs: VecDeque<Output<S::Event>>,
 }
 
@@ -160,6 +191,7 @@ pub fn message_id(session: SessionId, slot: Slot) -> MessageId {
 impl<S: StateMachine> Replica<S> {
     /// A replica from what the store holds and a machine that is empty.
     pub fn restore(config: &Config, restored: &Restored, mut machine: S, now: Now) -> Result<Self, RestoreError> {
+        let blank = machine.clone();
         let mut sessions = Sessions::new(config.limits);
         let mut applied = AppliedRow::default();
         let mut known = raft::FromRows::default();
@@ -195,6 +227,13 @@ impl<S: StateMachine> Replica<S> {
             proposed_next: BTreeMap::new(),
             held: BTreeMap::new(),
             leading_term: 0,
+            lost: restored.damage.rows,
+            needed: None,
+            receiver: Receiver::new(restored.boot, &config.limits),
+            sender: Sender::default(),
+            jump: None,
+            blank,
+            now: now.instant,
             outputs: VecDeque::new(),
         })
     }
@@ -251,6 +290,7 @@ impl<S: StateMachine> Replica<S> {
     // ---- inputs -------------------------------------------------------------------------------------------------------------------------
 
     pub fn handle_message(&mut self, now: Now, from: NodeId, message: RaftMessage) {
+        self.now = now.instant;
         self.raft.handle_message(now, from, message);
     }
 
@@ -259,6 +299,7 @@ impl<S: StateMachine> Replica<S> {
     }
 
     pub fn handle_stored(&mut self, now: Now, up_to: BatchId) {
+        self.now = now.instant;
         self.raft.handle_stored(now, up_to);
     }
 
@@ -267,6 +308,9 @@ impl<S: StateMachine> Replica<S> {
     }
 
     pub fn handle_loaded(&mut self, load: LoadId, loaded: Result<Loaded, StoreError>) {
+        if load.0 % 4 == 3 {
+            return self.handle_snapshot_load(load, loaded);
+        }
         match &mut self.applying {
             Some(applying) if applying.load == load => match loaded {
                 Ok(Loaded::Rows(rows)) => applying.rows = Some(rows),
@@ -278,6 +322,7 @@ impl<S: StateMachine> Replica<S> {
     }
 
     pub fn handle_timeout(&mut self, now: Now) {
+        self.now = now.instant;
         self.raft.handle_timeout(now);
     }
 
@@ -414,7 +459,7 @@ impl<S: StateMachine> Replica<S> {
             if let Some(output) = self.outputs.pop_front() {
                 return Some(output);
             }
-            if self.apply_committed() {
+            if self.apply_committed() || self.receive() {
                 continue;
             }
             return Some(match self.raft.poll_output()? {
@@ -422,6 +467,10 @@ impl<S: StateMachine> Replica<S> {
                 raft::Output::Store { id, batch } => Output::Store { id, batch },
                 raft::Output::Load { id, query } => Output::Load { id, query },
                 raft::Output::Halt { reason } => Output::Halt { reason },
+                raft::Output::Behind { leader, start } => {
+                    self.handle_behind(leader, start);
+                    continue;
+                }
                 raft::Output::ReadReady { id, index } => {
                     self.read_at(id, index);
                     self.wake_readers();
@@ -432,7 +481,9 @@ impl<S: StateMachine> Replica<S> {
     }
 
     pub fn poll_timeout(&self) -> Option<Instant> {
-        self.raft.poll_timeout()
+        let raft = self.raft.poll_timeout()?;
+        let receiver = if self.jump.is_some() { None } else { self.receiver.deadline() };
+        Some(receiver.map_or(raft, |receiver| receiver.min(raft)))
     }
 
     fn wake_readers(&mut self) {
@@ -443,6 +494,9 @@ impl<S: StateMachine> Replica<S> {
 
     /// Applies what is committed, as far as the rows that it needs are there. True if anything came of it.
     fn apply_committed(&mut self) -> bool {
+        if self.lost || self.jump.is_some() {
+            return false;
+        }
         let mut effects = Effects::new(self.hash);
         let before = self.applied.index;
         while let Some((entry, rows)) = self.next_to_apply() {
@@ -459,6 +513,7 @@ impl<S: StateMachine> Replica<S> {
             // Rows first: whoever learns of an outcome or an event finds its rows in every load that follows.
             self.outputs.push_front(Output::Apply { through: self.applied.index, rows: RowBatch { rows } });
             self.raft.trim(self.applied.index);
+            self.compact();
         }
         self.wake_readers();
         !self.outputs.is_empty()

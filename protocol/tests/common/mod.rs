@@ -10,6 +10,7 @@ use std::sync::Arc;
 use tertulia_protocol::client::{self, Client};
 use tertulia_protocol::contract::*;
 use tertulia_protocol::dice::Seed;
+use tertulia_protocol::facts::Fact;
 use tertulia_protocol::gateway::{Event, Reply, Token};
 use tertulia_protocol::ids::*;
 use tertulia_protocol::node::{Config, Message, Node, Output};
@@ -22,24 +23,41 @@ pub const CLUSTER: ClusterId = ClusterId(7);
 #[derive(Clone, Default)]
 pub struct Disk {
     pub vote: Vote,
+    /// Where `log` begins.
+    pub start: Position,
     pub log: Vec<Entry>,
     pub rows: BTreeMap<Bytes, Bytes>,
     pub boots: u64,
+    /// The place of rows that came from a peer.
+    pub base: Option<Position>,
+    /// The rows are damaged: nothing of them is found at the next start.
+    pub rows_lost: bool,
+    pub received: Option<BTreeMap<Bytes, Bytes>>,
+    pub pinned: Vec<(AppliedRow, BTreeMap<Bytes, Bytes>)>,
 }
 
 impl Disk {
     pub fn write(&mut self, batch: Batch) {
+        if let Some(reset) = batch.reset {
+            (self.start, self.log) = (reset, Vec::new());
+        }
         self.vote = batch.vote.unwrap_or(self.vote);
         if let Some(first) = batch.entries.first() {
-            self.log.truncate(first.index as usize - 1);
+            self.log.truncate((first.index - self.start.index) as usize - 1);
         }
         self.log.extend(batch.entries);
     }
 
-    pub fn read(&self, query: &Query) -> Loaded {
+    pub fn read(&mut self, query: &Query) -> Loaded {
         match query {
-            Query::Log { from, through, .. } => Loaded::Entries(self.log[*from as usize - 1..*through as usize].to_vec()),
-            Query::Snapshot { .. } => panic!("no snapshots here"),
+            Query::Log { from, through, .. } => {
+                let start = self.start.index;
+                assert!(*from > start, "entry {from} was asked for, and the log begins after {start}");
+                Loaded::Entries(self.log[(*from - start) as usize - 1..(*through - start) as usize].to_vec())
+            }
+            Query::Snapshot { at, from, to, max_bytes } => {
+                Loaded::Snapshot(self.read_snapshot(*at, from, to.as_ref(), *max_bytes))
+            }
             Query::Range { from, to, limit, backwards } => {
                 let mut rows: Vec<_> =
                     self.rows.range(from.clone()..to.clone()).map(|(key, value)| (key.clone(), value.clone())).collect();
@@ -55,6 +73,27 @@ impl Disk {
         }
     }
 
+    fn read_snapshot(&mut self, at: Option<Index>, from: &Bytes, to: Option<&Bytes>, max_bytes: u32) -> SnapshotRows {
+        let pinned = at.and_then(|at| self.pinned.iter().find(|(applied, _)| applied.position.index == at));
+        let (applied, all) = pinned.cloned().unwrap_or_else(|| (self.applied(), self.rows.clone()));
+        self.pinned.retain(|(held, _)| *held != applied);
+        self.pinned.push((applied, all.clone()));
+        if self.pinned.len() > 2 {
+            self.pinned.remove(0);
+        }
+        let within = all.range(from.clone()..).take_while(|(key, _)| to.is_none_or(|to| *key < to));
+        let (mut rows, mut next, mut bytes) = (Vec::new(), None, 0);
+        for (key, value) in within {
+            if bytes >= max_bytes as usize && !rows.is_empty() {
+                next = Some(key.clone());
+                break;
+            }
+            bytes += key.len() + value.len();
+            rows.push((key.clone(), value.clone()));
+        }
+        SnapshotRows { applied, rows, next }
+    }
+
     pub fn apply(&mut self, batch: RowBatch) {
         for (key, value) in batch.rows {
             match value {
@@ -64,20 +103,62 @@ impl Disk {
         }
     }
 
+    /// True when received rows are in use.
+    pub fn receive(&mut self, step: Receive) -> bool {
+        match step {
+            Receive::Begin => self.received = Some(BTreeMap::new()),
+            Receive::Abandon => self.received = None,
+            Receive::Range { from, to, rows } => {
+                let received = self.received.as_mut().expect("a snapshot was begun");
+                received.retain(|key, _| *key < from || to.as_ref().is_some_and(|to| key >= to));
+                received.extend(rows);
+            }
+            Receive::Install { position } => {
+                self.rows = self.received.take().expect("a snapshot was begun");
+                (self.base, self.rows_lost) = (Some(position), false);
+                assert_eq!(self.applied().position, position);
+                return true;
+            }
+        }
+        false
+    }
+
+    pub fn trim(&mut self, through: Index) {
+        assert!(through <= self.applied().position.index, "what is trimmed is applied");
+        let Some(gone) = through.checked_sub(self.start.index).filter(|gone| *gone > 0) else { return };
+        self.start = self.log[gone as usize - 1].position();
+        self.log.drain(..gone as usize);
+    }
+
+    fn applied(&self) -> AppliedRow {
+        let row = self.rows.get(APPLIED_KEY);
+        row.map_or_else(AppliedRow::default, |row| {
+            tertulia_protocol::wire::open(tertulia_protocol::wire::Kind::Applied, row).unwrap()
+        })
+    }
+
     pub fn restored(&mut self, node: NodeId) -> Restored {
         self.boots += 1;
-        let applied = self.rows.get(APPLIED_KEY).map(|row| {
-            let row: AppliedRow = tertulia_protocol::wire::open(tertulia_protocol::wire::Kind::Applied, row).unwrap();
-            row.position
-        });
-        let applied = applied.unwrap_or_default();
+        self.received = None;
+        self.pinned.clear();
+        if self.rows_lost {
+            self.rows.clear();
+        }
+        let applied = self.applied().position;
+        let skip = applied.index.saturating_sub(self.start.index) as usize;
+        let holds = applied == self.start || skip > 0 && self.log.get(skip - 1).map(Entry::position) == Some(applied);
+        if !holds && !self.rows_lost {
+            assert_eq!(self.base, Some(applied), "rows that the log does not contain came from a peer");
+            (self.start, self.log) = (applied, Vec::new());
+        }
+        let skip = applied.index.saturating_sub(self.start.index) as usize;
         Restored {
             vote: self.vote,
             applied,
-            start: Position::default(),
-            bytes: 0,
-            damage: Damage::default(),
-            log: self.log[applied.index as usize..].to_vec(),
+            start: self.start,
+            bytes: self.log[..skip].iter().map(|entry| entry.payload.len() as u64).sum(),
+            damage: Damage { log: false, rows: self.rows_lost },
+            log: self.log[skip..].to_vec(),
             rows: self.rows.iter().filter(|(key, _)| key[0] < COLD).map(|(key, value)| (key.clone(), value.clone())).collect(),
             incarnation: Incarnation(u128::from(node.0)),
             boot: Boot(self.boots),
@@ -101,6 +182,8 @@ pub struct World {
     wires: VecDeque<(NodeId, NodeId, Message)>,
     voters: Vec<Member>,
     pub limits: Limits,
+    /// Points of the protocol that were reached, oldest first.
+    pub reached: Vec<(NodeId, &'static str)>,
     /// A node that no message reaches or leaves.
     pub cut: Option<NodeId>,
 }
@@ -126,6 +209,7 @@ impl World {
             wires: VecDeque::new(),
             voters: (1..=size).map(voter).collect(),
             limits: Limits::default(),
+            reached: Vec::new(),
             cut: None,
         };
         for id in 1..=size {
@@ -137,6 +221,7 @@ impl World {
     pub fn start(&mut self, id: NodeId) {
         let mut config = Config::new(id, CLUSTER, self.voters.clone(), Seed(1));
         config.limits = self.limits;
+        config.facts = true;
         let restored = self.disks.entry(id).or_default().restored(id);
         let boot = restored.boot;
         let node = Node::restore(config, restored, self.now).unwrap();
@@ -224,6 +309,11 @@ impl World {
             while let Some(output) = self.nodes.get_mut(&id).unwrap().poll_output() {
                 self.carry_out(id, output);
             }
+            for fact in self.nodes.get_mut(&id).unwrap().take_facts() {
+                if let Fact::Reached { point } = fact {
+                    self.reached.push((id, point));
+                }
+            }
         }
         for client in 0..self.clients.len() {
             while let Some(output) = self.clients[client].poll_output() {
@@ -242,6 +332,12 @@ impl World {
             }
             Output::Apply { rows, .. } => disk.apply(rows),
             Output::Load { id: load, query } => node.handle_loaded(now, load, Ok(disk.read(&query))),
+            Output::Trim { through } => disk.trim(through),
+            Output::Receive(step) => {
+                if disk.receive(step) {
+                    node.handle_installed(now, Ok(()));
+                }
+            }
             Output::Reply { to, reply } if to.0 % 1000 >= self.clients.len() as u64 => self.replies.push((to, reply)),
             Output::Reply { to, reply } => self.clients[to.0 as usize % 1000].handle_reply(now, reply),
             Output::Publish { to, event } => {

@@ -241,11 +241,14 @@ impl Stage {
                 self.actors.get_mut(&id).unwrap().pending.push_back((batch_id, batch));
             }
             Output::Load { id: load, query } => {
-                let loaded = self.actors[&id].disk.read(&query);
+                let loaded = self.actors.get_mut(&id).unwrap().disk.read(&query);
                 self.raft(id).handle_loaded(load, Ok(loaded));
             }
             Output::ReadReady { id: read, index } => {
                 self.say(&format!("  {id} may answer read {read} from the state at {index}"))
+            }
+            Output::Behind { leader, start } => {
+                self.say(&format!("  {id} needs a snapshot from {leader}, whose log begins after {start}"))
             }
             Output::Halt { reason } => self.say(&format!("  {id} halts: {reason}")),
         }
@@ -293,6 +296,7 @@ fn describe(message: &RaftMessage) -> String {
         RaftMessage::AskRead { repair: true, .. } => "read index for a repair?".into(),
         RaftMessage::AskRead { id, .. } => format!("read? {id}"),
         RaftMessage::Read { id: u64::MAX, index, .. } => format!("repair until {index}"),
+        RaftMessage::NeedSnapshot { term, start } => format!("need a snapshot t{term}, the log begins after {start}"),
         RaftMessage::Read { id, index, .. } => format!("read {id} at {index}"),
         RaftMessage::TimeoutNow { term } => format!("stand now, t{term}"),
         RaftMessage::Probe { .. } => "a probe".into(),

@@ -90,7 +90,7 @@ impl World<'_> {
             match wire {
                 Wire::Connect { server, hello } => {
                     self.hang_up(client);
-                    let connection = self.connections.open(client, server as usize % self.hosts.len());
+                    let connection = self.connections.open(client, self.witness.roster.serving(server));
                     self.seats[client].connection = Some(connection);
                     self.ask(connection, ClientWord::Open(hello));
                 }

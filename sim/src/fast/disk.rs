@@ -3,13 +3,18 @@
 //! Two lanes, as in production. The log lane: a batch is written at once (every load sees it) and durable after a drawn sync, in order. The row lane:
 //! written at once, durable at intervals, and never beyond the durable log. What a crash leaves is decided by [`Disk::crash`], after the machine is
 //! gone: nothing that a machine does while it dies can reach the disk.
+//!
+//! A snapshot that is received stands beside the rows, and takes their place when its installation is done: a crash before that leaves the old rows, or by the
+//! draw the new ones. Snapshots that are read are copies of the rows, a few at a time.
+
+mod rot;
 
 use crate::scenario::{DiskFate, Span};
 use bytes::Bytes;
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::Bound;
 use tertulia_protocol::contract::{
-    APPLIED_KEY, AppliedRow, Batch, COLD, Damage, Loaded, Position, Query, Restored, RowBatch, Vote,
+    APPLIED_KEY, AppliedRow, Batch, COLD, Damage, Loaded, Position, Query, Receive, Restored, RowBatch, SnapshotRows, Vote,
 };
 use tertulia_protocol::dice::{Purpose, Seed, below, draw};
 use tertulia_protocol::ids::{BatchId, Boot, Incarnation, Index};
@@ -18,6 +23,10 @@ use tertulia_protocol::wire::{Kind, open};
 
 /// How often rows become durable.
 const ROWS: Span = Span::millis(50, 400);
+
+/// Snapshots that are held at once, and for how long after they were last read, as in production.
+const MOST_PINS: usize = 2;
+const PIN_FOR: u64 = 30_000_000;
 
 /// Row batches that may wait to be moved.
 const MANY: usize = 10_000;
@@ -28,17 +37,33 @@ struct Pending {
     due: u64,
 }
 
+/// Entries after a place, dense.
+#[derive(Clone, Default)]
+struct Log {
+    start: Position,
+    entries: Vec<Entry>,
+}
+
+struct Pin {
+    applied: AppliedRow,
+    rows: BTreeMap<Bytes, Bytes>,
+    used: u64,
+}
+
 pub(super) struct Disk {
     seed: Seed,
     node: u64,
-    sync: Span,
+    /// How long one sync takes.
+    pub sync: Span,
     incarnation: Incarnation,
     /// What a crash cannot take.
     vote: Vote,
-    durable: Vec<Entry>,
+    durable: Log,
     durable_rows: BTreeMap<Bytes, Bytes>,
+    /// The place of the durable rows when they came from a peer.
+    base: Option<Position>,
     /// What loads see.
-    written: Vec<Entry>,
+    written: Log,
     rows: BTreeMap<Bytes, Bytes>,
     /// Written and not synced.
     pending: VecDeque<Pending>,
@@ -47,6 +72,12 @@ pub(super) struct Disk {
     rows_through: Index,
     next_rows: u64,
     row_commits: u64,
+    /// Of what was durable, as every start tells it.
+    damage: Damage,
+    pins: Vec<Pin>,
+    received: Option<BTreeMap<Bytes, Bytes>>,
+    /// Being put in use.
+    installing: Option<Position>,
 }
 
 impl Disk {
@@ -59,15 +90,20 @@ impl Disk {
             sync,
             incarnation: Incarnation(half(0) << 64 | half(1)),
             vote: Vote::default(),
-            durable: Vec::new(),
+            durable: Log::default(),
             durable_rows: BTreeMap::new(),
-            written: Vec::new(),
+            base: None,
+            written: Log::default(),
             rows: BTreeMap::new(),
             pending: VecDeque::new(),
             pending_rows: VecDeque::new(),
             rows_through: 0,
             next_rows: ROWS.from,
             row_commits: 0,
+            damage: Damage::default(),
+            pins: Vec::new(),
+            received: None,
+            installing: None,
         }
     }
 
@@ -79,7 +115,7 @@ impl Disk {
     pub fn store(&mut self, now: u64, id: BatchId, batch: Batch, digest: u64) -> u64 {
         let takes = self.sync.pick(draw(self.seed, Purpose::DiskSync, self.node, digest, 0));
         let due = (now + takes).max(self.pending.back().map_or(0, |last| last.due));
-        append(&mut self.written, &batch.entries);
+        self.written.take(&batch);
         self.pending.push_back(Pending { id, batch, due });
         due
     }
@@ -110,20 +146,89 @@ impl Disk {
         }
     }
 
-    pub fn load(&self, query: &Query) -> Loaded {
+    /// Forgets entries through `through`, as far as the rows durably contain them.
+    pub fn trim(&mut self, through: Index) {
+        self.commit_rows();
+        let through = through.min(self.rows_through.max(self.base.map_or(0, |base| base.index)));
+        self.written.trim(through);
+        self.durable.trim(through);
+    }
+
+    /// A step of receiving a snapshot; when its installation will be done.
+    pub fn receive(&mut self, now: u64, step: Receive, digest: u64) -> Option<u64> {
+        match step {
+            Receive::Begin => self.received = Some(BTreeMap::new()),
+            Receive::Abandon => self.received = None,
+            Receive::Range { from, to, rows } => {
+                let received = self.received.as_mut().expect("a snapshot is begun before its rows come");
+                received.retain(|key, _| *key < from || to.as_ref().is_some_and(|to| key >= to));
+                received.extend(rows);
+            }
+            Receive::Install { position } => {
+                self.installing = Some(position);
+                return Some(now + self.sync.pick(draw(self.seed, Purpose::DiskSync, self.node, digest, 0)));
+            }
+        }
+        None
+    }
+
+    /// The received rows take the place of those in use, durably.
+    pub fn install(&mut self) {
+        let (Some(position), Some(rows)) = (self.installing.take(), self.received.take()) else { return };
+        self.rows.clone_from(&rows);
+        self.durable_rows = rows;
+        self.base = Some(position);
+        self.damage.rows = false;
+        self.rows_through = position.index;
+        self.pending_rows.clear();
+        self.pins.clear();
+    }
+
+    fn read_snapshot(&mut self, now: u64, at: Option<Index>, from: &Bytes, to: Option<&Bytes>, max_bytes: u32) -> SnapshotRows {
+        self.pins.retain(|pin| now - pin.used < PIN_FOR);
+        let present = applied_in(&self.rows).unwrap_or_default();
+        let held = |pins: &[Pin], index| pins.iter().position(|pin| pin.applied.position.index == index);
+        let nth = at.and_then(|at| held(&self.pins, at)).or_else(|| held(&self.pins, present.position.index));
+        let nth = nth.unwrap_or_else(|| {
+            if self.pins.len() >= MOST_PINS {
+                let oldest = (0..self.pins.len()).min_by_key(|nth| self.pins[*nth].used);
+                self.pins.remove(oldest.unwrap_or_default());
+            }
+            self.pins.push(Pin { applied: present, rows: self.rows.clone(), used: now });
+            self.pins.len() - 1
+        });
+        let pin = &mut self.pins[nth];
+        pin.used = now;
+        let (mut rows, mut next, mut bytes) = (Vec::new(), None, 0);
+        for (key, value) in pin.rows.range(from.clone()..).take_while(|(key, _)| to.is_none_or(|to| *key < to)) {
+            if bytes >= max_bytes as usize && !rows.is_empty() {
+                next = Some(key.clone());
+                break;
+            }
+            bytes += key.len() + value.len();
+            rows.push((key.clone(), value.clone()));
+        }
+        SnapshotRows { applied: pin.applied, rows, next }
+    }
+
+    pub fn load(&mut self, now: u64, query: &Query) -> Loaded {
         match query {
             Query::Log { from, through, max_bytes } => {
-                let first = (from.saturating_sub(1) as usize).min(self.written.len());
-                let last = (*through as usize).clamp(first, self.written.len());
+                let (start, end) = (self.written.start.index, self.written.entries.len());
+                let place = |index: Index| (index.saturating_sub(start) as usize).min(end);
+                let first = place(from.saturating_sub(1));
+                let last = place(*through).max(first);
                 let mut bytes = 0u64;
                 let full = |entry: &&Entry| {
                     let before = bytes;
                     bytes += entry.payload.len() as u64;
                     before < u64::from(*max_bytes) || before == 0
                 };
-                Loaded::Entries(self.written[first..last].iter().take_while(full).cloned().collect())
+                Loaded::Entries(self.written.entries[first..last].iter().take_while(full).cloned().collect())
             }
-            Query::Snapshot { .. } => Loaded::Rows(Vec::new()),
+            Query::Snapshot { at, from, to, max_bytes } => {
+                Loaded::Snapshot(self.read_snapshot(now, *at, from, to.as_ref(), *max_bytes))
+            }
             Query::Range { from, to, limit, backwards } => {
                 if from >= to {
                     return Loaded::Rows(Vec::new());
@@ -151,51 +256,62 @@ impl Disk {
                 pending.into_iter().for_each(|pending| self.persist(pending.batch));
                 self.commit_rows();
             }
-            DiskFate::LoseUnsynced => {}
+            DiskFate::LoseUnsynced | DiskFate::Wipe => {}
             DiskFate::Torn => self.tear(pending, torn),
         }
         self.move_rows();
+        // The rename may have reached the disk before the crash.
+        if fate != DiskFate::LoseUnsynced && below(draw(self.seed, Purpose::DiskTorn, self.node, torn, 1), 2) == 0 {
+            self.install();
+        }
+        (self.installing, self.received) = (None, None);
+        self.pins.clear();
         self.written.clone_from(&self.durable);
         self.rows.clone_from(&self.durable_rows);
         self.pending_rows.clear();
     }
 
     /// What the store finds at start.
-    pub fn restore(&self, boot: Boot) -> Result<Restored, String> {
-        let applied = match self.durable_rows.get(APPLIED_KEY) {
-            Some(row) => open::<AppliedRow>(Kind::Applied, row).map_err(|error| format!("the applied row: {error}"))?.position,
-            None => Position::default(),
-        };
-        let above = applied.index as usize;
-        if above > self.durable.len() || (above > 0 && self.durable[above - 1].position() != applied) {
-            return Err(format!(
-                "rows through {applied:?} stand on a log that ends at {:?}",
-                self.durable.last().map(Entry::position)
-            ));
+    pub fn restore(&mut self, boot: Boot) -> Result<Restored, String> {
+        let applied = applied_in(&self.durable_rows)?.position;
+        if !self.damage.rows && self.durable.at(applied.index) != Some(applied) {
+            if self.base != Some(applied) {
+                let last = self.durable.last();
+                return Err(format!("rows through {applied:?} stand on a log that ends at {last:?}"));
+            }
+            // The log is from before the snapshot was installed.
+            self.durable = Log { start: applied, entries: Vec::new() };
+            self.written.clone_from(&self.durable);
         }
+        let (below, above) = self.durable.entries.split_at(applied.index.saturating_sub(self.durable.start.index) as usize);
         let rows = self.durable_rows.iter().filter(|(key, _)| key.first().is_none_or(|first| *first < COLD));
         Ok(Restored {
             vote: self.vote,
             applied,
-            start: Position::default(),
-            bytes: 0,
-            damage: Damage::default(),
-            log: self.durable[above..].to_vec(),
+            start: self.durable.start,
+            bytes: below.iter().map(|entry| entry.payload.len() as u64).sum(),
+            damage: self.damage,
+            log: above.to_vec(),
             rows: rows.map(|(key, value)| (key.clone(), value.clone())).collect(),
             incarnation: self.incarnation,
             boot,
         })
     }
 
-    /// A prefix of what was on its way, in the order in which it was written: vote, entries, vote, …
+    /// A prefix of what was on its way, in the order in which it was written: reset, vote, entries, vote, …
     fn tear(&mut self, pending: VecDeque<Pending>, torn: u64) {
-        let parts = |batch: &Batch| u64::from(batch.vote.is_some()) + batch.entries.len() as u64;
+        let parts =
+            |batch: &Batch| u64::from(batch.reset.is_some()) + u64::from(batch.vote.is_some()) + batch.entries.len() as u64;
         let total: u64 = pending.iter().map(|pending| parts(&pending.batch)).sum();
         let what = draw(self.seed, Purpose::DiskTorn, self.node, torn, 0);
         let mut left = below(what, total + 1) as usize;
         for Pending { mut batch, .. } in pending {
             if left == 0 {
                 break;
+            }
+            left -= usize::from(batch.reset.is_some());
+            if left == 0 {
+                batch.vote = None;
             }
             left -= usize::from(batch.vote.is_some());
             batch.entries.truncate(left);
@@ -205,15 +321,16 @@ impl Disk {
     }
 
     fn persist(&mut self, batch: Batch) {
+        self.damage.log &= !batch.repaired;
         if let Some(vote) = batch.vote {
             self.vote = vote;
         }
-        append(&mut self.durable, &batch.entries);
+        self.durable.take(&batch);
     }
 
     /// Everything that the durable log covers becomes durable.
     fn commit_rows(&mut self) {
-        let end = self.durable.len() as Index;
+        let end = self.durable.last().index;
         let covered = self.pending_rows.partition_point(|(through, _)| *through <= end);
         if let Some((through, _)) = covered.checked_sub(1).and_then(|last| self.pending_rows.get(last)) {
             self.rows_through = *through;
@@ -229,13 +346,44 @@ impl Disk {
     }
 }
 
-/// The first entry replaces everything from its place on.
-fn append(log: &mut Vec<Entry>, entries: &[Entry]) {
-    let Some(first) = entries.first() else { return };
-    let keep = first.index as usize - 1;
-    assert!(keep <= log.len(), "a batch from index {} leaves a gap after {}", first.index, log.len());
-    log.truncate(keep);
-    log.extend_from_slice(entries);
+impl Log {
+    fn last(&self) -> Position {
+        self.entries.last().map_or(self.start, Entry::position)
+    }
+
+    fn at(&self, index: Index) -> Option<Position> {
+        match index.checked_sub(self.start.index)? {
+            0 => Some(self.start),
+            nth => self.entries.get(nth as usize - 1).map(Entry::position),
+        }
+    }
+
+    /// The first entry replaces everything from its place on.
+    fn take(&mut self, batch: &Batch) {
+        if let Some(reset) = batch.reset {
+            *self = Log { start: reset, entries: Vec::new() };
+        }
+        let Some(first) = batch.entries.first() else { return };
+        let keep = (first.index - 1).checked_sub(self.start.index).filter(|keep| *keep <= self.entries.len() as u64);
+        let keep = keep.unwrap_or_else(|| panic!("a batch from index {} leaves a gap after {:?}", first.index, self.last()));
+        self.entries.truncate(keep as usize);
+        self.entries.extend_from_slice(&batch.entries);
+    }
+
+    fn trim(&mut self, through: Index) {
+        if let Some(start) = self.at(through) {
+            self.entries.drain(..(through - self.start.index) as usize);
+            self.start = start;
+        }
+    }
+}
+
+/// Through where rows have come.
+fn applied_in(rows: &BTreeMap<Bytes, Bytes>) -> Result<AppliedRow, String> {
+    match rows.get(APPLIED_KEY) {
+        Some(row) => open(Kind::Applied, row).map_err(|error| format!("the applied row: {error}")),
+        None => Ok(AppliedRow::default()),
+    }
 }
 
 fn put(rows: &mut BTreeMap<Bytes, Bytes>, key: &Bytes, value: &Option<Bytes>) {
@@ -252,7 +400,7 @@ mod tests {
     use tertulia_protocol::time::Timestamp;
     use tertulia_protocol::wire::seal;
 
-    fn log(places: std::ops::RangeInclusive<u64>) -> Vec<Entry> {
+    pub(super) fn log(places: std::ops::RangeInclusive<u64>) -> Vec<Entry> {
         let mut last = Position { index: places.start() - 1, ..Position::default() };
         let entry = |index: u64| {
             let entry = Entry::after(last, 1, Timestamp(index), Bytes::from(vec![index as u8; 10]));
@@ -262,15 +410,15 @@ mod tests {
         places.map(entry).collect()
     }
 
-    fn disk() -> Disk {
+    pub(super) fn disk() -> Disk {
         Disk::new(Seed(1), 1, Span::millis(1, 4))
     }
 
-    fn batch(entries: Vec<Entry>) -> Batch {
+    pub(super) fn batch(entries: Vec<Entry>) -> Batch {
         Batch { reset: None, repaired: false, vote: None, entries }
     }
 
-    fn row(through: &Entry) -> RowBatch {
+    pub(super) fn row(through: &Entry) -> RowBatch {
         let applied = AppliedRow { position: through.position(), ..AppliedRow::default() };
         RowBatch { rows: vec![(Bytes::from_static(APPLIED_KEY), Some(seal(Kind::Applied, &applied)))] }
     }
@@ -321,7 +469,77 @@ mod tests {
     fn loads_see_what_was_written() {
         let mut disk = disk();
         disk.store(0, BatchId(1), batch(log(1..=4)), 7);
-        let loaded = disk.load(&Query::Log { from: 2, through: 9, max_bytes: 15 });
+        let loaded = disk.load(0, &Query::Log { from: 2, through: 9, max_bytes: 15 });
         assert_eq!(loaded, Loaded::Entries(log(1..=4)[1..3].to_vec()));
+    }
+
+    /// A disk with ten entries, rows through the tenth, and the log trimmed through the eighth.
+    fn trimmed() -> (Disk, Vec<Entry>) {
+        let (mut disk, entries) = (disk(), log(1..=10));
+        let due = disk.store(1_000_000, BatchId(1), batch(entries.clone()), 7);
+        disk.synced(due);
+        disk.apply(due, 10, row(&entries[9]));
+        disk.trim(8);
+        (disk, entries)
+    }
+
+    #[test]
+    fn a_trimmed_log_begins_later_and_goes_on() {
+        let (mut disk, entries) = trimmed();
+        disk.crash(DiskFate::LoseUnsynced, 0);
+        let restored = disk.restore(Boot(2)).unwrap();
+        assert_eq!((restored.start, restored.applied, restored.bytes), (entries[7].position(), entries[9].position(), 20));
+        let loaded = disk.load(0, &Query::Log { from: 9, through: 10, max_bytes: 99 });
+        assert_eq!(loaded, Loaded::Entries(entries[8..].to_vec()));
+        disk.store(0, BatchId(1), batch(log(1..=11)[10..].to_vec()), 8);
+        assert_eq!(
+            disk.load(0, &Query::Log { from: 11, through: 11, max_bytes: 99 }),
+            Loaded::Entries(log(1..=11)[10..].to_vec())
+        );
+    }
+
+    #[test]
+    fn a_crash_while_a_snapshot_is_put_in_use_leaves_the_old_rows_or_the_new_ones() {
+        let (mut old, mut new) = (0, 0);
+        for torn in 0..32 {
+            let (mut disk, entries) = trimmed();
+            let there = Position { index: 20, term: 3, chain: 5 };
+            let applied = AppliedRow { position: there, ..AppliedRow::default() };
+            let rows = vec![(Bytes::from_static(APPLIED_KEY), seal(Kind::Applied, &applied))];
+            assert_eq!(disk.receive(0, Receive::Begin, 0), None);
+            assert_eq!(disk.receive(0, Receive::Range { from: Bytes::new(), to: None, rows }, 0), None);
+            disk.receive(0, Receive::Install { position: there }, 1).unwrap();
+            if torn == 0 {
+                disk.install();
+            }
+            disk.crash(if torn % 2 == 0 { DiskFate::Torn } else { DiskFate::LoseUnsynced }, torn);
+            let restored = disk.restore(Boot(2)).unwrap();
+            if restored.applied == there {
+                assert_eq!((restored.start, restored.log.len(), torn % 2), (there, 0, 0));
+                new += 1;
+            } else {
+                assert_eq!((restored.applied, restored.start, torn > 0), (entries[9].position(), entries[7].position(), true));
+                old += 1;
+            }
+        }
+        assert!(old > 16 && new > 4, "{old} {new}");
+    }
+
+    #[test]
+    fn a_snapshot_is_read_in_parts_of_one_state() {
+        let (mut disk, entries) = trimmed();
+        let put = |nth: u8, value: &'static [u8]| (Bytes::from(vec![0x90, nth]), Some(Bytes::from_static(value)));
+        disk.apply(0, 10, RowBatch { rows: vec![put(1, b"a"), put(2, b"b"), put(3, b"c")] });
+        let ask = |at, from: &[u8]| Query::Snapshot { at, from: Bytes::copy_from_slice(from), to: None, max_bytes: 4 };
+        let Loaded::Snapshot(first) = disk.load(0, &ask(None, &[0x90])) else { panic!("a snapshot") };
+        disk.apply(0, 11, RowBatch { rows: vec![row(&log(1..=11)[10]).rows.remove(0), put(3, b"changed")] });
+        let Loaded::Snapshot(rest) = disk.load(0, &ask(Some(10), &first.next.clone().unwrap())) else { panic!("a snapshot") };
+        assert_eq!(
+            (first.rows.len(), rest.rows, rest.next),
+            (2, vec![(Bytes::from(vec![0x90, 3]), Bytes::from_static(b"c"))], None)
+        );
+        assert_eq!((first.applied.position, rest.applied.position), (entries[9].position(), entries[9].position()));
+        let Loaded::Snapshot(late) = disk.load(PIN_FOR, &ask(Some(10), &[0x90, 3])) else { panic!("a snapshot") };
+        assert_eq!((late.applied.position.index, late.rows.len()), (11, 1));
     }
 }

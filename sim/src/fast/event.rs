@@ -22,6 +22,11 @@ pub(super) enum Event {
         id: LoadId,
         loaded: Loaded,
     },
+    /// Received rows are in use.
+    Installed {
+        node: usize,
+        boot: Boot,
+    },
     /// The oldest batches may be durable.
     Synced {
         node: usize,
@@ -74,6 +79,8 @@ pub(super) enum Event {
     ClientAct {
         client: usize,
     },
+    /// The operator has something to ask.
+    Operate,
     /// The fault plan has something to do.
     Plan,
     /// Posts stop, faults heal.
@@ -136,5 +143,6 @@ pub(super) enum Input {
         id: LoadId,
         loaded: Loaded,
     },
+    Installed,
     Timeout,
 }

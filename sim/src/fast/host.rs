@@ -2,10 +2,11 @@
 
 use super::disk::Disk;
 use super::event::Input;
+use crate::scenario::DiskFailure;
 use crate::trace::{Chain, digest};
 use crate::workload;
-use tertulia_protocol::contract::Now;
-use tertulia_protocol::ids::{Boot, ConnectionId};
+use tertulia_protocol::contract::{Now, StoreError};
+use tertulia_protocol::ids::{BatchId, Boot, ConnectionId};
 use tertulia_protocol::node::Node;
 
 pub(super) struct Host {
@@ -17,8 +18,10 @@ pub(super) struct Host {
     /// How far this node's wall clock is ahead, in microseconds.
     pub ahead: u64,
     pub chain: Chain,
-    /// What has come while the node was busy. Not empty: a wake-up is scheduled.
+    /// What has come while the node was busy. Not empty: a wake-up is scheduled, or the node is paused.
     pub inbox: Vec<Input>,
+    /// Stopped as if by SIGSTOP: inputs wait in the inbox, and no wake-up is scheduled.
+    pub paused: bool,
     /// When the earliest scheduled timer event is due.
     pub timer: u64,
     /// Bytes written to clients since the last time that credit was given back. Not empty: an event is scheduled.
@@ -34,6 +37,7 @@ impl Host {
             ahead,
             chain: Chain::default(),
             inbox: Vec::new(),
+            paused: false,
             timer: u64::MAX,
             written: Vec::new(),
         }
@@ -46,6 +50,19 @@ impl Host {
 
     pub fn now(&self, at: u64) -> Now {
         workload::now(at, self.ahead)
+    }
+
+    /// A write has failed.
+    pub fn fail_store(&mut self, at: u64, batch: BatchId, how: DiskFailure) {
+        let now = self.now(at);
+        let message = match how {
+            DiskFailure::Full => "no space left on device (simulated)",
+            DiskFailure::Failing => "input/output error (simulated)",
+        };
+        if let Some(node) = &mut self.machine {
+            node.handle_store_failed(now, batch, StoreError { message: message.to_owned() });
+            self.chain.input(at, 11);
+        }
     }
 
     /// Hands over one input.
@@ -92,6 +109,10 @@ impl Host {
                 let told = digest(&(9u8, id, &loaded));
                 node.handle_loaded(now, id, Ok(loaded));
                 told
+            }
+            Input::Installed => {
+                node.handle_installed(now, Ok(()));
+                11
             }
             Input::Timeout => {
                 node.handle_timeout(now);

@@ -2,7 +2,6 @@
 
 use super::World;
 use super::event::{Event, Input};
-use crate::witness::node_id;
 use tertulia_protocol::contract::Link;
 use tertulia_protocol::ids::Boot;
 use tertulia_protocol::node::Node;
@@ -45,7 +44,8 @@ impl World<'_> {
     }
 
     fn could_talk(&self, a: usize, b: usize) -> bool {
-        self.hosts[a].machine.is_some() && self.hosts[b].machine.is_some() && !self.apart(a, b)
+        let answers = |host: &super::Host| host.machine.is_some() && !host.paused;
+        answers(&self.hosts[a]) && answers(&self.hosts[b]) && !self.apart(a, b)
     }
 
     /// Starts a dial, or the noticing of an end, where one is due.
@@ -80,10 +80,10 @@ impl World<'_> {
         let (by_a, by_b) = (admit(a, b, &of_b), admit(b, a, &of_a));
         if by_a.is_some() || by_b.is_some() {
             if let Some(refusal) = by_a {
-                self.input(b, Input::Refused { by: node_id(a), refusal });
+                self.input(b, Input::Refused { by: self.node_id(a), refusal });
             }
             if let Some(refusal) = by_b {
-                self.input(a, Input::Refused { by: node_id(b), refusal });
+                self.input(a, Input::Refused { by: self.node_id(b), refusal });
             }
             self.network.pair(a, b).dialling = true;
             return self.queue.push(self.now + REFUSED, Event::Dialled { a, b });
@@ -94,8 +94,8 @@ impl World<'_> {
             self.tell_down(a, b, old);
         }
         self.network.pair(a, b).breaking = false;
-        self.input(a, Input::Link { peer: node_id(b), link: Link::Up { boot: of_b.boot } });
-        self.input(b, Input::Link { peer: node_id(a), link: Link::Up { boot: of_a.boot } });
+        self.input(a, Input::Link { peer: self.node_id(b), link: Link::Up { boot: of_b.boot } });
+        self.input(b, Input::Link { peer: self.node_id(a), link: Link::Up { boot: of_a.boot } });
     }
 
     /// The end of a connection is noticed, unless it has healed or been replaced meanwhile.
@@ -112,10 +112,20 @@ impl World<'_> {
         self.review(a, b);
     }
 
+    /// The connection of these two breaks, if there is one; it is dialled anew as any other.
+    pub(super) fn reset(&mut self, a: usize, b: usize) {
+        let (a, b) = (a.min(b), a.max(b));
+        if let Some(boots) = self.network.pair(a, b).boots.take() {
+            self.network.pair(a, b).breaking = false;
+            self.tell_down(a, b, boots);
+            self.review(a, b);
+        }
+    }
+
     fn tell_down(&mut self, a: usize, b: usize, boots: (Boot, Boot)) {
         for (node, boot, peer) in [(a, boots.0, b), (b, boots.1, a)] {
             if self.hosts[node].runs(boot) {
-                self.input(node, Input::Link { peer: node_id(peer), link: Link::Down });
+                self.input(node, Input::Link { peer: self.node_id(peer), link: Link::Down });
             }
         }
     }

@@ -7,6 +7,7 @@
 //! - `host`, `nodes`: machines, their inputs and outputs, crashes and restarts.
 //! - `disk`, `network`, `links`: what they stand on.
 //! - `clients`: connections between clients and nodes.
+//! - `operators`: what an operator asks of the cluster.
 //! - `phases`: faults, the end of faults, and what must hold afterwards.
 //!
 //! A crash freezes first: the machine is dropped, and then it is decided what the disk keeps. Nothing that was on its way out is processed.
@@ -19,10 +20,12 @@ mod host;
 mod links;
 mod network;
 mod nodes;
+mod operators;
 mod phases;
 mod queue;
 
-use crate::engine::{Options, Outcome, Verdict, catch};
+use crate::engine::{Options, Outcome, Unplayable, Verdict, catch};
+use crate::operator::Operator;
 use crate::plan::FaultPlan;
 use crate::scenario::Scenario;
 use crate::trace::Chain;
@@ -42,12 +45,16 @@ use tertulia_protocol::dice::{Purpose, Seed, draw, within};
 const RUNAWAY: u64 = 100_000_000;
 
 /// Plays one seed.
-pub fn run(scenario: &Scenario, seed: Seed, options: Options) -> Outcome {
+///
+/// # Errors
+/// The scenario has something that no engine can express yet.
+pub fn run(scenario: &Scenario, seed: Seed, options: Options) -> Result<Outcome, Unplayable> {
+    crate::operator::check(scenario)?;
     let mut world = World::new(scenario, seed, options);
     if let Err(panic) = catch(|| world.play()) {
         world.fail(Verdict::failed("panic", panic));
     }
-    world.outcome()
+    Ok(world.outcome())
 }
 
 /// Everything there is.
@@ -63,6 +70,7 @@ struct World<'a> {
     plan: FaultPlan,
     /// When the plan is scheduled to be asked next.
     plan_due: u64,
+    operator: Operator,
     seats: Vec<Seat>,
     connections: Connections,
     witness: Witness,
@@ -74,7 +82,7 @@ struct World<'a> {
 
 impl<'a> World<'a> {
     fn new(scenario: &'a Scenario, seed: Seed, options: Options) -> World<'a> {
-        let voters = scenario.cluster.voters;
+        let (voters, hosts) = (scenario.cluster.voters, scenario.cluster.hosts());
         let offset = |node: usize, what| draw(seed, Purpose::StartOffset, node as u64, what, 0);
         let host = |node: usize| {
             let disk = Disk::new(seed, node as u64, scenario.cluster.sync);
@@ -87,13 +95,14 @@ impl<'a> World<'a> {
             now: 0,
             events: 0,
             queue: Queue::new(),
-            hosts: (0..voters).map(host).collect(),
+            hosts: (0..hosts).map(host).collect(),
             network: Network::new(seed, &scenario.cluster),
             plan: FaultPlan::new(scenario, seed),
             plan_due: u64::MAX,
+            operator: Operator::default(),
             seats: (0..actors(scenario)).map(|_| Seat::default()).collect(),
             connections: Connections::default(),
-            witness: Witness::new(voters),
+            witness: Witness::new(&scenario.cluster),
             phase: Phase::Safety,
             coded: codec::sampled(seed),
             sent: 0,
@@ -133,6 +142,7 @@ impl<'a> World<'a> {
     fn happen(&mut self, event: Event) {
         match event {
             Event::Peer { from, to, boot, message, digest } => self.arrive(from, to, boot, message, digest),
+            Event::Installed { node, boot } => self.installed(node, boot),
             Event::Loaded { node, boot, id, loaded } => self.loaded(node, boot, id, loaded),
             Event::Synced { node, boot } => self.synced(node, boot),
             Event::NodeTimer { node, boot } => self.node_timer(node, boot),
@@ -146,6 +156,7 @@ impl<'a> World<'a> {
             Event::ClientStart { client } => self.client_start(client),
             Event::ClientTimer { client } => self.client_timer(client),
             Event::ClientAct { client } => self.client_act(client),
+            Event::Operate => self.operate(),
             Event::Plan => self.follow_plan(),
             Event::Stop => self.stop(),
             Event::Check => self.check(),

@@ -45,7 +45,7 @@ pub(super) struct Network {
 
 impl Network {
     pub fn new(seed: Seed, cluster: &Cluster) -> Network {
-        let nodes = cluster.voters;
+        let nodes = cluster.hosts();
         let delays = (0..nodes * nodes).map(|link| cluster.delay(link / nodes, link % nodes)).collect();
         let repeats = vec![(0, 0); nodes * nodes * REMEMBERED];
         Network { seed, nodes, delays, pairs: vec![Pair::default(); nodes * nodes], repeats, touched: 0, draws: 0 }
@@ -64,7 +64,8 @@ impl Network {
         let link = from * self.nodes + to;
         let nth = self.repetition(link, digest);
         let drawn = |purpose, nth| draw(self.seed, purpose, link as u64, digest, nth);
-        let mut at = now + self.delays[link].pick(drawn(Purpose::LinkDelay, nth));
+        let delay = conditions.delay(from, to).unwrap_or(self.delays[link]);
+        let mut at = now + delay.pick(drawn(Purpose::LinkDelay, nth));
         if conditions.is_fair() {
             return [Some(at), None];
         }
@@ -73,7 +74,7 @@ impl Network {
             at += by.pick(drawn(Purpose::LinkExtraDelay, nth + ((more as u64) << 32)));
         }
         let again = (duplicate > 0 && chance(drawn(Purpose::LinkDuplicate, nth), duplicate))
-            .then(|| at + self.delays[link].pick(drawn(Purpose::LinkDelay, nth + (1 << 32))));
+            .then(|| at + delay.pick(drawn(Purpose::LinkDelay, nth + (1 << 32))));
         let lost = loss > 0 && chance(drawn(Purpose::LinkLoss, nth), loss);
         self.touched += u64::from(lost || again.is_some());
         [(!lost).then_some(at), again]

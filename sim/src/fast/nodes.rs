@@ -6,7 +6,6 @@ use super::event::{Event, Input, NodeWord};
 use crate::engine::{Tamper, Verdict};
 use crate::scenario::DiskFate;
 use crate::trace::digest;
-use crate::witness::node_id;
 use crate::workload::time_of;
 use tertulia_protocol::contract::Loaded;
 use tertulia_protocol::dice::{Purpose, below, within};
@@ -18,6 +17,8 @@ use tertulia_protocol::wire::handshake::PeerIdentity;
 
 /// The simulated cluster's name.
 const CLUSTER: ClusterId = ClusterId(0x7e57);
+/// Messages that the buffers of a paused node's sockets hold.
+const KEPT: usize = 4_096;
 
 impl World<'_> {
     /// Starts a node's process on what its disk holds.
@@ -38,6 +39,7 @@ impl World<'_> {
         host.chain.input(self.now, boot.0);
         host.machine = Some(machine);
         host.timer = u64::MAX;
+        host.paused = false;
         self.witness.started(node);
         self.drain(node);
         self.review_links(node);
@@ -50,23 +52,54 @@ impl World<'_> {
             return;
         }
         host.inbox.clear();
+        host.paused = false;
         host.written.clear();
         host.disk.crash(fate, torn);
+        if fate == DiskFate::Wipe {
+            host.disk = host.disk.wiped(host.boot.0);
+        }
         self.witness.crashed(self.now, node);
         self.review_links(node);
         self.cut_clients_of(node);
     }
 
+    /// Stops a process where it stands. Its connections stay, and its clock goes on.
+    pub(super) fn pause(&mut self, node: usize) {
+        self.hosts[node].paused = self.hosts[node].machine.is_some();
+    }
+
+    /// Everything that has come meanwhile is handed over now, and then timers fire.
+    pub(super) fn resume(&mut self, node: usize) {
+        if !std::mem::take(&mut self.hosts[node].paused) {
+            return;
+        }
+        let boot = self.hosts[node].boot;
+        self.queue.push(self.now, Event::Wake { node, boot });
+        self.review_links(node);
+    }
+
+    /// The process ends, and never comes back.
+    pub(super) fn gone(&mut self, node: usize) {
+        self.crash(node, DiskFate::LoseUnsynced, 0);
+        self.witness.roster.left(node);
+    }
+
+    /// The id of what runs on a machine. A machine without one runs nothing.
+    pub(super) fn node_id(&self, node: usize) -> NodeId {
+        self.witness.roster.id(node).unwrap_or(NodeId(0))
+    }
+
     fn config(&self, node: usize) -> Config {
-        let voter = |node| Member {
-            id: node_id(node),
+        let voter = |node: usize| Member {
+            id: NodeId(node as u64 + 1),
             peer_address: format!("n{}:7000", node + 1),
             client_address: format!("http://n{}:8000", node + 1),
             incarnation: None,
         };
-        let voters = (0..self.hosts.len()).map(voter).collect();
-        let mut config = Config::new(node_id(node), CLUSTER, voters, self.seed);
+        let voters = (0..self.scenario.cluster.voters).map(voter).collect();
+        let mut config = Config::new(self.node_id(node), CLUSTER, voters, self.seed);
         config.timing = self.scenario.cluster.timing;
+        config.limits = self.scenario.cluster.limits;
         config.facts = true;
         #[cfg(feature = "zoo")]
         {
@@ -78,13 +111,21 @@ impl World<'_> {
     /// How a node introduces itself.
     pub(super) fn identity(&self, node: usize) -> PeerIdentity {
         let host = &self.hosts[node];
-        PeerIdentity { cluster: CLUSTER, node: node_id(node), incarnation: host.disk.incarnation(), boot: host.boot }
+        PeerIdentity { cluster: CLUSTER, node: self.node_id(node), incarnation: host.disk.incarnation(), boot: host.boot }
     }
 
     /// Something comes to a node. Mostly it is handled at once; a node that is drawn to be busy takes it a little later, with whatever else has
     /// come by then, in the order of coming.
     pub(super) fn input(&mut self, node: usize, input: Input) {
         if self.hosts[node].machine.is_none() {
+            return;
+        }
+        if self.hosts[node].paused {
+            // What of the sockets' buffers is full, peers send again; all else is bounded by what the machine has asked for.
+            let full = self.hosts[node].inbox.len() >= KEPT && matches!(input, Input::Message { .. });
+            if !full {
+                self.hosts[node].inbox.push(input);
+            }
             return;
         }
         if self.hosts[node].inbox.is_empty() {
@@ -102,7 +143,7 @@ impl World<'_> {
 
     /// Hands over what has come, a drawn number of inputs before each drain.
     pub(super) fn wake(&mut self, node: usize, boot: Boot) {
-        if !self.hosts[node].runs(boot) {
+        if !self.hosts[node].runs(boot) || self.hosts[node].paused {
             return;
         }
         let inputs = std::mem::take(&mut self.hosts[node].inbox);
@@ -156,6 +197,11 @@ impl World<'_> {
             Output::Store { id, batch } => {
                 let told = digest(&(2u8, id, &batch));
                 self.hosts[node].chain.output(told);
+                if let Some(how) = self.plan.conditions().broken_disk(node) {
+                    return self.hosts[node].fail_store(self.now, id, how);
+                }
+                let sync = self.plan.conditions().slow_disk(node).unwrap_or(self.scenario.cluster.sync);
+                self.hosts[node].disk.sync = sync;
                 let due = self.hosts[node].disk.store(self.now, id, batch, told);
                 self.queue.push(due, Event::Synced { node, boot });
             }
@@ -166,9 +212,20 @@ impl World<'_> {
             Output::Load { id, query } => {
                 let told = digest(&(4u8, id, &query));
                 self.hosts[node].chain.output(told);
-                let loaded = self.hosts[node].disk.load(&query);
+                let loaded = self.hosts[node].disk.load(self.now, &query);
                 let takes = within(self.moment(Purpose::DiskSync, node as u64, told), 20, 1_000);
                 self.queue.push(self.now + takes, Event::Loaded { node, boot, id, loaded });
+            }
+            Output::Trim { through } => {
+                self.hosts[node].chain.output(digest(&(7u8, through)));
+                self.hosts[node].disk.trim(through);
+            }
+            Output::Receive(step) => {
+                let told = digest(&(8u8, &step));
+                self.hosts[node].chain.output(told);
+                if let Some(due) = self.hosts[node].disk.receive(self.now, step, told) {
+                    self.queue.push(due, Event::Installed { node, boot });
+                }
             }
             Output::Reply { to, reply } => {
                 if self.coded {
@@ -184,6 +241,12 @@ impl World<'_> {
                 self.close(connection);
             }
             Output::Peer { .. } => {}
+            Output::Halt { .. } if self.plan.halted(self.now, node) => {
+                // What it did before it halted is out already.
+                self.take_facts(node);
+                self.crash(node, DiskFate::Keep, 0);
+                self.schedule_plan();
+            }
             Output::Halt { reason } => self.fail(Verdict::failed("halt", format!("n{} halts: {reason}", node + 1))),
             other => self.fail(Verdict::failed("engine", format!("the fast engine does not know this output: {other:?}"))),
         }
@@ -192,7 +255,7 @@ impl World<'_> {
     fn send(&mut self, from: usize, to: NodeId, message: Message) {
         let told = digest(&message);
         self.hosts[from].chain.output(told ^ to.0.rotate_left(32));
-        let to = to.0 as usize - 1;
+        let Some(to) = self.witness.roster.host(to) else { return };
         let Some(boot) = self.linked(from, to) else { return };
         if self.coded {
             self.check_codec(Kind::Peer, &message);
@@ -227,7 +290,7 @@ impl World<'_> {
     /// A message arrives, unless its receiver has died or a partition stands in between by now.
     pub(super) fn arrive(&mut self, from: usize, to: usize, boot: Boot, message: Message, digest: u64) {
         if self.hosts[to].runs(boot) && !self.plan.conditions().blocked(from, to) {
-            self.input(to, Input::Message { from: node_id(from), message, digest });
+            self.input(to, Input::Message { from: self.node_id(from), message, digest });
         }
     }
 
@@ -235,15 +298,34 @@ impl World<'_> {
         if !self.hosts[node].runs(boot) {
             return;
         }
+        if let Some(until) = self.stalled_until(node) {
+            return self.queue.push(until, Event::Synced { node, boot });
+        }
         if let Some(up_to) = self.hosts[node].disk.synced(self.now) {
             self.input(node, Input::Stored { up_to });
         }
     }
 
-    pub(super) fn loaded(&mut self, node: usize, boot: Boot, id: LoadId, loaded: Loaded) {
+    pub(super) fn installed(&mut self, node: usize, boot: Boot) {
         if self.hosts[node].runs(boot) {
-            self.input(node, Input::Loaded { id, loaded });
+            self.hosts[node].disk.install();
+            self.input(node, Input::Installed);
         }
+    }
+
+    pub(super) fn loaded(&mut self, node: usize, boot: Boot, id: LoadId, loaded: Loaded) {
+        if !self.hosts[node].runs(boot) {
+            return;
+        }
+        match self.stalled_until(node) {
+            Some(until) => self.queue.push(until, Event::Loaded { node, boot, id, loaded }),
+            None => self.input(node, Input::Loaded { id, loaded }),
+        }
+    }
+
+    /// Until when this node's disk does nothing.
+    fn stalled_until(&self, node: usize) -> Option<u64> {
+        self.plan.conditions().stalled_until(node).filter(|until| *until > self.now)
     }
 
     /// The deadline may have moved since this was scheduled: then it is scheduled anew, and the machine is left alone.
@@ -253,6 +335,10 @@ impl World<'_> {
         }
         let host = &mut self.hosts[node];
         host.timer = u64::MAX;
+        if host.paused {
+            // Set again when the node goes on.
+            return;
+        }
         let Some(deadline) = host.machine.as_ref().and_then(Node::poll_timeout) else { return };
         let due = time_of(deadline);
         if due <= self.now {

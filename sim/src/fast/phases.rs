@@ -6,7 +6,7 @@
 use super::World;
 use super::event::Event;
 use crate::engine::Verdict;
-use crate::plan::{Action, ClusterView};
+use crate::plan::Action;
 use tertulia_protocol::gateway::Status;
 
 /// How often it is looked whether everything has settled.
@@ -36,8 +36,8 @@ impl World<'_> {
             self.plan_due = u64::MAX;
         }
         loop {
-            let view = ClusterView { up: &self.witness.up, leader: self.witness.leader() };
-            let Some(actions) = self.plan.poll(self.now, view) else { break };
+            let line = self.witness.line();
+            let Some(actions) = self.plan.poll(self.now, self.witness.view(&line)) else { break };
             self.carry_out(actions);
         }
         self.schedule_plan();
@@ -46,8 +46,20 @@ impl World<'_> {
     fn carry_out(&mut self, actions: Vec<Action>) {
         for action in actions {
             match action {
-                Action::Crash { node, fate, torn } => self.crash(node, fate, torn),
+                Action::Crash { node, fate, torn, rot } => {
+                    self.crash(node, fate, torn);
+                    if let Some((rot, drawn)) = rot
+                        && self.hosts[node].disk.rot(rot, drawn)
+                    {
+                        self.plan.note_rotten();
+                    }
+                }
                 Action::Restart { node } => self.start(node),
+                Action::Gone { node } => self.gone(node),
+                Action::Pause { node } => self.pause(node),
+                Action::Resume { node } => self.resume(node),
+                Action::Reset { a, b } => self.reset(a, b),
+                Action::Operator(call) => self.want(call),
                 Action::Links => self.review_all_links(),
             }
         }
@@ -93,8 +105,12 @@ impl World<'_> {
                 return Some(waits);
             }
         }
-        let statuses = self.statuses();
-        let first = statuses[0].as_ref();
+        if let Some(call) = self.operator.waits_for() {
+            return Some(format!("the operator still waits for {call:?}"));
+        }
+        let all = self.statuses().into_iter().enumerate();
+        let statuses: Vec<_> = all.filter(|(host, _)| self.witness.roster.is_member(*host)).map(|(_, status)| status).collect();
+        let first = statuses.first().and_then(Option::as_ref);
         let equal = |status: &Option<Status>| {
             let (Some(a), Some(b)) = (status, first) else { return false };
             a.applied == b.applied && a.state_hash == b.state_hash
@@ -106,6 +122,9 @@ impl World<'_> {
         let mut evidence = vec![format!("{} us after all faults healed it is not well", self.scenario.expect.heal_within)];
         evidence.push(self.unsettled().unwrap_or_else(|| "not all clients could read everything".to_owned()));
         for (node, status) in self.statuses().into_iter().enumerate() {
+            if !self.witness.roster.is_member(node) {
+                continue;
+            }
             evidence.push(match status {
                 None => format!("n{} is down", node + 1),
                 Some(status) => format!(

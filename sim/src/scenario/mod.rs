@@ -10,7 +10,7 @@ mod validate;
 
 pub use error::ScenarioError;
 use std::collections::BTreeMap;
-use tertulia_protocol::contract::Timing;
+use tertulia_protocol::contract::{Limits, Timing};
 pub use units::Span;
 
 /// A whole scenario.
@@ -28,7 +28,11 @@ pub struct Scenario {
 /// The machines and what lies between them.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Cluster {
+    /// Who votes from the beginning.
     pub voters: usize,
+    /// Further machines, on which nothing runs until a fault brings them in. They come after the voters.
+    pub spares: usize,
+    pub succession: Succession,
     /// One-way delay of a message on a link that is not named.
     pub link: Span,
     /// One-way delays of named links, by (from, to), counted from 0.
@@ -36,9 +40,27 @@ pub struct Cluster {
     /// How long one sync of the log takes.
     pub sync: Span,
     pub timing: Timing,
+    pub limits: Limits,
+}
+
+/// Who should lead next. Read and kept; the protocol knows only the ring so far.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub enum Succession {
+    /// The voters by id, beginning after the leader.
+    #[default]
+    Ring,
+    /// Whoever reaches a majority soonest.
+    Central,
+    /// This order of hosts, counted from 0.
+    Fixed(Vec<usize>),
 }
 
 impl Cluster {
+    /// All machines, spares included.
+    pub fn hosts(&self) -> usize {
+        self.voters + self.spares
+    }
+
     /// The one-way delay from one node to another, counted from 0.
     pub fn delay(&self, from: usize, to: usize) -> Span {
         self.links.get(&(from, to)).copied().unwrap_or(self.link)
@@ -105,8 +127,19 @@ pub enum Verb {
     Crash {
         targets: Vec<Target>,
         disk: DiskFate,
+        rot: Option<Rot>,
+    },
+    /// The process stops as if by SIGSTOP: nothing is handled and no timer fires, its clock and its connections go on.
+    Pause {
+        targets: Vec<Target>,
     },
     Partition(Split),
+    /// The connections among these nodes (of one node: all of its own) break once, and may be made again at once.
+    Reset {
+        on: Vec<Target>,
+    },
+    /// Other delays of named links, one way, by (from, to), counted from 0.
+    Links(BTreeMap<(usize, usize), Span>),
     /// Loss in millionths of messages.
     Loss {
         ppm: u32,
@@ -122,6 +155,44 @@ pub enum Verb {
         ppm: u32,
         on: Vec<Target>,
     },
+    /// Nothing that is asked of the disk is done before the fault ends.
+    Stall {
+        targets: Vec<Target>,
+    },
+    /// Other times for one sync of the log.
+    SlowDisk {
+        sync: Span,
+        on: Vec<Target>,
+    },
+    /// The next write fails, the node halts, and it is started again after a while on a disk that works.
+    BreakDisk {
+        targets: Vec<Target>,
+        how: DiskFailure,
+        restart: Span,
+    },
+    Operator(Operation),
+}
+
+impl Verb {
+    /// Whether an operator has to ask the cluster for something: a wiped node comes back as the replacement of itself.
+    pub fn needs_operator(&self) -> bool {
+        matches!(self, Verb::Operator(_) | Verb::Crash { disk: DiskFate::Wipe, .. })
+    }
+}
+
+/// What an operator asks of the cluster.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Operation {
+    /// Somebody else shall lead.
+    Transfer(Target),
+    /// A member is none any more; its process ends.
+    Remove(Target),
+    /// A spare machine joins in the place of a node that is gone for good.
+    Replace(Target),
+    /// So many spare machines join.
+    Add(u32),
+    /// Learners become voters until there are so many.
+    Voters(u32),
 }
 
 /// What a crash leaves on the disk.
@@ -135,6 +206,27 @@ pub enum DiskFate {
     Torn,
     /// One of the three, drawn each time.
     Any,
+    /// The whole folder is gone.
+    Wipe,
+}
+
+/// What of a disk's durable bytes is not as it was written when the node comes back.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Rot {
+    /// A drawn place of the log.
+    Log,
+    Rows,
+    /// One of the two slots of term and vote.
+    Vote,
+}
+
+/// How a disk fails.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum DiskFailure {
+    /// Files cannot grow.
+    Full,
+    /// Every write and every sync fails.
+    Failing,
 }
 
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -143,6 +235,16 @@ pub enum Split {
     Halves,
     /// Messages pass only inside a group. Nodes in no group reach everybody.
     Groups(Vec<Vec<Target>>),
+    /// Each of these reaches nobody.
+    Isolate(Vec<Target>),
+    /// The others fall in two halves, drawn; this one reaches everybody.
+    Bridge(Target),
+    /// The others do not reach each other; this one reaches everybody.
+    Star(Target),
+    /// On a ring in drawn order, each reaches its neighbours only, as many as it needs for a majority.
+    RingOfMajorities,
+    /// Nothing passes from the first to the second; the other way is open.
+    OneWay(Vec<Target>, Vec<Target>),
 }
 
 /// Whom a fault hits; resolved when it fires.
@@ -151,8 +253,14 @@ pub enum Target {
     Leader,
     /// A drawn node that is up and does not lead.
     Follower,
+    /// The nth in line after the leader, from 1.
+    Successor(u32),
     /// A drawn node that is up.
     Random,
+    /// As many drawn members as can be missed.
+    Minority,
+    /// Just so many drawn members that the others are no majority.
+    Majority,
     All,
     /// Everybody that no group before named.
     Rest,

@@ -29,6 +29,8 @@ pub(super) struct RawCluster {
     pub voters: Option<Spanned<i64>>,
     pub links: Option<BTreeMap<String, Spanned<String>>>,
     pub disk: Option<RawDisk>,
+    /// How much log a node keeps; parts and rate of snapshots go with it.
+    pub log: Text,
     pub heartbeat: Text,
     pub detect_min: Text,
     pub detection: Text,
@@ -37,9 +39,17 @@ pub(super) struct RawCluster {
     pub hold: Text,
     pub request: Text,
     pub forward_again: Text,
+    pub spares: Option<Spanned<i64>>,
+    pub succession: Option<Spanned<RawSuccession>>,
     // not implemented yet
-    pub succession: Any,
     pub clocks: Any,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawSuccession {
+    pub policy: Text,
+    pub order: Option<Spanned<Vec<i64>>>,
 }
 
 #[derive(Deserialize)]
@@ -89,62 +99,87 @@ pub(super) struct RawFault {
     pub lasts: Text,
     // what
     pub crash: Any,
+    pub pause: Any,
     pub partition: Any,
+    pub isolate: Any,
+    pub bridge: Any,
+    pub star: Any,
+    #[serde(rename = "one-way")]
+    pub one_way: Any,
+    pub reset: Any,
+    pub links: Option<Spanned<BTreeMap<String, Spanned<String>>>>,
     pub loss: Text,
     pub delay: Text,
     pub duplicate: Text,
+    pub stall: Any,
+    #[serde(rename = "slow-disk")]
+    pub slow_disk: Text,
+    pub full: Any,
+    pub fail: Any,
+    pub transfer: Any,
+    pub remove: Any,
+    pub replace: Any,
+    pub add: Option<Spanned<i64>>,
+    pub voters: Option<Spanned<i64>>,
     // of whom, with what outcome
     pub disk: Text,
+    pub rot: Text,
+    pub restart: Text,
     pub on: Any,
     // not implemented yet
-    pub pause: Any,
     pub clock: Any,
     pub skew: Any,
     pub drift: Any,
     pub jump: Any,
-    pub rot: Any,
-    pub stall: Any,
-    pub slow: Any,
-    pub full: Any,
-    pub fail: Any,
     pub clog: Any,
     pub reorder: Any,
-    pub transfer: Any,
-    pub join: Any,
-    pub remove: Any,
 }
+
+/// All verbs, for error messages.
+pub(super) const VERBS: &str = "crash, pause, partition, isolate, bridge, star, one-way, reset, links, loss, delay, duplicate, stall, slow-disk, \
+     full, fail, transfer, remove, replace, add or voters";
 
 impl RawFault {
     /// The verbs of this fault that are implemented, with their places.
     pub fn verbs(&self) -> Vec<(&'static str, std::ops::Range<usize>)> {
-        let mut verbs = Vec::new();
-        let mut push = |name, span: Option<std::ops::Range<usize>>| verbs.extend(span.map(|span| (name, span)));
-        push("crash", self.crash.as_ref().map(Spanned::span));
-        push("partition", self.partition.as_ref().map(Spanned::span));
-        push("loss", self.loss.as_ref().map(Spanned::span));
-        push("delay", self.delay.as_ref().map(Spanned::span));
-        push("duplicate", self.duplicate.as_ref().map(Spanned::span));
-        verbs
+        fn at<T>(value: &Option<Spanned<T>>) -> Option<std::ops::Range<usize>> {
+            value.as_ref().map(Spanned::span)
+        }
+        let all = [
+            ("crash", at(&self.crash)),
+            ("pause", at(&self.pause)),
+            ("partition", at(&self.partition)),
+            ("isolate", at(&self.isolate)),
+            ("bridge", at(&self.bridge)),
+            ("star", at(&self.star)),
+            ("one-way", at(&self.one_way)),
+            ("reset", at(&self.reset)),
+            ("links", at(&self.links)),
+            ("loss", at(&self.loss)),
+            ("delay", at(&self.delay)),
+            ("duplicate", at(&self.duplicate)),
+            ("stall", at(&self.stall)),
+            ("slow-disk", at(&self.slow_disk)),
+            ("full", at(&self.full)),
+            ("fail", at(&self.fail)),
+            ("transfer", at(&self.transfer)),
+            ("remove", at(&self.remove)),
+            ("replace", at(&self.replace)),
+            ("add", at(&self.add)),
+            ("voters", at(&self.voters)),
+        ];
+        all.into_iter().filter_map(|(name, span)| span.map(|span| (name, span))).collect()
     }
 
     /// The faults that are known and not implemented.
     pub fn refused(&self) -> Option<(&'static str, std::ops::Range<usize>)> {
-        let known: [(&'static str, &Any); 15] = [
-            ("pause", &self.pause),
+        let known: [(&'static str, &Any); 6] = [
             ("clock", &self.clock),
             ("skew", &self.skew),
             ("drift", &self.drift),
             ("jump", &self.jump),
-            ("rot", &self.rot),
-            ("stall", &self.stall),
-            ("slow", &self.slow),
-            ("full", &self.full),
-            ("fail", &self.fail),
             ("clog", &self.clog),
             ("reorder", &self.reorder),
-            ("transfer", &self.transfer),
-            ("join", &self.join),
-            ("remove", &self.remove),
         ];
         known.into_iter().find_map(|(name, value)| value.as_ref().map(|value| (name, value.span())))
     }

@@ -48,8 +48,58 @@ fn mistakes_are_named_with_their_line_and_what_was_meant() {
 
 #[test]
 fn faults_that_no_engine_plays_are_refused_by_name() {
-    assert_eq!(refusal("at = \"1s\"\npause = \"n1\""), "x.toml:11: `pause` is not implemented yet: no engine can play it");
-    assert!(refusal("at = \"1s\"\ncrash = \"n1\"\ndisk = \"wipe\"").contains("`disk = \"wipe\"` is not implemented yet"));
+    assert_eq!(refusal("at = \"1s\"\nskew = \"n1\""), "x.toml:11: `skew` is not implemented yet: no engine can play it");
+}
+
+#[test]
+fn partitions_have_shapes() {
+    let verb = |fault: &str| parse(&format!("at = \"1s\"\n{fault}")).unwrap().faults[0].verb.clone();
+    assert_eq!(verb("bridge = \"leader\""), Verb::Partition(Split::Bridge(Target::Leader)));
+    assert_eq!(verb("isolate = [\"n1\", \"n2\"]"), Verb::Partition(Split::Isolate(vec![Target::Node(0), Target::Node(1)])));
+    let one_way = Split::OneWay(vec![Target::Rest], vec![Target::Successor(1)]);
+    assert_eq!(verb("one-way = [[\"rest\"], [\"successor(1)\"]]"), Verb::Partition(one_way));
+    assert!(refusal("at = \"1s\"\npartition = \"bridge\"").contains("\"bridge\" is a verb of its own: write bridge = …"));
+    assert!(refusal("at = \"1s\"\npartition = \"ring-of-majorites\"").contains("did you mean `ring-of-majorities`?"));
+    assert!(refusal("at = \"1s\"\npartition = \"ring-of-majorities\"").contains("cuts nothing with fewer than 4 voters"));
+    assert!(refusal("at = \"1s\"\nstar = \"all\"").starts_with("x.toml:11: expected one node"));
+    assert!(refusal("at = \"1s\"\nstar = \"successor(3)\"").contains("successor(2) the last"));
+    assert!(refusal("at = \"1s\"\none-way = [[\"n1\"]]").contains("one-way is two groups, from and to"));
+    assert!(refusal("at = \"1s\"\none-way = [[\"rest\"], [\"rest\"]]").contains("in one group of one-way"));
+}
+
+#[test]
+fn what_belongs_to_one_verb_is_refused_beside_another() {
+    let line = |key: &str| refusal(&format!("at = \"1s\"\npause = \"n1\"\n{key}"));
+    assert_eq!(line("disk = \"keep\""), "x.toml:12: `disk` goes only with crash");
+    assert_eq!(line("rot = \"log\""), "x.toml:12: `rot` goes only with crash");
+    assert_eq!(line("restart = \"1s\""), "x.toml:12: `restart` goes only with fail, full");
+    assert_eq!(line("on = \"n1\""), "x.toml:12: `on` goes only with loss, delay, duplicate, slow-disk");
+    assert!(refusal("at = \"1s\"\nreset = \"n1\"\nfor = \"1s\"").contains("`for` does not go with a verb that is over at once"));
+    assert!(refusal("at = \"1s\"\nfail = \"n1\"").contains("with `restart`"));
+    assert!(refusal("at = \"1s\"\ncrash = \"n1\"\nrot = \"vots\"").contains("did you mean `vote`?"));
+    assert!(refusal("at = \"1s\"\ncrash = \"n1\"\ndisk = \"wipe\"\nrot = \"log\"").contains("nothing can rot"));
+    assert!(refusal("at = \"1s\"\nlinks = { \"1->4\" = \"8ms\" }").contains("\"1->4\" is not a link"));
+    assert!(refusal("at = \"1s\"\nadd = 1").contains("give [cluster] `spares`"));
+    assert!(refusal("at = \"1s\"\nvoters = 4").contains("out of range: 1 to 3"));
+}
+
+#[test]
+fn a_cluster_may_have_spares_and_a_policy_of_succession() {
+    let cluster = |keys: &str| {
+        let text = HEAD.replace("voters = 3\n", &format!("voters = 3\n{keys}\n")) + "at = \"1s\"\nreplace = \"n1\"";
+        Scenario::parse("x.toml", &text).map(|scenario| scenario.cluster).map_err(|error| error.to_string())
+    };
+    let fixed = cluster("spares = 2\nsuccession = { policy = \"fixed\", order = [3, 1] }").unwrap();
+    assert_eq!((fixed.hosts(), fixed.succession), (5, Succession::Fixed(vec![2, 0])));
+    assert_eq!(cluster("spares = 1\nsuccession = { policy = \"central\" }").unwrap().succession, Succession::Central);
+    let refused = |keys: &str| cluster(keys).unwrap_err();
+    assert!(
+        refused("succession = { policy = \"centrl\" }").contains("x.toml:5: unknown policy \"centrl\"; did you mean `central`?")
+    );
+    assert!(refused("succession = { policy = \"fixed\", order = [1, 4] }").contains("nodes from 1 to 3"));
+    assert!(refused("succession = { policy = \"fixed\", order = [1, 1] }").contains("each at most once"));
+    assert!(refused("succession = { policy = \"fixed\" }").contains("needs `order`"));
+    assert!(refused("succession = { policy = \"ring\", order = [1] }").contains("goes only with policy = \"fixed\""));
 }
 
 #[test]

@@ -59,6 +59,20 @@ pub fn rate(text: &str) -> Result<u64, String> {
     Ok((scale * 1_000 / thousandths).max(1))
 }
 
+/// `"256KiB"`, `"4MiB"` or `"500B"` in bytes.
+pub fn bytes(text: &str) -> Result<u64, String> {
+    let wrong = || format!("\"{text}\" is not a size: write a number with a unit, B, KiB or MiB, such as \"256KiB\"");
+    let split = text.find(|c: char| c.is_ascii_alphabetic()).unwrap_or(text.len());
+    let (number, unit) = text.split_at(split);
+    let scale = match unit {
+        "B" => 1,
+        "KiB" => 1 << 10,
+        "MiB" => 1 << 20,
+        _ => return Err(wrong()),
+    };
+    number.trim().parse::<u64>().ok().and_then(|number| number.checked_mul(scale)).ok_or_else(wrong)
+}
+
 /// `"5%"` or `"0.5%"` in millionths.
 pub fn percent(text: &str) -> Result<u32, String> {
     let wrong = || format!("\"{text}\" is not a percentage from 0% to 100%: write one such as \"5%\"");
@@ -91,6 +105,14 @@ mod tests {
         assert!(span("8ms..2ms").unwrap_err().contains("backwards"));
         assert!(duration("5").unwrap_err().contains("unit"));
         assert!(duration("-5ms").is_err());
+    }
+
+    #[test]
+    fn sizes_have_units() {
+        assert_eq!(bytes("256KiB"), Ok(256 << 10));
+        assert_eq!(bytes("500B"), Ok(500));
+        assert!(bytes("5").unwrap_err().contains("unit"));
+        assert!(bytes("-5MiB").is_err());
     }
 
     #[test]

@@ -132,7 +132,7 @@ async fn next(line: Option<&mut Line>) -> Heard {
 fn hear(stage: &Stage, number: u32, actor: &mut Actor, line: &mut Option<Line>, heard: Heard) {
     let at = stage.elapsed();
     stage.events.fetch_add(1, Relaxed);
-    let chain = &stage.chains[stage.scenario.cluster.voters + number as usize];
+    let chain = &stage.chains[stage.scenario.cluster.hosts() + number as usize];
     match heard {
         Heard::Connected => actor.connected(at),
         Heard::Reply(reply) => {
@@ -156,7 +156,7 @@ fn connect(stage: &Arc<Stage>, server: u32, hello: &ClientHello) -> Line {
     let mut greeting = CLIENT_MAGIC.to_vec();
     greeting.extend_from_slice(&encode_frame(Kind::ClientHello, hello));
     let net = TurmoilNet::of_clients(stage);
-    let server = server as usize;
+    let server = lock(&stage.roster).serving(server);
     let address = format!("{}:{CLIENT_PORT}", host_name(server));
     let task = tokio::spawn(async move {
         // Why it ended does not matter to the client: it moves on.

@@ -1,6 +1,7 @@
 //! One simulated machine: the production driver over a simulated disk, a seeded source of entropy and turmoil's clock, and the framed clients' port.
 
 use super::net::{TurmoilNet, host_name};
+use super::pause::while_not_paused;
 use super::stage::{Stage, Told, lock};
 use crate::trace::digest;
 use crate::workload;
@@ -10,7 +11,7 @@ use std::time::Duration;
 use tertulia_driver::store::{FolderIdentity, StoreOptions, open};
 use tertulia_driver::store::{InlineStore, Job};
 use tertulia_driver::{Clock, Ended, Entropy, Input, Net, Observer, Setup, serve, start};
-use tertulia_protocol::contract::Now;
+use tertulia_protocol::contract::{Now, Receive};
 use tertulia_protocol::dice::{Purpose, Seed, draw};
 use tertulia_protocol::ids::{Boot, Incarnation, NodeId};
 use tertulia_protocol::node::{Config, Output};
@@ -68,6 +69,10 @@ fn voters(stage: &Stage) -> Vec<Member> {
 
 /// Starts the node on what its disk holds and runs it until it is crashed.
 pub async fn run(stage: Arc<Stage>, node: usize) {
+    // A spare that nobody has brought in has nothing to run; it is started when it is given an id.
+    if lock(&stage.roster).id(node).is_none() {
+        return std::future::pending().await;
+    }
     if let Err(why) = run_until_ended(&stage, node).await {
         lock(&stage.ended).push((node, why));
     }
@@ -88,7 +93,7 @@ async fn run_until_ended(stage: &Arc<Stage>, node: usize) -> Result<(), String> 
     };
     tokio::select! {
         biased;
-        ended = ended => match ended {
+        ended = while_not_paused(stage, node, ended) => match ended {
             Ended::Halted(reason) => Err(format!("n{} halts: {reason}", node + 1)),
             Ended::Stopped => Ok(()),
         },
@@ -103,26 +108,36 @@ fn prepare(stage: &Arc<Stage>, node: usize) -> Result<Setup<TurmoilNet, SimStore
     let boot = stage.boots[node].fetch_add(1, Relaxed) + 1;
     let disk = lock(&stage.disks[node]).thaw();
     *lock(&stage.disks[node]) = disk.clone();
-    let id = NodeId(who + 1);
+    let id = lock(&stage.roster).id(node).ok_or("a machine without an id runs nothing")?;
     let secret = secret();
-    let options = StoreOptions { segment_bytes: SEGMENT_BYTES, ..StoreOptions::default() };
+    // Only whole segments are trimmed off a log.
+    let segment_bytes = SEGMENT_BYTES.min(stage.scenario.cluster.limits.log_bytes / 4);
+    let options = StoreOptions { segment_bytes, ..StoreOptions::default() };
     let incarnation = || Incarnation(u128::from(draw(seed, Purpose::Identity, who, 0, 0)));
     let identity = FolderIdentity { cluster: secret.cluster_id(), node: id };
     let (opened, restored) = open(disk, identity, Boot(boot), incarnation, options).map_err(|error| error.to_string())?;
 
-    let sync = stage.scenario.cluster.sync;
+    let (sync, of) = (stage.scenario.cluster.sync, Arc::clone(stage));
     let mut jobs = 0;
     let latency = move |job: &Job| {
         jobs += 1;
-        match job {
-            Job::Append { .. } => Duration::from_micros(sync.pick(draw(seed, Purpose::DiskSync, who, boot, jobs))),
-            Job::Apply { .. } | Job::Load { .. } => Duration::ZERO,
-        }
+        let (sync, until) = {
+            let conditions = of.conditions();
+            (conditions.slow_disk(node).unwrap_or(sync), conditions.stalled_until(node).unwrap_or(0))
+        };
+        let own = match job {
+            Job::Append { .. } | Job::Receive(Receive::Install { .. }) => {
+                sync.pick(draw(seed, Purpose::DiskSync, who, boot, jobs))
+            }
+            Job::Apply { .. } | Job::Load { .. } | Job::Trim { .. } | Job::Receive(_) => 0,
+        };
+        Duration::from_micros(own.max(until.saturating_sub(of.elapsed())))
     };
     let latency: Box<dyn FnMut(&Job) -> Duration + Send> = Box::new(latency);
 
     let mut config = Config::new(id, secret.cluster_id(), voters(stage), Seed(draw(seed, Purpose::Identity, who, 1, 0)));
     config.timing = stage.scenario.cluster.timing;
+    config.limits = stage.scenario.cluster.limits;
     #[cfg(feature = "zoo")]
     {
         config.bug = stage.bug;

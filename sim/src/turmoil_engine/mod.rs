@@ -5,20 +5,23 @@
 mod clients;
 mod host;
 mod net;
+mod pause;
+mod rot;
 mod stage;
 
 use crate::engine::{Options, Outcome, Unplayable, Verdict};
-use crate::plan::{Action, ClusterView, FaultPlan};
-use crate::scenario::{DiskFate, Scenario};
+use crate::operator::Operator;
+use crate::plan::{Action, FaultPlan, OperatorCall};
+use crate::scenario::{DiskFailure, DiskFate, Scenario, Span, Verb};
 use crate::trace::{Chain, digest};
 use crate::witness::Witness;
 use net::host_name;
 use stage::{Stage, Told, lock};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, SystemTime};
-use tertulia_driver::sim_disk::CrashOutcome;
+use tertulia_driver::sim_disk::{CrashOutcome, DiskFault, SimDisk};
 use tertulia_protocol::contract::StateHash;
 use tertulia_protocol::dice::{Purpose, Seed, below, draw};
 use tertulia_protocol::facts::Fact;
@@ -40,17 +43,12 @@ pub fn run(scenario: &Scenario, seed: Seed, options: Options) -> Result<Outcome,
 }
 
 fn check(scenario: &Scenario, options: Options) -> Result<(), Unplayable> {
-    let one_way =
-        scenario.cluster.links.iter().find(|((from, to), span)| scenario.cluster.links.get(&(*to, *from)) != Some(span));
-    if let Some(((from, to), _)) = one_way {
-        let message = format!(
-            "the turmoil engine has the same delay both ways: give \"{}->{}\" the delay of \"{}->{}\", or use --engine fast",
-            to + 1,
-            from + 1,
-            from + 1,
-            to + 1
-        );
-        return Err(Unplayable { message });
+    crate::operator::check(scenario)?;
+    check_both_ways("[cluster] links", &scenario.cluster.links)?;
+    for fault in &scenario.faults {
+        if let Verb::Links(links) = &fault.verb {
+            check_both_ways(&format!("fault \"{}\" (line {})", fault.id, fault.line), links)?;
+        }
     }
     if options.tamper.is_some() {
         return Err(Unplayable { message: "only the fast engine tampers with messages: frames here have checksums".to_owned() });
@@ -58,11 +56,33 @@ fn check(scenario: &Scenario, options: Options) -> Result<(), Unplayable> {
     Ok(())
 }
 
+fn check_both_ways(place: &str, links: &BTreeMap<(usize, usize), Span>) -> Result<(), Unplayable> {
+    let one_way = links.iter().find(|((from, to), span)| links.get(&(*to, *from)) != Some(span));
+    let Some(((from, to), _)) = one_way else { return Ok(()) };
+    let (from, to) = (from + 1, to + 1);
+    let message = format!(
+        "{place}: the turmoil engine has the same delay both ways: give \"{to}->{from}\" the delay of \"{from}->{to}\", or use --engine fast"
+    );
+    Err(Unplayable { message })
+}
+
+/// Turmoil counts whole milliseconds, and gives a named link one fixed latency.
+fn milliseconds(micros: u64) -> Duration {
+    Duration::from_millis(micros.div_ceil(1_000).max(1))
+}
+
+fn fixed(span: Span) -> Duration {
+    milliseconds(u64::midpoint(span.from, span.to))
+}
+
 struct Run<'a> {
     stage: Arc<Stage>,
     sim: turmoil::Sim<'a>,
     plan: FaultPlan,
     witness: Witness,
+    operator: Operator,
+    /// Links whose latency a fault has changed.
+    other_delays: BTreeSet<(usize, usize)>,
     /// The last entry that each node applied, and its state then.
     applied: Vec<(Index, StateHash)>,
     now: u64,
@@ -73,7 +93,6 @@ impl Run<'_> {
         let plan = FaultPlan::new(scenario, seed);
         let stage = Arc::new(Stage::new(scenario, seed, plan.conditions().clone(), options));
         let end = Duration::from_micros(scenario.workload.stop + scenario.expect.heal_within) + Duration::from_secs(60);
-        let milliseconds = |micros: u64| Duration::from_millis(micros.div_ceil(1_000).max(1));
         let mut sim = turmoil::Builder::new()
             .rng_seed(seed.0)
             .epoch(SystemTime::UNIX_EPOCH)
@@ -83,7 +102,7 @@ impl Run<'_> {
             .min_message_latency(milliseconds(scenario.cluster.link.from))
             .max_message_latency(milliseconds(scenario.cluster.link.to))
             .build();
-        for node in 0..scenario.cluster.voters {
+        for node in 0..scenario.cluster.hosts() {
             let stage = Arc::clone(&stage);
             sim.host(host_name(node), move || {
                 let stage = Arc::clone(&stage);
@@ -102,10 +121,11 @@ impl Run<'_> {
             }
         });
         for ((from, to), span) in &scenario.cluster.links {
-            sim.set_link_latency(host_name(*from), host_name(*to), milliseconds(u64::midpoint(span.from, span.to)));
+            sim.set_link_latency(host_name(*from), host_name(*to), fixed(*span));
         }
-        let witness = Witness::new(scenario.cluster.voters);
-        Run { stage, sim, plan, witness, applied: vec![<(Index, StateHash)>::default(); scenario.cluster.voters], now: 0 }
+        let witness = Witness::new(&scenario.cluster);
+        let applied = vec![<(Index, StateHash)>::default(); scenario.cluster.hosts()];
+        Run { stage, sim, plan, witness, operator: Operator::default(), other_delays: BTreeSet::new(), applied, now: 0 }
     }
 
     /// The whole story; `Err` as soon as something went wrong.
@@ -116,7 +136,7 @@ impl Run<'_> {
             self.faults();
         }
         let healing = self.plan.heal(self.now);
-        *self.stage.conditions() = self.plan.conditions().clone();
+        self.show_conditions();
         for action in healing {
             self.carry_out(action);
         }
@@ -158,11 +178,22 @@ impl Run<'_> {
             }
         }
         self.violation()?;
-        if let Some((_, why)) = lock(&self.stage.ended).first() {
-            return Err(Verdict::failed("halted", why.clone()));
+        let ended = std::mem::take(&mut *lock(&self.stage.ended));
+        for (node, why) in ended {
+            if !self.plan.halted(self.now, node) {
+                return Err(Verdict::failed("halted", why));
+            }
+            self.show_conditions();
+            self.crash(node, DiskFate::Keep, 0);
         }
         let trouble = lock(&self.stage.standings).iter().find_map(|standing| standing.trouble.clone());
-        trouble.map_or(Ok(()), |trouble| Err(Verdict::failed("client", trouble)))
+        if let Some(trouble) = trouble {
+            return Err(Verdict::failed("client", trouble));
+        }
+        while let Some((ticket, host, call)) = self.operator.poll(self.now, &self.witness.up) {
+            self.ask_node(host, ticket, call)?;
+        }
+        Ok(())
     }
 
     fn violation(&self) -> Result<(), Verdict> {
@@ -174,7 +205,7 @@ impl Run<'_> {
         self.witness.fact(at, node, fact);
         match fact {
             Fact::Started { .. } => self.witness.started(node),
-            Fact::Applied { at, hash } => self.applied[node] = (at.index, *hash),
+            Fact::Applied { at, hash } | Fact::SnapshotInstalled { at, hash } => self.applied[node] = (at.index, *hash),
             Fact::Posted { room, seq, .. } => {
                 let mut posted = lock(&self.stage.posted);
                 let newest = posted.entry(*room).or_insert(0);
@@ -187,26 +218,61 @@ impl Run<'_> {
 
     fn faults(&mut self) {
         loop {
-            let up = self.witness.up.clone();
-            let view = ClusterView { up: &up, leader: self.witness.leader() };
-            let Some(actions) = self.plan.poll(self.now, view) else { return };
-            // Weather comes and goes without an action.
-            *self.stage.conditions() = self.plan.conditions().clone();
+            let line = self.witness.line();
+            let Some(actions) = self.plan.poll(self.now, self.witness.view(&line)) else { break };
+            self.show_conditions();
             for action in actions {
                 self.carry_out(action);
             }
         }
     }
 
+    /// Weather and troubles of disks come and go without an action.
+    fn show_conditions(&self) {
+        let conditions = self.plan.conditions();
+        *self.stage.conditions() = conditions.clone();
+        for (node, disk) in self.stage.disks.iter().enumerate() {
+            lock(disk).set_fault(conditions.broken_disk(node).map(|how| match how {
+                DiskFailure::Full => DiskFault::Full,
+                DiskFailure::Failing => DiskFault::FailingWrites,
+            }));
+        }
+    }
+
+    /// Makes a call on a node. The one place that waits for nodes to take calls: until then [`crate::operator::check`] refuses such scenarios.
+    fn ask_node(&self, host: usize, ticket: u64, call: OperatorCall) -> Result<(), Verdict> {
+        Err(Verdict::failed("engine", format!("n{} takes no operator's calls yet: {call:?}, ticket {ticket}", host + 1)))
+    }
+
     fn carry_out(&mut self, action: Action) {
         match action {
-            Action::Crash { node, fate, torn } => self.crash(node, fate, torn),
+            Action::Crash { node, fate, torn, rot } => {
+                self.crash(node, fate, torn);
+                if let Some((rot, drawn)) = rot
+                    && rot::rot(&lock(&self.stage.disks[node]), rot, drawn)
+                {
+                    self.plan.note_rotten();
+                }
+            }
             Action::Restart { node } => {
                 self.sim.bounce(host_name(node));
                 self.sim.repair(host_name(node), CLIENTS);
                 self.set_links();
             }
+            Action::Gone { node } => {
+                self.crash(node, DiskFate::LoseUnsynced, 0);
+                self.witness.roster.left(node);
+                *lock(&self.stage.roster) = self.witness.roster.clone();
+            }
+            Action::Pause { node } => self.stage.paused[node].store(true, Relaxed),
+            Action::Resume { node } => self.stage.paused[node].store(false, Relaxed),
+            Action::Reset { a, b } => {
+                for (from, to) in [(a, b), (b, a)] {
+                    self.stage.resets[from * self.applied.len() + to].fetch_add(1, Relaxed);
+                }
+            }
             Action::Links => self.set_links(),
+            Action::Operator(call) => self.operator.want(self.now, call),
         }
     }
 
@@ -215,7 +281,7 @@ impl Run<'_> {
     fn crash(&mut self, node: usize, fate: DiskFate, torn: u64) {
         let outcome = match fate {
             DiskFate::Keep | DiskFate::Any => CrashOutcome::Keep,
-            DiskFate::LoseUnsynced => CrashOutcome::LoseUnsynced,
+            DiskFate::LoseUnsynced | DiskFate::Wipe => CrashOutcome::LoseUnsynced,
             DiskFate::Torn => CrashOutcome::Torn,
         };
         let mut nth = 0;
@@ -223,17 +289,22 @@ impl Run<'_> {
             nth += 1;
             below(draw(Seed(torn), Purpose::DiskTorn, node as u64, 0, nth), bound)
         });
+        if fate == DiskFate::Wipe {
+            *lock(&self.stage.disks[node]) = SimDisk::new();
+        }
         for other in (0..self.applied.len()).filter(|other| *other != node) {
             self.sim.partition(host_name(node), host_name(other));
         }
         self.sim.partition(host_name(node), CLIENTS);
         self.stage.crashes[node].fetch_add(1, Relaxed);
+        self.stage.paused[node].store(false, Relaxed);
         self.sim.crash(host_name(node));
         self.witness.crashed(self.now, node);
     }
 
     /// Turmoil's partitions follow from what is blocked now, and from who is down.
     fn set_links(&mut self) {
+        self.set_delays();
         let nodes = self.applied.len();
         for from in 0..nodes {
             for to in (0..nodes).filter(|to| *to != from) {
@@ -247,6 +318,24 @@ impl Run<'_> {
         }
     }
 
+    /// Sets the latency of links that a fault changes, and back. Turmoil cannot give a link its drawn latencies back: it gets their mean.
+    fn set_delays(&mut self) {
+        let cluster = &self.stage.scenario.cluster;
+        for from in 0..cluster.hosts() {
+            for to in from + 1..cluster.hosts() {
+                let other = self.plan.conditions().delay(from, to);
+                let changed = match other {
+                    Some(_) => self.other_delays.insert((from, to)),
+                    None => self.other_delays.remove(&(from, to)),
+                };
+                if changed || other.is_some() {
+                    let span = other.unwrap_or(cluster.delay(from, to));
+                    self.sim.set_link_latency(host_name(from), host_name(to), fixed(span));
+                }
+            }
+        }
+    }
+
     /// A client that has not read everything yet.
     fn still_reading(&self) -> Option<usize> {
         lock(&self.stage.standings).iter().position(|standing| !standing.has_read_all)
@@ -254,11 +343,17 @@ impl Run<'_> {
 
     /// What is still missing before all is well, as a sentence.
     fn unsettled(&self) -> Option<String> {
-        if let Some(node) = self.witness.up.iter().position(|up| !up) {
+        if let Some(call) = self.operator.waits_for() {
+            return Some(format!("the operator still waits for {call:?}"));
+        }
+        let members: Vec<usize> = (0..self.applied.len()).filter(|host| self.witness.roster.is_member(*host)).collect();
+        if let Some(node) = members.iter().find(|node| !self.witness.up[**node]) {
             return Some(format!("n{} is down", node + 1));
         }
-        if let Some(node) = self.applied.iter().position(|applied| *applied != self.applied[0]) {
-            return Some(format!("n{} has applied {:?}, n1 {:?}", node + 1, self.applied[node], self.applied[0]));
+        let first = members.first().copied().unwrap_or(0);
+        if let Some(node) = members.into_iter().find(|node| self.applied[*node] != self.applied[first]) {
+            let (here, there) = (self.applied[node], self.applied[first]);
+            return Some(format!("n{} has applied {here:?}, n{} {there:?}", node + 1, first + 1));
         }
         lock(&self.stage.standings).iter().find_map(|standing| standing.waits_for.clone())
     }

@@ -76,7 +76,7 @@ impl Net for TurmoilNet {
         let (host, port) = split_address(address)?;
         let stream = TcpStream::connect((host, port)).await?;
         let peer = host.strip_prefix('n').and_then(|number| number.parse::<usize>().ok()).map(|number| number - 1);
-        let link = self.node.zip(peer).map(|(from, to)| Link { stage: Arc::clone(&self.stage), from, to });
+        let link = self.node.zip(peer).map(|(from, to)| Link::new(&self.stage, from, to));
         Ok(Shaped::new(stream, link))
     }
 }
@@ -86,9 +86,26 @@ struct Link {
     stage: Arc<Stage>,
     from: usize,
     to: usize,
+    /// Resets of this way when the connection was made.
+    resets: u64,
 }
 
 impl Link {
+    fn new(stage: &Arc<Stage>, from: usize, to: usize) -> Link {
+        let mut link = Link { stage: Arc::clone(stage), from, to, resets: 0 };
+        link.resets = link.resets_by_now();
+        link
+    }
+
+    fn resets_by_now(&self) -> u64 {
+        self.stage.resets[self.from * self.stage.disks.len() + self.to].load(Relaxed)
+    }
+
+    /// Noticed by whoever writes next; a dialler writes a sign of life ten times a second at least.
+    fn was_reset(&self) -> bool {
+        self.resets_by_now() > self.resets
+    }
+
     /// The copies of a frame that arrive, each with its extra delay.
     fn copies(&self, frame: &[u8]) -> Vec<Duration> {
         let (at, seed) = (self.stage.elapsed(), self.stage.seed);
@@ -195,6 +212,7 @@ impl AsyncWrite for Shaped {
         let this = &mut *self;
         let sent = match this.link.take() {
             None => this.send(Duration::ZERO, Bytes::copy_from_slice(buf)),
+            Some(link) if link.was_reset() => Err(io::ErrorKind::ConnectionReset.into()),
             Some(link) => {
                 this.cutting.extend_from_slice(buf);
                 let sent = this.cut(&link);

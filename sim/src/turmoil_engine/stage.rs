@@ -1,6 +1,7 @@
 //! What the hosts of one run share with the loop that directs them. Everything runs on one thread; the locks are there because the driver's types are `Send`.
 
 use crate::plan::Conditions;
+use crate::roster::Roster;
 use crate::scenario::Scenario;
 use crate::trace::Chain;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
@@ -31,6 +32,12 @@ pub struct Stage {
     pub seed: Seed,
     pub disks: Vec<Mutex<SimDisk>>,
     pub boots: Vec<AtomicU64>,
+    /// Whose task stands still.
+    pub paused: Vec<AtomicBool>,
+    /// By `from * hosts + to`: how often the connections of this way were broken.
+    pub resets: Vec<AtomicU64>,
+    /// Which machine is which member, as the director knows it.
+    pub roster: Mutex<Roster>,
     /// How often each node has crashed.
     pub crashes: Vec<AtomicU64>,
     /// A chain for each node over all of its boots, then one for each client.
@@ -58,7 +65,7 @@ pub fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl Stage {
     pub fn new(scenario: &Scenario, seed: Seed, conditions: Conditions, options: crate::engine::Options) -> Stage {
-        let (nodes, actors) = (scenario.cluster.voters, crate::workload::actors(scenario) as usize);
+        let (nodes, actors) = (scenario.cluster.hosts(), crate::workload::actors(scenario) as usize);
         #[cfg(not(feature = "zoo"))]
         let _ = options;
         Stage {
@@ -66,6 +73,9 @@ impl Stage {
             seed,
             disks: (0..nodes).map(|_| Mutex::new(SimDisk::new())).collect(),
             boots: (0..nodes).map(|_| AtomicU64::new(0)).collect(),
+            paused: (0..nodes).map(|_| AtomicBool::new(false)).collect(),
+            resets: (0..nodes * nodes).map(|_| AtomicU64::new(0)).collect(),
+            roster: Mutex::new(Roster::new(&scenario.cluster)),
             crashes: (0..nodes).map(|_| AtomicU64::new(0)).collect(),
             chains: (0..nodes + actors).map(|_| Mutex::new(Chain::default())).collect(),
             events: AtomicU64::new(0),

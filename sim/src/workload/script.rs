@@ -74,6 +74,8 @@ struct Question {
     asked: u64,
     after: Option<Seq>,
     limit: u32,
+    /// Content with what this client has seen already.
+    at_least: bool,
     last_reading: bool,
 }
 
@@ -121,7 +123,7 @@ impl Actor {
         for (nth, part) in token.chunks_mut(8).enumerate() {
             part.copy_from_slice(&drawn(What::Token, nth as u64).to_le_bytes());
         }
-        let servers = scenario.cluster.voters as u32;
+        let servers = scenario.cluster.hosts() as u32;
         let config = Config {
             name: format!("client {}", number + 1),
             token: Token(token),
@@ -270,7 +272,7 @@ impl Actor {
         self.final_reading = true;
         for room in 0..self.rooms.len() {
             self.rooms[room].reading = Some(Vec::new());
-            self.ask(at, Question { room, asked: at, after: None, limit: PAGE, last_reading: true });
+            self.ask(at, Question { room, asked: at, after: None, limit: PAGE, at_least: false, last_reading: true });
         }
     }
 
@@ -357,12 +359,20 @@ impl Actor {
             return;
         }
         let after = within(self.drawn(What::PageFrom, nth), 0, self.rooms[room].last);
-        self.ask(at, Question { room, asked: at, after: Some(after), limit: 20, last_reading: false });
+        // Every other page is content with what this client has seen, on whatever node.
+        let at_least = nth % 2 == 1;
+        self.ask(at, Question { room, asked: at, after: Some(after), limit: 20, at_least, last_reading: false });
     }
 
     fn ask(&mut self, at: u64, question: Question) {
         let Some(id) = self.rooms[question.room].id else { return };
-        let ask = Ask::History { room: RoomRef::Id(id), after: question.after, before: None, limit: question.limit };
+        let ask = Ask::History {
+            room: RoomRef::Id(id),
+            after: question.after,
+            before: None,
+            limit: question.limit,
+            at_least: question.at_least.then_some(0),
+        };
         let ask = self.client.ask(now(at, 0), ask);
         self.questions.insert(ask, question);
     }
@@ -413,11 +423,11 @@ impl Actor {
         let Some(room) = self.rooms[question.room].id else { return };
         let posts: Vec<ReadPost> = posts.iter().map(read_post).collect();
         let to_end = posts.len() < question.limit as usize;
-        let (client, asked) = (self.number, At(question.asked));
+        let (client, asked, own_past) = (self.number, At(question.asked), question.at_least);
         if !question.last_reading {
             let extent = if to_end { Extent::ToEnd } else { Extent::Page };
             let (after, before) = (question.after, None);
-            return self.facts.push(ClientFact::Read { client, room, asked, after, before, posts, extent, current });
+            return self.facts.push(ClientFact::Read { client, room, asked, after, before, posts, extent, current, own_past });
         }
         if to_end && !current {
             // Nothing newer is not what this answer says: ask again.
@@ -432,7 +442,7 @@ impl Actor {
         let posts = std::mem::take(reading);
         self.rooms[question.room].read = true;
         let (after, before, extent) = (None, None, Extent::Final);
-        self.facts.push(ClientFact::Read { client, room, asked, after, before, posts, extent, current });
+        self.facts.push(ClientFact::Read { client, room, asked, after, before, posts, extent, current, own_past });
     }
 
     fn deliver(&mut self, event: &Event) {

@@ -1,0 +1,217 @@
+//! Where the log begins on disk, what happens when a follower needs what lies before it, and how a log goes on behind a snapshot (thesis 5).
+//!
+//! - The log is trimmed when it holds twice as much as it shall keep, to about that much, never beyond what is applied here, and (as long as that stays within four
+//!   times as much) not beyond a snapshot that a peer is just reading: it will need what follows.
+//! - A leader whose follower needs entries that are trimmed tells it so with its heartbeats. The follower then asks for a snapshot by itself ([`crate::replica`]).
+//! - A snapshot that is in use stands for a committed place: everything in a log that does not contain that place is either below it or was never committed.
+
+use super::log::cost;
+use super::*;
+
+/// Marks that are kept of the log's extent; beyond it they become coarser.
+const MOST_MARKS: usize = 512;
+/// Marks in as much log as shall be kept.
+const MARKS_IN_LOG: u64 = 64;
+
+/// How far the log on disk reaches back, and how much it holds: in coarse steps, so that it takes little memory.
+#[derive(Clone, Debug)]
+pub(super) struct Extent {
+    /// All at or below it may be gone from disk.
+    start: Position,
+    /// Ascending, above `start`.
+    marks: VecDeque<Mark>,
+    /// Bytes behind the last mark.
+    open: u64,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Mark {
+    at: Position,
+    /// Of the entries from the mark before it through this one.
+    bytes: u64,
+}
+
+impl Extent {
+    pub(super) fn new(restored: &Restored) -> Extent {
+        let known = Mark { at: restored.applied, bytes: restored.bytes };
+        let marks = if restored.applied.index > restored.start.index { VecDeque::from([known]) } else { VecDeque::new() };
+        Extent { start: restored.start, marks, open: 0 }
+    }
+
+    pub(super) fn start(&self) -> Position {
+        self.start
+    }
+
+    fn bytes(&self) -> u64 {
+        self.open + self.marks.iter().map(|mark| mark.bytes).sum::<u64>()
+    }
+
+    /// An entry was appended to a log of which `keep` bytes shall be kept.
+    pub(super) fn appended(&mut self, entry: &Entry, keep: u64) {
+        self.open += cost(entry) as u64;
+        if self.open < keep / MARKS_IN_LOG {
+            return;
+        }
+        if self.marks.len() >= MOST_MARKS {
+            let mut pairs = core::mem::take(&mut self.marks).into_iter();
+            while let Some(first) = pairs.next() {
+                self.marks
+                    .push_back(pairs.next().map_or(first, |second| Mark { at: second.at, bytes: first.bytes + second.bytes }));
+            }
+        }
+        self.marks.push_back(Mark { at: entry.position(), bytes: core::mem::take(&mut self.open) });
+    }
+
+    /// Entries from `index` on are being replaced. What they took is counted on: it is on the disk as well.
+    pub(super) fn replaced_from(&mut self, index: Index) {
+        while let Some(mark) = self.marks.pop_back_if(|mark| mark.at.index >= index) {
+            self.open += mark.bytes;
+        }
+    }
+
+    /// Through where the log may go now, if that is worth it. `applied`: through where it is not needed here; `hold`: beyond this, only if it cannot be helped.
+    fn compact(&mut self, applied: Index, hold: Option<Index>, keep: u64) -> Option<Index> {
+        let mut bytes = self.bytes();
+        if bytes <= 2 * keep {
+            return None;
+        }
+        let limit = hold.filter(|_| bytes <= 4 * keep).map_or(applied, |hold| hold.min(applied));
+        let before = self.start;
+        while let Some(mark) = self.marks.pop_front_if(|mark| mark.at.index <= limit && bytes - mark.bytes >= keep) {
+            bytes -= mark.bytes;
+            self.start = mark.at;
+        }
+        (self.start != before).then_some(self.start.index)
+    }
+
+    fn reset(&mut self, start: Position) {
+        *self = Extent { start, marks: VecDeque::new(), open: 0 };
+    }
+}
+
+impl Raft {
+    /// Through where the log may be trimmed, when it has become long: all through `applied` is applied. `hold`: the place of a snapshot that a peer is reading.
+    pub(crate) fn compact(&mut self, applied: Index, hold: Option<Index>) -> Option<Index> {
+        let through = self.extent.compact(applied.min(self.handed), hold, self.limits.log_bytes)?;
+        self.facts.tell(|| Fact::Reached { point: "log.trimmed" });
+        Some(through)
+    }
+
+    /// The first place that the log in memory knows: everything through it is committed.
+    pub(crate) fn log_start(&self) -> Index {
+        self.log.start().index
+    }
+
+    /// A snapshot is in use, durably: the state jumps to `position`, and the log with it unless it holds that place already. `at`: the greatest stamp applied there;
+    /// `rows`: what the snapshot's rows say of the cluster.
+    pub(crate) fn install(&mut self, position: Position, rows: FromRows) {
+        let now = self.now;
+        let held = self.log.position(position.index) == Some(position);
+        if !held && (self.is_leader() || position.index <= self.commit) {
+            // A leader's log, and what is committed here, can only contain what is committed elsewhere.
+            return self.halt(HaltReason::Diverged { index: position.index });
+        }
+        if !held || self.log.last() == position {
+            self.log = Log::new(position, rows.at);
+        }
+        if held {
+            self.writing.durable = self.writing.durable.max(position.index);
+        } else {
+            self.writing.reset(position);
+            self.extent.reset(position);
+        }
+        self.commit = self.commit.max(position.index);
+        if let Some(configuration) = rows.configuration.filter(|_| !held || !self.is_configured()) {
+            self.configurations = Configurations::new(configuration, true);
+            self.configuration_changed();
+            self.configuration_committed(now);
+        } else if self.configurations.commit(position.index) {
+            self.configuration_committed(now);
+        }
+        if let Some(succession) = rows.succession.filter(|_| !held) {
+            (self.placing.succession, self.placing.at) = (succession, 0);
+        }
+        self.handed = position.index;
+        self.rows_lost = false;
+        // What is committed is the leader's log as well.
+        self.agreed = self.agreed.max(position.index);
+    }
+
+    /// Tells the leader that the log has come further without its appends.
+    pub(crate) fn tell_installed(&mut self) {
+        if !self.halted && !self.is_leader() {
+            self.answer_leader();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KEEP: u64 = 64_000;
+
+    /// So many entries that count 1,000 bytes each, after `from`.
+    fn append(extent: &mut Extent, from: Index, count: u64) {
+        for index in from + 1..=from + count {
+            let before = Position { index: index - 1, term: 1, chain: 0 };
+            extent.appended(&Entry::after(before, 1, Timestamp(1), Bytes::from_static(&[0; 968])), KEEP);
+        }
+    }
+
+    fn fresh() -> Extent {
+        Extent::new(&Restored::empty(Incarnation(1), Boot(1)))
+    }
+
+    #[test]
+    fn a_log_is_trimmed_at_twice_what_it_keeps_to_about_that_much() {
+        let mut extent = fresh();
+        append(&mut extent, 0, 128);
+        assert_eq!(extent.compact(128, None, KEEP), None);
+        append(&mut extent, 128, 1);
+        assert_eq!(extent.compact(129, None, KEEP), Some(65));
+        assert_eq!((extent.bytes(), extent.start().index), (64_000, 65));
+        assert_eq!(extent.compact(129, None, KEEP), None);
+    }
+
+    #[test]
+    fn what_is_not_applied_or_is_about_to_be_needed_stays() {
+        let mut extent = fresh();
+        append(&mut extent, 0, 200);
+        assert_eq!(extent.compact(0, None, KEEP), None);
+        assert_eq!(extent.compact(30, None, KEEP), Some(30));
+        assert_eq!(extent.compact(200, Some(40), KEEP), Some(40));
+        append(&mut extent, 200, 200);
+        assert_eq!(extent.compact(400, Some(40), KEEP), Some(336), "a reader that is too slow begins again");
+    }
+
+    #[test]
+    fn marks_take_little_memory_however_long_the_log_is() {
+        let mut extent = fresh();
+        append(&mut extent, 0, 5_000);
+        assert!(extent.marks.len() <= MOST_MARKS);
+        assert_eq!(extent.bytes(), 5_000_000);
+        let through = extent.compact(5_000, None, KEEP).unwrap();
+        assert!((4_800..=4_936).contains(&through), "{through}");
+    }
+
+    #[test]
+    fn a_replaced_end_is_no_place_to_trim_to() {
+        let mut extent = fresh();
+        append(&mut extent, 0, 200);
+        extent.replaced_from(11);
+        assert_eq!(extent.compact(200, None, KEEP), Some(10));
+        assert_eq!(extent.bytes(), 190_000);
+    }
+
+    #[test]
+    fn a_start_goes_on_where_the_last_run_was() {
+        let at = |index| Position { index, term: 1, chain: 0 };
+        let empty = Restored::empty(Incarnation(1), Boot(1));
+        let mut extent = Extent::new(&Restored { start: at(10), applied: at(100), bytes: 90_000, ..empty });
+        append(&mut extent, 100, 50);
+        assert_eq!(extent.compact(150, None, KEEP), None, "it would leave too little");
+        append(&mut extent, 150, 20);
+        assert_eq!(extent.compact(170, None, KEEP), Some(106));
+    }
+}

@@ -1,0 +1,174 @@
+//! What is wrong with links and disks just now: which ways are blocked, what the weather does to messages, which disks are slow, stalled or broken.
+//! Both engines look here.
+
+use super::Nodes;
+use crate::scenario::{DiskFailure, Span};
+use std::collections::BTreeMap;
+
+/// Delays by (from, to).
+type Delays = BTreeMap<(usize, usize), Span>;
+
+/// What is wrong with links and disks just now.
+#[derive(Clone, Debug, Default)]
+pub struct Conditions {
+    nodes: usize,
+    /// By `from * nodes + to`: how many partitions block this way.
+    blocked: Vec<u16>,
+    weather: Vec<Weather>,
+    /// Other delays of links, by the fault's effect.
+    maps: Vec<(u64, Delays)>,
+    disks: Vec<DiskTrouble>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Weather {
+    effect: u64,
+    kind: WeatherKind,
+    on: Nodes,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(super) enum WeatherKind {
+    Loss(u32),
+    Delay(Span),
+    Duplicate(u32),
+}
+
+#[derive(Clone, Copy, Debug)]
+struct DiskTrouble {
+    effect: u64,
+    kind: DiskKind,
+    on: Nodes,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum DiskKind {
+    /// Nothing is done before this time.
+    Stalled {
+        until: u64,
+    },
+    /// One sync takes so long.
+    Slow(Span),
+    Broken(DiskFailure),
+}
+
+impl std::fmt::Display for WeatherKind {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let percent = |ppm: &u32| f64::from(*ppm) / 10_000.0;
+        match self {
+            WeatherKind::Loss(ppm) => write!(f, "loss of {} %", percent(ppm)),
+            WeatherKind::Duplicate(ppm) => write!(f, "doubling of {} %", percent(ppm)),
+            WeatherKind::Delay(by) => write!(f, "delay by {} to {} ms", by.from / 1_000, by.to / 1_000),
+        }
+    }
+}
+
+impl Conditions {
+    pub(super) fn new(nodes: usize) -> Conditions {
+        Conditions { nodes, blocked: vec![0; nodes * nodes], ..Conditions::default() }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn for_tests(nodes: usize) -> Conditions {
+        Conditions::new(nodes)
+    }
+
+    pub fn blocked(&self, from: usize, to: usize) -> bool {
+        self.blocked[from * self.nodes + to] > 0
+    }
+
+    /// The delay of a link, where a fault gives it another one: the newest counts.
+    pub fn delay(&self, from: usize, to: usize) -> Option<Span> {
+        self.maps.iter().rev().find_map(|(_, map)| map.get(&(from, to)).copied())
+    }
+
+    /// Until when a disk does nothing.
+    pub fn stalled_until(&self, node: usize) -> Option<u64> {
+        let until = self.disks_of(node).filter_map(|kind| match kind {
+            DiskKind::Stalled { until } => Some(until),
+            _ => None,
+        });
+        until.max()
+    }
+
+    /// How long one sync of the log takes, where a fault says so: the newest counts.
+    pub fn slow_disk(&self, node: usize) -> Option<Span> {
+        let slow = self.disks_of(node).filter_map(|kind| match kind {
+            DiskKind::Slow(sync) => Some(sync),
+            _ => None,
+        });
+        slow.last()
+    }
+
+    /// How the next write fails.
+    pub fn broken_disk(&self, node: usize) -> Option<DiskFailure> {
+        let mut broken = self.disks_of(node).filter_map(|kind| match kind {
+            DiskKind::Broken(how) => Some(how),
+            _ => None,
+        });
+        broken.next()
+    }
+
+    fn disks_of(&self, node: usize) -> impl Iterator<Item = DiskKind> + '_ {
+        self.disks.iter().filter(move |disk| disk.on >> node & 1 == 1).map(|disk| disk.kind)
+    }
+
+    /// No loss, no extra delay, no duplicates anywhere.
+    pub fn is_fair(&self) -> bool {
+        self.weather.is_empty()
+    }
+
+    /// Loss and duplication in millionths, and the extra delays that apply to a message between these two.
+    pub fn weather(&self, from: usize, to: usize) -> (u32, u32, impl Iterator<Item = Span> + '_) {
+        let ends = (1 << from) | (1 << to);
+        let here = self.weather.iter().filter(move |weather| weather.on & ends != 0);
+        let (mut loss, mut duplicate) = (0u32, 0u32);
+        for weather in here.clone() {
+            match weather.kind {
+                WeatherKind::Loss(ppm) => loss = loss.saturating_add(ppm),
+                WeatherKind::Duplicate(ppm) => duplicate = duplicate.saturating_add(ppm),
+                WeatherKind::Delay(_) => {}
+            }
+        }
+        let delays = here.filter_map(|weather| match weather.kind {
+            WeatherKind::Delay(by) => Some(by),
+            _ => None,
+        });
+        (loss, duplicate, delays)
+    }
+
+    /// Blocks these ways, from one node to another, each once more; or once less.
+    pub(super) fn block(&mut self, ways: &[(usize, usize)], add: bool) {
+        for (from, to) in ways {
+            let count = &mut self.blocked[from * self.nodes + to];
+            *count = if add { *count + 1 } else { *count - 1 };
+        }
+    }
+
+    pub(super) fn add_weather(&mut self, effect: u64, kind: WeatherKind, on: Nodes) {
+        self.weather.push(Weather { effect, kind, on });
+    }
+
+    pub(super) fn add_map(&mut self, effect: u64, map: Delays) {
+        self.maps.push((effect, map));
+    }
+
+    pub(super) fn add_disk(&mut self, effect: u64, kind: DiskKind, on: Nodes) {
+        self.disks.push(DiskTrouble { effect, kind, on });
+    }
+
+    /// Ends what one effect does.
+    pub(super) fn end(&mut self, effect: u64) {
+        self.weather.retain(|weather| weather.effect != effect);
+        self.maps.retain(|(of, _)| *of != effect);
+        self.disks.retain(|disk| disk.effect != effect);
+    }
+
+    /// A broken disk works again; which effect that was.
+    pub(super) fn mend(&mut self, node: usize) -> Option<u64> {
+        let broken = |disk: &&mut DiskTrouble| disk.on >> node & 1 == 1 && matches!(disk.kind, DiskKind::Broken(_));
+        let disk = self.disks.iter_mut().find(broken)?;
+        disk.on &= !(1 << node);
+        Some(disk.effect)
+    }
+}

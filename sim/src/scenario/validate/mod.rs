@@ -1,0 +1,204 @@
+//! From what stands in a file to what can be run: units, ranges, names, and exactly one verb a fault.
+
+mod faults;
+
+use super::error::{ScenarioError, Source, suggest};
+use super::raw::*;
+use super::*;
+use faults::Faults;
+use std::ops::Range;
+use std::time::Duration;
+use toml::{Spanned, Value};
+
+/// The shortest log that a scenario may ask for, in bytes.
+const MIN_LOG: u64 = 16 << 10;
+
+type Checked<T> = Result<T, ScenarioError>;
+
+/// Reads a whole file.
+pub(super) fn validate(source: Source<'_>) -> Checked<Scenario> {
+    let raw: RawScenario = toml::from_str(source.text).map_err(|error| source.syntax(&error))?;
+    match &raw.schema {
+        Some(schema) if *schema.get_ref() == 1 => {}
+        Some(schema) => {
+            let message = format!("schema {} is unknown to this release: it reads schema = 1", schema.get_ref());
+            return Err(source.error(Some(schema.span()), message));
+        }
+        None => return Err(source.error(None, "the file must begin with schema = 1")),
+    }
+    let name = raw.name.ok_or_else(|| source.error(None, "a scenario needs a name"))?.into_inner();
+    let cluster = cluster(source, raw.cluster)?;
+    let workload = workload(source, raw.workload)?;
+    let faults = Faults { source, raw: &raw.fault, cluster: &cluster, stop: workload.stop }.all()?;
+    let expect = expect(source, raw.expect)?;
+    Ok(Scenario { name, about: raw.about.unwrap_or_default(), cluster, workload, faults, expect })
+}
+
+impl Source<'_> {
+    /// Reads a value with a unit by `parse`, if it is there.
+    fn read<T>(&self, value: &Text, parse: impl Fn(&str) -> Result<T, String>) -> Checked<Option<T>> {
+        let Some(value) = value else { return Ok(None) };
+        parse(value.get_ref()).map(Some).map_err(|message| self.error(Some(value.span()), message))
+    }
+
+    /// Reads an integer within bounds, if it is there.
+    fn integer(&self, value: &Option<Spanned<i64>>, name: &str, from: i64, to: i64) -> Checked<Option<i64>> {
+        let Some(value) = value else { return Ok(None) };
+        match *value.get_ref() {
+            n if (from..=to).contains(&n) => Ok(Some(n)),
+            n => Err(self.error(Some(value.span()), format!("{name} = {n} is out of range: {from} to {to}"))),
+        }
+    }
+
+    /// The two ends of a link that is named `1->3`, counted from 0.
+    fn link(&self, name: &str, value: &Spanned<String>, hosts: usize) -> Checked<(usize, usize)> {
+        let ends = name.split_once("->").and_then(|(from, to)| Some((node(from, hosts)?, node(to, hosts)?)));
+        ends.filter(|(from, to)| from != to).ok_or_else(|| {
+            let message = format!("\"{name}\" is not a link: write \"default\" or \"1->3\", with nodes from 1 to {hosts}");
+            self.error(Some(value.span()), message)
+        })
+    }
+
+    fn link_delay(&self, value: &Spanned<String>) -> Checked<Span> {
+        units::span(value.get_ref()).map_err(|message| self.error(Some(value.span()), message))
+    }
+
+    fn not_yet(&self, name: &str, at: Range<usize>) -> ScenarioError {
+        self.error(Some(at), format!("`{name}` is not implemented yet: no engine can play it"))
+    }
+}
+
+fn cluster(source: Source<'_>, raw: Option<RawCluster>) -> Checked<Cluster> {
+    let Some(raw) = raw else { return Err(source.error(None, "a scenario needs a [cluster]")) };
+    if let Some(value) = &raw.clocks {
+        return Err(source.not_yet("clocks", value.span()));
+    }
+    let voters = source.integer(&raw.voters, "voters", 1, 15)?.unwrap_or(3) as usize;
+    let spares = source.integer(&raw.spares, "spares", 0, 15)?.unwrap_or(0) as usize;
+    let succession = succession(source, raw.succession, voters)?;
+    let mut timing = Timing::default();
+    let timings: [(&Text, &mut Duration); 8] = [
+        (&raw.heartbeat, &mut timing.heartbeat),
+        (&raw.detect_min, &mut timing.detect_min),
+        (&raw.detection, &mut timing.detection),
+        (&raw.stagger, &mut timing.stagger),
+        (&raw.jitter, &mut timing.jitter),
+        (&raw.hold, &mut timing.hold),
+        (&raw.request, &mut timing.request),
+        (&raw.forward_again, &mut timing.forward_again),
+    ];
+    for (given, place) in timings {
+        if let Some(micros) = source.read(given, units::duration)? {
+            *place = Duration::from_micros(micros);
+        }
+    }
+    let mut limits = Limits::default();
+    if let Some(bytes) = source.read(&raw.log, units::bytes)? {
+        if bytes < MIN_LOG {
+            let message = format!("a log of {bytes} bytes is too short: at least {MIN_LOG}");
+            return Err(source.error(raw.log.as_ref().map(Spanned::span), message));
+        }
+        // A cluster in small: what depends on how much log there is keeps its proportion to it.
+        limits.log_bytes = bytes;
+        limits.snapshot_part_bytes = limits.snapshot_part_bytes.min((bytes / 16) as u32);
+        limits.snapshot_bytes_per_second = limits.snapshot_bytes_per_second.min(4 * bytes);
+    }
+    let (mut link, mut links) = (Span::millis(2, 8), BTreeMap::new());
+    for (name, value) in raw.links.unwrap_or_default() {
+        if name == "default" {
+            link = source.link_delay(&value)?;
+        } else {
+            links.insert(source.link(&name, &value, voters + spares)?, source.link_delay(&value)?);
+        }
+    }
+    if let Some(sector) = raw.disk.as_ref().and_then(|disk| disk.sector.as_ref()) {
+        return Err(source.not_yet("sector", sector.span()));
+    }
+    let sync = source.read(&raw.disk.and_then(|disk| disk.sync), units::span)?.unwrap_or(Span::millis(1, 4));
+    Ok(Cluster { voters, spares, succession, link, links, sync, timing, limits })
+}
+
+fn succession(source: Source<'_>, raw: Option<Spanned<RawSuccession>>, voters: usize) -> Checked<Succession> {
+    let Some(raw) = raw else { return Ok(Succession::default()) };
+    let (at, raw) = (raw.span(), raw.into_inner());
+    let Some(policy) = raw.policy else {
+        return Err(source.error(Some(at), "succession needs a policy: \"ring\", \"central\" or \"fixed\""));
+    };
+    match (policy.get_ref().as_str(), raw.order) {
+        ("ring", None) => Ok(Succession::Ring),
+        ("central", None) => Ok(Succession::Central),
+        ("fixed", Some(order)) => {
+            let mut hosts: Vec<usize> = order.get_ref().iter().filter_map(|id| usize::try_from(id - 1).ok()).collect();
+            let named = hosts.clone();
+            hosts.sort_unstable();
+            hosts.dedup();
+            let fits = !hosts.is_empty() && hosts.len() == order.get_ref().len() && hosts.iter().all(|host| *host < voters);
+            let message = format!("order names nodes from 1 to {voters}, each at most once, such as [1, 2, 3]");
+            if fits { Ok(Succession::Fixed(named)) } else { Err(source.error(Some(order.span()), message)) }
+        }
+        ("fixed", None) => Err(source.error(Some(at), "policy = \"fixed\" needs `order`, such as [1, 2, 3]")),
+        ("ring" | "central", Some(order)) => Err(source.error(Some(order.span()), "`order` goes only with policy = \"fixed\"")),
+        (name, _) => {
+            let near = suggest(name, ["ring", "central", "fixed"].into_iter());
+            Err(source.error(Some(policy.span()), format!("unknown policy \"{name}\"{near}")))
+        }
+    }
+}
+
+/// `3` or `n3`, counted from 0.
+fn node(name: &str, voters: usize) -> Option<usize> {
+    let name = name.trim();
+    let number: usize = name.strip_prefix('n').unwrap_or(name).parse().ok()?;
+    (1..=voters).contains(&number).then(|| number - 1)
+}
+
+fn workload(source: Source<'_>, raw: Option<RawWorkload>) -> Checked<Workload> {
+    let Some(raw) = raw else { return Err(source.error(None, "a scenario needs a [workload]")) };
+    let missing = |name: &str| source.error(None, format!("[workload] needs `{name}`"));
+    let joiner = match &raw.joiner {
+        None => None,
+        Some(joiner) => {
+            let at = source.read(&joiner.get_ref().at, units::span)?;
+            let at = at.ok_or_else(|| source.error(Some(joiner.span()), "a joiner needs `at`, the time when it comes"))?;
+            let last = source.integer(&joiner.get_ref().last, "last", 1, 1_000)?.unwrap_or(10) as u32;
+            Some(Joiner { at, last })
+        }
+    };
+    let text = match &raw.text {
+        None => (8, 120),
+        Some(given) => match given.get_ref()[..] {
+            [from, to] if 1 <= from && from <= to && to <= 4_000 => (from, to),
+            _ => return Err(source.error(Some(given.span()), "text is [fewest, most] bytes of a message, within 1 to 4000")),
+        },
+    };
+    let stop = source.read(&raw.stop, units::duration)?.ok_or_else(|| missing("stop"))?;
+    if let Some(joiner) = joiner.filter(|joiner| joiner.at.to >= stop) {
+        let message = format!("the joiner may come only at {} us, after the workload's stop", joiner.at.to);
+        return Err(source.error(raw.joiner.as_ref().map(Spanned::span), message));
+    }
+    Ok(Workload {
+        clients: source.integer(&raw.clients, "clients", 1, 10_000)?.ok_or_else(|| missing("clients"))? as u32,
+        rooms: source.integer(&raw.rooms, "rooms", 1, 1_000)?.unwrap_or(1) as u32,
+        gap: source.read(&raw.rate, units::rate)?.ok_or_else(|| missing("rate"))?,
+        stop,
+        text,
+        link: source.read(&raw.link, units::span)?.unwrap_or(Span { from: 300, to: 2_000 }),
+        joiner,
+        pages: source.read(&raw.pages, units::span)?,
+        moves: source.read(&raw.moves, units::span)?,
+    })
+}
+
+fn expect(source: Source<'_>, raw: Option<RawExpect>) -> Checked<Expect> {
+    let raw = raw.unwrap_or(RawExpect { reached: None, unavailable_max: None, heal_within: None, min_acked: None });
+    Ok(Expect {
+        reached: raw.reached.unwrap_or_default(),
+        unavailable_max: source.read(&raw.unavailable_max, units::duration)?,
+        heal_within: source.read(&raw.heal_within, units::duration)?.unwrap_or(10_000_000),
+        min_acked: source.integer(&raw.min_acked, "min_acked", 0, i64::MAX)?.unwrap_or(1) as u64,
+    })
+}
+
+#[cfg(test)]
+#[path = "../tests.rs"]
+mod tests;
