@@ -189,37 +189,6 @@ pub struct Chat {
     pub room: String,
 }
 
-#[derive(Args, Debug)]
-#[command(after_help = "\
-Each writer is a user with a connection of its own, one message under way, posting the next one when it is acknowledged: when a majority of the
-nodes has it on disk. A writer whose server dies, falls silent or knows no leader sends the same message again at the next one; it is posted once.
-With --json: acks_per_s, p50_ms, p99_ms, p999_ms, max_ms, acks, errors (attempts that had to be repeated) and longest_gap_ms (the longest time
-without an acknowledgement to any writer). Exit status: 0 if anything was acknowledged. The messages stay in rooms bench-1, bench-2, …")]
-pub struct Bench {
-    /// The servers; the writers are spread over them
-    #[arg(long, value_name = "HOST:PORT,…", value_delimiter = ',', value_parser = parse_address,
-          default_value = "127.0.0.1:8081,127.0.0.1:8082,127.0.0.1:8083")]
-    pub connect: Vec<String>,
-    /// How many write at once
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=8192))]
-    pub writers: u32,
-    /// The length of a message's text
-    #[arg(long, value_name = "BYTES", default_value_t = 256, value_parser = clap::value_parser!(u32).range(1..=4096))]
-    pub size: u32,
-    /// For how long to measure
-    #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=86_400))]
-    pub seconds: u64,
-    /// For how long to write before measuring
-    #[arg(long, value_name = "DURATION", default_value = "1s", value_parser = duration)]
-    pub warmup: Duration,
-    /// How many rooms the writers are spread over
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1_000))]
-    pub rooms: u32,
-    /// One JSON object instead of a table
-    #[arg(long)]
-    pub json: bool,
-}
-
 /// Which cluster an operator speaks to, and how.
 #[derive(Args, Debug)]
 pub struct Operator {
@@ -287,6 +256,37 @@ pub struct Succession {
     pub policy: Policy,
     #[command(flatten)]
     pub operator: Operator,
+}
+
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Each writer is a user with a connection of its own, one message under way, posting the next one when it is acknowledged: when a majority of the
+nodes has it on disk. A writer whose server dies, falls silent or knows no leader sends the same message again at the next one; it is posted once.
+With --json: acks_per_s, p50_ms, p99_ms, p999_ms, max_ms, acks, errors (attempts that had to be repeated) and longest_gap_ms (the longest time
+without an acknowledgement to any writer). Exit status: 0 if anything was acknowledged. The messages stay in rooms bench-1, bench-2, …")]
+pub struct Bench {
+    /// The servers; the writers are spread over them
+    #[arg(long, value_name = "HOST:PORT,…", value_delimiter = ',', value_parser = parse_address,
+          default_value = "127.0.0.1:8081,127.0.0.1:8082,127.0.0.1:8083")]
+    pub connect: Vec<String>,
+    /// How many write at once
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=8192))]
+    pub writers: u32,
+    /// The length of a message's text
+    #[arg(long, value_name = "BYTES", default_value_t = 256, value_parser = clap::value_parser!(u32).range(1..=4096))]
+    pub size: u32,
+    /// For how long to measure
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    pub seconds: u64,
+    /// For how long to write before measuring
+    #[arg(long, value_name = "DURATION", default_value = "1s", value_parser = duration)]
+    pub warmup: Duration,
+    /// How many rooms the writers are spread over
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    pub rooms: u32,
+    /// One JSON object instead of a table
+    #[arg(long)]
+    pub json: bool,
 }
 
 fn duration(text: &str) -> Result<Duration, String> {
