@@ -175,6 +175,14 @@ impl Raft {
         }
     }
 
+    /// Whether a removed member answers this leader, which is still telling it: that is heard, so that it can be helped to the entry that removes it. Nothing else is, and
+    /// no term that it may have come to by itself (4.2.3).
+    pub(super) fn is_farewell(&self, from: NodeId, message: &RaftMessage) -> bool {
+        let answers =
+            matches!(message, RaftMessage::Appended { .. } | RaftMessage::Refused { .. }) && message.term() == self.vote.term;
+        answers && matches!(&self.role, Role::Leader(leading) if leading.progress.contains_key(&from))
+    }
+
     /// Lets go of removed members that have been told, or had time enough.
     pub(super) fn say_farewell(&mut self, now: Now) {
         let (commit, soon) = (self.commit, now.instant + self.timing.heartbeat * 4);
