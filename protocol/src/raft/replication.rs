@@ -162,11 +162,16 @@ impl Raft {
         if !progress.hears(answer.boot, answer.round, leading_round, last) {
             return false;
         }
+        let whole_again = !progress.counts() && !answer.repairing;
         progress.see_repair(answer.repairing);
         progress.heard = now.instant;
         progress.round = progress.round.max(answer.round.min(leading_round));
         self.confirm_reads();
-        true
+        if whole_again {
+            // What it was known to hold counts from now on.
+            self.advance_commit(now);
+        }
+        self.is_leader()
     }
 
     pub(super) fn handle_appended(&mut self, now: Now, from: NodeId, matched: Index) {
