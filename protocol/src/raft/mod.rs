@@ -207,7 +207,7 @@ impl Raft {
                 configurations.push(entry.index, found);
             }
             if let Some(found) = succession_in(entry) {
-                placing.succession = found;
+                placing.push(entry.index, found, restored.applied.index);
             }
             log.push(entry.clone());
         }

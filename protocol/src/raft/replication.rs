@@ -21,7 +21,7 @@ impl Raft {
         self.log.push(entry);
         self.facts.tell(|| Fact::Appended { at });
         if let Some(succession) = succession {
-            (self.placing.succession, self.placing.at) = (succession, at.index);
+            self.placing.push(at.index, succession, self.commit);
         }
         if let Some(configuration) = configuration {
             self.configurations.push(at.index, configuration);
@@ -290,6 +290,7 @@ impl Raft {
                     self.facts.tell(|| Fact::Reached { point: "log.replaced" });
                     self.log.truncate_from(entry.index);
                     self.writing.replaced_from(entry.index);
+                    self.placing.truncate_from(entry.index);
                     if self.configurations.truncate_from(entry.index) {
                         self.facts.tell(|| Fact::Reached { point: "configuration.reverted" });
                         self.configuration_changed();
