@@ -74,7 +74,7 @@ fn sweep(cases: u32, setup: impl Fn(bool) -> Setup) -> (Reached, Result<(), Stri
 #[test]
 fn no_schedule_breaks_a_rule_and_every_cluster_comes_back() {
     let cases = std::env::var("TERTULIA_CASES").map_or(1_000, |cases| cases.parse().unwrap());
-    let (reached, result) = sweep(cases, |leases| Setup { leases, ..Setup::default() });
+    let (reached, result) = sweep(cases, |leases| Setup::with(leases));
     if let Err(broken) = result {
         panic!("{broken}");
     }
