@@ -111,7 +111,10 @@ impl Raft {
     /// Why it will not be made.
     pub fn change(&mut self, now: Now, change: &Change) -> Result<Changing, ChangeRefusal> {
         let Role::Leader(leading) = &self.role else { return Ok(Changing::NotLeader) };
-        if self.commit < leading.opened_by {
+        let opened = self.commit >= leading.opened_by;
+        #[cfg(feature = "zoo")]
+        let opened = opened || self.has(crate::zoo::Bug::ChangeBeforeNoop);
+        if !opened {
             return Ok(Changing::Pending);
         }
         let settled = self.configurations.is_settled();

@@ -58,8 +58,24 @@ impl Raft {
         quorum::reached(self.configuration().majorities(), |id| match leading.progress.get(&id) {
             _ if id == self.node => own,
             Some(progress) if progress.counts() => of(progress),
+            #[cfg(feature = "zoo")]
+            Some(progress) if self.has(crate::zoo::Bug::CountDamaged) => of(progress),
             _ => T::default(),
         })
+    }
+
+    /// What is durable on a majority, by those bugs that count the wrong ones.
+    #[cfg(feature = "zoo")]
+    fn counted_wrongly(&self) -> Option<Index> {
+        let Role::Leader(leading) = &self.role else { return None };
+        let matched = |id: NodeId| leading.progress.get(&id).map_or(self.writing.durable, |progress| progress.matched);
+        let members: Vec<NodeId> = self.configuration().members().iter().map(|member| member.id).collect();
+        let set = match self.bug? {
+            crate::zoo::Bug::CommitByNewMajority => self.configuration().voters(),
+            crate::zoo::Bug::CountLearners => &members,
+            _ => return None,
+        };
+        Some(quorum::reached([set].into_iter(), matched))
     }
 
     /// Sends whatever each follower may be sent now; a heartbeat where there is nothing else and a broadcast is owed.
@@ -205,6 +221,8 @@ impl Raft {
     /// Commits what a majority holds durably: only entries of this term by counting, older ones with them (3.6.2).
     pub(super) fn advance_commit(&mut self, now: Now) {
         let index = self.reached_by_quorum(self.writing.durable, |progress| progress.matched);
+        #[cfg(feature = "zoo")]
+        let index = self.counted_wrongly().unwrap_or(index);
         if index <= self.commit {
             return;
         }

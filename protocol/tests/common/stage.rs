@@ -58,6 +58,8 @@ pub struct Stage {
     policy: Policy,
     measured: bool,
     single: bool,
+    #[cfg(feature = "zoo")]
+    bug: Option<tertulia_protocol::zoo::Bug>,
     wires: VecDeque<Wired>,
     cuts: BTreeSet<(NodeId, NodeId)>,
     delays: BTreeMap<(NodeId, NodeId), Duration>,
@@ -76,6 +78,8 @@ pub fn play(script: &str) -> String {
         policy: Policy::Ring,
         measured: false,
         single: false,
+        #[cfg(feature = "zoo")]
+        bug: None,
         wires: VecDeque::new(),
         cuts: BTreeSet::new(),
         delays: BTreeMap::new(),
@@ -173,6 +177,12 @@ impl Stage {
                 "policy" => self.policy = value().parse().unwrap(),
                 "measured" => self.measured = true,
                 "single" => self.single = true,
+                #[cfg(feature = "zoo")]
+                "bug" => {
+                    let name = value();
+                    self.bug = tertulia_protocol::zoo::Bug::RARE.into_iter().find(|bug| bug.name() == name);
+                    assert!(self.bug.is_some(), "not a bug: {name}");
+                }
                 other => panic!("not an option: {other}"),
             }
         }
@@ -372,6 +382,8 @@ impl Stage {
         config.succession = self.policy.clone();
         // What is committed leaves the memory by `trim` alone, and then all of it.
         config.limits.tail_bytes = 0;
+        #[cfg(feature = "zoo")]
+        (config.bug = self.bug);
         if self.single {
             config.limits.append_bytes = 1;
         }

@@ -26,3 +26,5 @@ mod repair;
 mod replication;
 mod succession;
 mod transfer;
+#[cfg(feature = "zoo")]
+mod zoo;
