@@ -13,11 +13,34 @@ pub enum Bug {
     AckBeforeDurable,
     /// Logs are compared by length before term in the election restriction (thesis 3.6.1).
     CompareIndexFirst,
+    /// While voters change, a majority of the new ones commits (thesis 4.3).
+    CommitByNewMajority,
+    /// What a learner acknowledges is counted (thesis 4.2.1).
+    CountLearners,
+    /// Members are changed before an entry of the leader's term is committed (Ongaro 2015, raft-dev).
+    ChangeBeforeNoop,
+    /// A lease is kept when another node is told to stand (thesis 6.4.1).
+    KeepLease,
+    /// Who has confirmed a lease stands as soon as its link to the leader breaks.
+    StandUnderLease,
+    /// What a node with a damaged log acknowledges is counted (Alagappan et al., FAST 2018).
+    CountDamaged,
 }
 
 impl Bug {
+    /// Those that whole clusters under scenarios find.
     pub const ALL: [Bug; 5] =
         [Bug::VoteBeforeDurable, Bug::CountOldTerms, Bug::ForgetSessions, Bug::AckBeforeDurable, Bug::CompareIndexFirst];
+
+    /// Those that take a rarer course: a random network of bare replicas finds them, or a transcript (`protocol/tests`).
+    pub const RARE: [Bug; 6] = [
+        Bug::CommitByNewMajority,
+        Bug::CountLearners,
+        Bug::ChangeBeforeNoop,
+        Bug::KeepLease,
+        Bug::StandUnderLease,
+        Bug::CountDamaged,
+    ];
 
     /// The name by which `sim --bug` knows it.
     pub fn name(self) -> &'static str {
@@ -27,6 +50,12 @@ impl Bug {
             Bug::ForgetSessions => "forget-sessions",
             Bug::AckBeforeDurable => "ack-before-durable",
             Bug::CompareIndexFirst => "compare-index-first",
+            Bug::CommitByNewMajority => "commit-by-new-majority",
+            Bug::CountLearners => "count-learners",
+            Bug::ChangeBeforeNoop => "change-before-noop",
+            Bug::KeepLease => "keep-lease",
+            Bug::StandUnderLease => "stand-under-lease",
+            Bug::CountDamaged => "count-damaged",
         }
     }
 }

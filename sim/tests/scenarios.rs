@@ -214,6 +214,7 @@ fn every_bug_of_the_zoo_is_found_by_the_rule_that_it_breaks() {
             Bug::ForgetSessions => "exactly-once",
             Bug::AckBeforeDurable => "acknowledged-durable",
             Bug::CompareIndexFirst => "leader-completeness",
+            rare => unreachable!("{} is found elsewhere", rare.name()),
         };
         let options = Options { bug: Some(bug), ..Options::default() };
         let verdicts = (0..100).map(|seed| play(&scenario, seed, options).verdict);

@@ -295,3 +295,133 @@ impl Configuration {
         replacing.or_else(|| self.learners().find(|id| wanted && self.replaced_by(*id).is_none() && caught_up(*id)))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::raft::quorum;
+    use alloc::collections::BTreeSet;
+    use alloc::format;
+    use proptest::prelude::*;
+
+    fn member(id: u64) -> Member {
+        Member {
+            id: NodeId(id),
+            peer_address: format!("n{id}:1"),
+            client_address: String::new(),
+            incarnation: Some(Incarnation(id.into())),
+        }
+    }
+
+    fn of(voters: u64) -> Configuration {
+        Configuration::of_voters((1..=voters).map(member).collect())
+    }
+
+    fn join(folder: u64, replace: Option<u64>) -> Change {
+        let Member { peer_address, client_address, incarnation, .. } = member(folder);
+        Change::Join { peer_address, client_address, incarnation: incarnation.unwrap(), replace: replace.map(NodeId) }
+    }
+
+    /// The change made to the end, through the joint configuration if there is one.
+    fn made(configuration: &Configuration, change: &Change) -> Configuration {
+        let next = configuration.after(change).unwrap().unwrap();
+        if next.is_joint() { next.leave_joint() } else { next }
+    }
+
+    /// By brute force over all sets of nodes: no two sets that do not meet are quorums, one here and one there.
+    fn quorums_meet(a: &Configuration, b: &Configuration) -> bool {
+        let all: BTreeSet<NodeId> = a.all_voters().into_iter().chain(b.all_voters()).collect();
+        let bit = |id: NodeId| all.iter().position(|other| *other == id).unwrap();
+        let quorums = |of: &Configuration| {
+            let agrees = |set: &u32| quorum::agree(of.majorities(), |id| set >> bit(id) & 1 == 1);
+            (0..1u32 << all.len()).filter(agrees).collect::<Vec<u32>>()
+        };
+        // What contains a quorum is one, so it is enough that the rest of a quorum is not one.
+        let (whole, theirs) = ((1u32 << all.len()) - 1, quorums(b).into_iter().collect::<BTreeSet<u32>>());
+        quorums(a).into_iter().all(|set| !theirs.contains(&(whole & !set)))
+    }
+
+    #[test]
+    fn single_steps_of_more_than_one_voter_would_not_be_safe() {
+        // Thesis 4.3, figure 4.2: why voters change by a joint step.
+        let (before, after) = (of(3), of(5));
+        assert!(!quorums_meet(&before, &after), "the check finds what it is there for");
+    }
+
+    #[test]
+    fn a_replacement_is_one_joint_step() {
+        let with_learner = made(&of(3), &join(4, Some(3)));
+        assert_eq!(with_learner.replaced_by(NodeId(4)), Some(NodeId(3)));
+        let joint = with_learner.after(&Change::Promote { node: NodeId(4) }).unwrap().unwrap();
+        assert_eq!(joint.majorities().collect::<Vec<_>>(), [&[1, 2, 4].map(NodeId)[..], &[1, 2, 3].map(NodeId)[..]]);
+        assert!(joint.is_voter(NodeId(3)) && joint.is_member(NodeId(3)), "it has a say until it is over");
+        let after = joint.leave_joint();
+        assert!(after.was_removed(NodeId(3)) && after.replaced_by(NodeId(4)).is_none());
+        assert_eq!(after.voters(), [1, 2, 4].map(NodeId));
+    }
+
+    #[test]
+    fn who_is_removed_never_gets_its_id_back() {
+        let mut configuration = of(3);
+        for folder in 4..10 {
+            configuration = made(&configuration, &join(folder, None));
+            assert_eq!(configuration.member_with(Incarnation(folder.into())).unwrap().id, NodeId(folder));
+            configuration = made(&configuration, &Change::Remove { node: NodeId(folder) });
+            assert!(configuration.was_removed(NodeId(folder)));
+        }
+        assert_eq!(configuration.after(&Change::Remove { node: NodeId(4) }), Ok(None));
+        assert_eq!(
+            configuration.after(&Change::Promote { node: NodeId(4) }),
+            Err(ChangeRefusal::NoSuchMember { node: NodeId(4) })
+        );
+    }
+
+    #[test]
+    fn the_last_voter_stays_and_a_cluster_has_a_bound() {
+        assert_eq!(of(1).after(&Change::Remove { node: NodeId(1) }), Err(ChangeRefusal::LastVoter { node: NodeId(1) }));
+        let full = of(MOST_MEMBERS.into());
+        assert_eq!(full.after(&join(99, None)), Err(ChangeRefusal::Full { most: MOST_MEMBERS }));
+        assert_eq!(of(3).after(&join(3, None)), Ok(None), "it is a member already");
+        let mut elsewhere = join(3, None);
+        if let Change::Join { peer_address, .. } = &mut elsewhere {
+            *peer_address = "n9:1".into();
+        }
+        assert_eq!(of(3).after(&elsewhere), Err(ChangeRefusal::Folder));
+    }
+
+    fn change() -> impl Strategy<Value = Change> {
+        let node = || (1u64..10).prop_map(NodeId);
+        prop_oneof![
+            (4u64..14, prop::option::of(1u64..10)).prop_map(|(folder, replace)| join(folder, replace)),
+            node().prop_map(|node| Change::Promote { node }),
+            node().prop_map(|node| Change::Remove { node }),
+            (0u16..8).prop_map(|count| Change::WantVoters { count }),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn quorums_meet_before_during_and_after_every_change(voters in 1u64..6, changes in prop::collection::vec(change(), 1..20)) {
+            let mut before = of(voters);
+            let mut given: BTreeSet<NodeId> = before.voters().iter().copied().collect();
+            for change in changes {
+                let Ok(Some(next)) = before.after(&change) else { continue };
+                prop_assert!(quorums_meet(&before, &next));
+                prop_assert!(next.is_joint() || next.voters() == before.voters(), "voters change by a joint step alone");
+                let after = if next.is_joint() { next.leave_joint() } else { next.clone() };
+                prop_assert!(quorums_meet(&next, &after));
+                for member in after.members().iter().filter(|member| !before.is_member(member.id)) {
+                    prop_assert!(given.insert(member.id), "an id was given twice");
+                }
+                for configuration in [&next, &after] {
+                    let ids: Vec<NodeId> = configuration.members().iter().map(|member| member.id).collect();
+                    prop_assert!(ids.is_sorted() && configuration.voters().is_sorted() && !configuration.voters().is_empty());
+                    prop_assert!(configuration.all_voters().iter().all(|id| configuration.is_member(*id)));
+                    prop_assert!(configuration.learners().all(|id| !configuration.is_voter(id)));
+                }
+                prop_assert!(!matches!(after.after(&change), Ok(Some(_))), "what is asked for again makes no other change");
+                before = after;
+            }
+        }
+    }
+}

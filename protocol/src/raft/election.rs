@@ -50,7 +50,12 @@ impl Raft {
         let mut line = self.succession();
         line.retain(|id| *id != leader);
         let slot = line.iter().position(|id| *id == self.node).unwrap_or(line.len());
-        let at = now.instant + self.timing.stagger / 16 + self.timing.stagger * slot as u32;
+        // Under leases nobody may stand, either, before its own gate is open: the leader counts on this node's silence.
+        let leases = self.timing.lease_drift_ppm.is_some();
+        #[cfg(feature = "zoo")]
+        let leases = leases && !self.has(crate::zoo::Bug::StandUnderLease);
+        let from = if leases { self.heard + self.timing.detect_min } else { now.instant };
+        let at = now.instant.max(from) + self.timing.stagger / 16 + self.timing.stagger * slot as u32;
         self.election_at = self.election_at.min(at);
         self.facts.tell(|| Fact::Reached { point: "leader.link_lost" });
     }

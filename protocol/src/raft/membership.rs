@@ -111,7 +111,10 @@ impl Raft {
     /// Why it will not be made.
     pub fn change(&mut self, now: Now, change: &Change) -> Result<Changing, ChangeRefusal> {
         let Role::Leader(leading) = &self.role else { return Ok(Changing::NotLeader) };
-        if self.commit < leading.opened_by {
+        let opened = self.commit >= leading.opened_by;
+        #[cfg(feature = "zoo")]
+        let opened = opened || self.has(crate::zoo::Bug::ChangeBeforeNoop);
+        if !opened {
             return Ok(Changing::Pending);
         }
         let settled = self.configurations.is_settled();
@@ -173,6 +176,14 @@ impl Raft {
                 progress.leaving = Some((last, now + farewell));
             }
         }
+    }
+
+    /// Whether a removed member answers this leader, which is still telling it: that is heard, so that it can be helped to the entry that removes it. Nothing else is, and
+    /// no term that it may have come to by itself (4.2.3).
+    pub(super) fn is_farewell(&self, from: NodeId, message: &RaftMessage) -> bool {
+        let answers =
+            matches!(message, RaftMessage::Appended { .. } | RaftMessage::Refused { .. }) && message.term() == self.vote.term;
+        answers && matches!(&self.role, Role::Leader(leading) if leading.progress.contains_key(&from))
     }
 
     /// Lets go of removed members that have been told, or had time enough.

@@ -222,7 +222,7 @@ impl Raft {
                 configurations.push(entry.index, found);
             }
             if let Some(found) = succession_in(entry) {
-                placing.succession = found;
+                placing.push(entry.index, found, restored.applied.index);
             }
             extent.appended(entry, config.limits.log_bytes);
             log.push(entry.clone());
@@ -359,7 +359,7 @@ impl Raft {
         self.now = now;
         // Whoever knows the cluster's secret and was not removed may be a member that the log here does not name yet (4.1).
         let removed = self.is_configured() && self.committed_configuration().was_removed(from);
-        if self.halted || from == self.node || removed || !message.is_sound() {
+        if self.halted || from == self.node || removed && !self.is_farewell(from, &message) || !message.is_sound() {
             return;
         }
         match message {

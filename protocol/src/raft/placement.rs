@@ -15,7 +15,9 @@ pub(super) struct Placing {
     /// By the log, committed or not.
     pub(super) succession: Succession,
     /// Where it stands in the log; 0 when it came with the rows.
-    pub(super) at: Index,
+    at: Index,
+    /// What was in force before each entry that may yet be cut off the log: where that stands, and the place and words of the one before it.
+    before: Vec<(Index, Index, Succession)>,
     /// What the first leader of a cluster commits, when the log says nothing.
     configured: Policy,
     timing: SuccessionTiming,
@@ -50,12 +52,33 @@ impl Placing {
         Placing {
             succession: succession.unwrap_or_default(),
             at: 0,
+            before: Vec::new(),
             configured: config.succession.clone(),
             timing: config.succession_timing,
             latencies: Latencies::default(),
             placement: Placement::new(config.succession_timing),
             probe_at: now + config.succession_timing.probe,
             report_at: now + config.succession_timing.evaluation,
+        }
+    }
+
+    /// An entry says who should lead. All up to `commit` stays.
+    pub(super) fn push(&mut self, index: Index, succession: Succession, commit: Index) {
+        self.before.retain(|(at, ..)| *at > commit);
+        let before = core::mem::replace(&mut self.succession, succession);
+        self.before.push((index, core::mem::replace(&mut self.at, index), before));
+    }
+
+    /// A snapshot says it; the log begins anew.
+    pub(super) fn install(&mut self, succession: Succession) {
+        (self.succession, self.at) = (succession, 0);
+        self.before.clear();
+    }
+
+    /// What was cut off the log was never said.
+    pub(super) fn truncate_from(&mut self, index: Index) {
+        while let Some((_, at, succession)) = self.before.pop_if(|(said, ..)| *said >= index) {
+            (self.at, self.succession) = (at, succession);
         }
     }
 

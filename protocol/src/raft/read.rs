@@ -101,7 +101,10 @@ impl Raft {
 
     fn lease_holds(&self, now: Now) -> bool {
         let (Some(drift), Role::Leader(leading)) = (self.timing.lease_drift_ppm, &self.role) else { return false };
-        !leading.lease_given_up && leading.lease.holds(now.instant, lease_lasts(self.timing.detect_min, drift))
+        let given_up = leading.lease_given_up;
+        #[cfg(feature = "zoo")]
+        let given_up = given_up && !self.has(crate::zoo::Bug::KeepLease);
+        !given_up && leading.lease.holds(now.instant, lease_lasts(self.timing.detect_min, drift))
     }
 
     /// Gives waiting reads their index and the next round, once this term has committed something.

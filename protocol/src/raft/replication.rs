@@ -22,7 +22,7 @@ impl Raft {
         self.log.push(entry);
         self.facts.tell(|| Fact::Appended { at });
         if let Some(succession) = succession {
-            (self.placing.succession, self.placing.at) = (succession, at.index);
+            self.placing.push(at.index, succession, self.commit);
         }
         if let Some(configuration) = configuration {
             self.facts.tell(|| configuration.told(at));
@@ -60,8 +60,24 @@ impl Raft {
         quorum::reached(self.configuration().majorities(), |id| match leading.progress.get(&id) {
             _ if id == self.node => own,
             Some(progress) if progress.counts() => of(progress),
+            #[cfg(feature = "zoo")]
+            Some(progress) if self.has(crate::zoo::Bug::CountDamaged) => of(progress),
             _ => T::default(),
         })
+    }
+
+    /// What is durable on a majority, by those bugs that count the wrong ones.
+    #[cfg(feature = "zoo")]
+    fn counted_wrongly(&self) -> Option<Index> {
+        let Role::Leader(leading) = &self.role else { return None };
+        let matched = |id: NodeId| leading.progress.get(&id).map_or(self.writing.durable, |progress| progress.matched);
+        let members: Vec<NodeId> = self.configuration().members().iter().map(|member| member.id).collect();
+        let set = match self.bug? {
+            crate::zoo::Bug::CommitByNewMajority => self.configuration().voters(),
+            crate::zoo::Bug::CountLearners => &members,
+            _ => return None,
+        };
+        Some(quorum::reached([set].into_iter(), matched))
     }
 
     /// Sends whatever each follower may be sent now; a heartbeat where there is nothing else and a broadcast is owed.
@@ -181,11 +197,16 @@ impl Raft {
         if !progress.hears(answer.boot, answer.round, leading_round, last) {
             return false;
         }
+        let whole_again = !progress.counts() && !answer.repairing;
         progress.see_repair(answer.repairing);
         progress.heard = now.instant;
         progress.round = progress.round.max(answer.round.min(leading_round));
         self.confirm_reads();
-        true
+        if whole_again {
+            // What it was known to hold counts from now on.
+            self.advance_commit(now);
+        }
+        self.is_leader()
     }
 
     pub(super) fn handle_appended(&mut self, now: Now, from: NodeId, matched: Index) {
@@ -224,6 +245,8 @@ impl Raft {
     /// Commits what a majority holds durably: only entries of this term by counting, older ones with them (3.6.2).
     pub(super) fn advance_commit(&mut self, now: Now) {
         let index = self.reached_by_quorum(self.writing.durable, |progress| progress.matched);
+        #[cfg(feature = "zoo")]
+        let index = self.counted_wrongly().unwrap_or(index);
         if index <= self.commit {
             return;
         }
@@ -309,6 +332,7 @@ impl Raft {
                     self.facts.tell(|| Fact::Reached { point: "log.replaced" });
                     self.log.truncate_from(entry.index);
                     self.writing.replaced_from(entry.index);
+                    self.placing.truncate_from(entry.index);
                     if self.configurations.truncate_from(entry.index) {
                         self.facts.tell(|| Fact::Reached { point: "configuration.reverted" });
                         self.configuration_changed();

@@ -129,7 +129,7 @@ impl Raft {
             self.configuration_committed(now);
         }
         if let Some(succession) = rows.succession.filter(|_| !held) {
-            (self.placing.succession, self.placing.at) = (succession, 0);
+            self.placing.install(succession);
         }
         self.handed = position.index;
         self.rows_lost = false;

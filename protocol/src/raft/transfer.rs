@@ -111,11 +111,13 @@ impl Raft {
     /// A leader that is no voter any more: somebody else is told to stand, and this node says nothing more (4.2.2).
     pub(super) fn step_aside(&mut self, now: Now) {
         let term = self.vote.term;
-        let last = self.log.last().index;
-        let successors = self.successors();
-        let Role::Leader(leading) = &self.role else { return };
-        let whole = |id: &&NodeId| leading.progress.get(id).is_some_and(|progress| progress.matched == last);
-        if let Some(to) = successors.iter().find(whole).or(successors.first()).copied() {
+        // Whoever lacks entries that others have would be refused by them, and hold them up. Of those that have most, the first in line.
+        let matched = |id: &NodeId| match &self.role {
+            Role::Leader(leading) => leading.progress.get(id).map_or(0, |progress| progress.matched),
+            _ => 0,
+        };
+        let most = self.successors().into_iter().rev().max_by_key(matched);
+        if let Some(to) = most {
             self.send(to, Class::Control, RaftMessage::TimeoutNow { term });
         }
         self.become_follower(now, None);

@@ -1,11 +1,11 @@
 //! A stage for transcripts: replicas, their disks and wires, moved by commands one line each, and everything that comes of it written down. In the manner of etcd/raft's
 //! test data: the transcript is the test, and reads as prose.
 //!
-//! `cluster N [spares N] [lease PPM] [policy P] [measured]`: N voters, and nodes that are none yet. Then, where A and B are nodes:
+//! `cluster N [spares N] [lease PPM] [policy P] [measured] [single]`: N voters, and nodes that are none yet; `single`: an append holds one entry. Then, where A and B are nodes:
 //!
 //! | time | `timeout A` (time goes on to A's next deadline) · `wait MS` · `wake A` (does what is due by now) · `run MS` (everything happens when it is due; only facts are told) |
 //! | wires | `deliver [A>B]` · `drop [A>B]` · `duplicate A>B` (what is under way arrives, and stays) · `cut A>B` · `cut A B\|C D` (both ways) · `heal` · `delay A B MS` · `link A>B down\|up` |
-//! | disks | `store A [bN]` (batches become durable) · `stall A` · `recover A` · `crash A` (what is not durable is lost) · `damage A from INDEX` (of its log, while it is down) · `start A` · `trim A` (old entries leave the memory) |
+//! | disks | `store A [bN]` (batches become durable) · `stall A` · `recover A` · `crash A` (what is not durable is lost) · `damage A from INDEX` (of its log, while it is down) · `start A` · `apply A` (its rows come to where it is) · `trim A` (old entries leave the memory) |
 //! | all | `settle` (stores and delivers until all is quiet, without a word) |
 //! | asking | `propose A TEXT [BYTES]` · `read A ID` · `change A join B [replace C]` · `change A promote\|remove B` · `change A want N` · `transfer A B` · `hand over A` · `policy A P` |
 //! | looking | `show A` · `rank A` · `# a remark` |
@@ -29,6 +29,9 @@ struct Actor {
     disk: Disk,
     pending: VecDeque<(BatchId, Batch)>,
     stalled: bool,
+    /// What was applied, and what the rows on disk stand for.
+    applied: (Position, FromRows),
+    rows: (Position, FromRows),
     /// The configuration that was last told.
     goes_by: String,
 }
@@ -54,6 +57,9 @@ pub struct Stage {
     lease: Option<u32>,
     policy: Policy,
     measured: bool,
+    single: bool,
+    #[cfg(feature = "zoo")]
+    bug: Option<tertulia_protocol::zoo::Bug>,
     wires: VecDeque<Wired>,
     cuts: BTreeSet<(NodeId, NodeId)>,
     delays: BTreeMap<(NodeId, NodeId), Duration>,
@@ -71,6 +77,9 @@ pub fn play(script: &str) -> String {
         lease: None,
         policy: Policy::Ring,
         measured: false,
+        single: false,
+        #[cfg(feature = "zoo")]
+        bug: None,
         wires: VecDeque::new(),
         cuts: BTreeSet::new(),
         delays: BTreeMap::new(),
@@ -142,6 +151,10 @@ impl Stage {
             ["store", id, batch] => self.store(node(id), BatchId(number(&batch[1..]))),
             ["stall", id] => self.actors.get_mut(&node(id)).unwrap().stalled = true,
             ["recover", id] => self.actors.get_mut(&node(id)).unwrap().stalled = false,
+            ["apply", id] => {
+                let actor = self.actors.get_mut(&node(id)).unwrap();
+                actor.rows = actor.applied.clone();
+            }
             ["trim", id] => self.raft(node(id)).trim(Index::MAX),
             ["show", id] => self.show(node(id)),
             ["rank", id] => self.show_ranking(node(id)),
@@ -163,6 +176,13 @@ impl Stage {
                 "lease" => self.lease = Some(number(value()) as u32),
                 "policy" => self.policy = value().parse().unwrap(),
                 "measured" => self.measured = true,
+                "single" => self.single = true,
+                #[cfg(feature = "zoo")]
+                "bug" => {
+                    let name = value();
+                    self.bug = tertulia_protocol::zoo::Bug::RARE.into_iter().find(|bug| bug.name() == name);
+                    assert!(self.bug.is_some(), "not a bug: {name}");
+                }
                 other => panic!("not an option: {other}"),
             }
         }
@@ -362,14 +382,22 @@ impl Stage {
         config.succession = self.policy.clone();
         // What is committed leaves the memory by `trim` alone, and then all of it.
         config.limits.tail_bytes = 0;
+        #[cfg(feature = "zoo")]
+        (config.bug = self.bug);
+        if self.single {
+            config.limits.append_bytes = 1;
+        }
         if !self.measured {
             let hour = Duration::from_secs(3_600);
             (config.succession_timing.probe, config.succession_timing.evaluation) = (hour, hour);
         }
         let now = self.now;
         let actor = self.actors.get_mut(&id).unwrap();
-        let restored = actor.disk.restored(id);
-        let raft = Raft::restore(&config, &restored, FromRows::default(), now);
+        let mut restored = actor.disk.restored(id);
+        actor.applied = actor.rows.clone();
+        restored.applied = actor.rows.0;
+        restored.log.drain(..restored.applied.index as usize);
+        let raft = Raft::restore(&config, &restored, actor.rows.1.clone(), now);
         actor.goes_by = describe::configuration(raft.configuration());
         actor.raft = Some(raft);
     }
@@ -402,7 +430,11 @@ impl Stage {
                 self.carry_out(id, output);
             }
             if self.actors[&id].raft.is_some() {
-                while self.raft(id).next_committed().is_some() {}
+                while let Some(entry) = self.raft(id).next_committed() {
+                    let (applied, rows) = &mut self.actors.get_mut(&id).unwrap().applied;
+                    (*applied, rows.at) = (entry.position(), entry.at);
+                    rows.configuration = wire::open(Kind::Membership, &entry.payload).ok().or(rows.configuration.take());
+                }
                 self.tell_facts(id);
                 self.tell_configuration(id);
             }

@@ -78,6 +78,16 @@ pub struct Setup {
     pub bug: Option<tertulia_protocol::zoo::Bug>,
 }
 
+impl Setup {
+    pub fn with(leases: bool) -> Setup {
+        Setup {
+            leases,
+            #[cfg(feature = "zoo")]
+            bug: None,
+        }
+    }
+}
+
 pub struct Network {
     pub hosts: BTreeMap<NodeId, Host>,
     wires: VecDeque<(NodeId, NodeId, RaftMessage)>,
