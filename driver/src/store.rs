@@ -466,7 +466,7 @@ pub struct InlineStore<D: Disk, L> {
     rows: RowsLane,
     latency: L,
     /// Jobs of the log that wait for the sync under way.
-    queue: VecDeque<(Job, Duration)>,
+    queue: VecDeque<Job>,
     /// When the sync under way ends.
     syncing: Option<Instant>,
     /// When the idle log gets its mark.
@@ -479,7 +479,8 @@ pub struct InlineStore<D: Disk, L> {
 }
 
 impl<D: Disk, L: FnMut(&Job) -> Duration + Send + 'static> InlineStore<D, L> {
-    /// `latency` says how long a job takes; it is asked once for each, at [`Store::submit`].
+    /// `latency` says how long a job takes; it is asked once for each, when the job is begun: a disk that stands still until some moment does not stand still again
+    /// for what had to wait for it.
     pub fn new(opened: Opened<D>, latency: L) -> InlineStore<D, L> {
         InlineStore {
             log: LogLane::new(opened.log),
@@ -507,7 +508,8 @@ impl<D: Disk, L: FnMut(&Job) -> Duration + Send + 'static> InlineStore<D, L> {
             return;
         }
         let mut longest = Duration::ZERO;
-        while let Some((job, latency)) = self.queue.pop_front() {
+        while let Some(job) = self.queue.pop_front() {
+            let latency = (self.latency)(&job);
             let done = self.log.run(&job);
             let at = if matches!(job, Job::Append { .. }) {
                 longest = longest.max(latency);
@@ -534,16 +536,16 @@ impl<D: Disk, L: FnMut(&Job) -> Duration + Send + 'static> InlineStore<D, L> {
 impl<D: Disk, L: FnMut(&Job) -> Duration + Send + 'static> Store for InlineStore<D, L> {
     fn submit(&mut self, job: Job) {
         let now = Instant::now();
-        let latency = (self.latency)(&job);
         if is_for_log(&job) {
-            self.queue.push_back((job, latency));
+            self.queue.push_back(job);
             self.write_queue(now);
             return;
         }
+        let latency = (self.latency)(&job);
         let done = match self.rows.run(&job, self.log.log.durable_through()) {
             Some(Came::Of(done)) => Some(done),
             Some(Came::Trim(through)) => {
-                self.queue.push_back((Job::Trim { through }, Duration::ZERO));
+                self.queue.push_back(Job::Trim { through });
                 return self.write_queue(now);
             }
             None => None,

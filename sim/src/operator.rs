@@ -63,6 +63,11 @@ impl Operator {
         None
     }
 
+    /// There is nothing left that could be asked: what was to lead, or to leave, is a member no more.
+    pub fn withdraw(&mut self, ticket: u64) {
+        self.open.retain(|open| open.ticket != ticket);
+    }
+
     /// What is not done yet.
     pub fn waits_for(&self) -> Option<OperatorCall> {
         self.open.first().map(|open| open.call)
@@ -77,9 +82,10 @@ pub struct Folder {
     pub incarnation: Incarnation,
 }
 
-/// What a node is asked. `folder_of`: the folder on a machine.
+/// What a node is asked; `None` if there is nothing to ask for any more. `folder_of`: the folder on a machine.
 pub fn admin(call: OperatorCall, roster: &Roster, folder_of: impl Fn(usize) -> Folder) -> Option<Admin> {
     Some(match call {
+        OperatorCall::Transfer { to } if !roster.is_member(to) => return None,
         OperatorCall::Transfer { to } => Admin::Transfer { to: roster.id(to)? },
         OperatorCall::Remove { node } => Admin::Change(Change::Remove { node: roster.id(node)? }),
         OperatorCall::Voters { count } => Admin::Change(Change::WantVoters { count: count as u16 }),
@@ -137,6 +143,26 @@ mod tests {
         assert_eq!(operator.next_time(), Some(2_000_000 + PAUSE));
         assert_eq!(operator.answered(2_000_000, ticket, true), Some(call));
         assert_eq!((operator.waits_for(), operator.answered(2_000_000, ticket, true)), (None, None));
+    }
+
+    #[test]
+    fn what_is_gone_is_not_asked_to_lead_and_a_newcomer_is_asked_for_under_its_id() {
+        let head =
+            "schema = 1\nname = \"x\"\n[cluster]\nvoters = 3\nspares = 1\n[workload]\nclients = 1\nrate = \"1/s\"\nstop = \"1s\"";
+        let mut roster = Roster::new(&crate::scenario::Scenario::parse("x", head).unwrap().cluster);
+        let folder = |_| Folder { peer_address: "a:1".into(), client_address: "http://a:2".into(), incarnation: Incarnation(9) };
+        let transfer = |roster: &Roster, to| admin(OperatorCall::Transfer { to }, roster, folder);
+        roster.left(0);
+        roster.joined(3, NodeId(7));
+        assert_eq!(transfer(&roster, 0), None);
+        assert_eq!(transfer(&roster, 3), Some(Admin::Transfer { to: NodeId(7) }));
+        let join = admin(OperatorCall::Join { host: 2, replace: Some(2) }, &roster, folder);
+        assert!(matches!(join, Some(Admin::Change(Change::Join { replace: Some(NodeId(3)), incarnation: Incarnation(9), .. }))));
+        let mut operator = Operator::default();
+        operator.want(0, OperatorCall::Transfer { to: 0 });
+        let (ticket, ..) = operator.poll(0, &[true]).unwrap();
+        operator.withdraw(ticket);
+        assert_eq!(operator.waits_for(), None);
     }
 
     #[test]

@@ -104,6 +104,11 @@ impl Witness {
         self.violation.as_ref()
     }
 
+    /// The greatest index that any node knew to be committed.
+    pub fn committed(&self) -> Index {
+        self.judge.counts().committed
+    }
+
     pub fn reached(&self, point: &str) -> bool {
         self.reached.contains_key(point)
     }

@@ -35,6 +35,7 @@ impl Problem {
         let (kind, title) = match reason {
             CloseReason::TooManyConnections => ("too-many-connections", "Too many connections"),
             CloseReason::Stopping => ("stopping", "The node is stopping"),
+            CloseReason::Stalled => ("stalled", "The node's disk does not answer"),
         };
         unavailable(kind, title, reason.to_string(), 1)
     }

@@ -67,6 +67,8 @@ pub(crate) struct Gateway {
     audiences: BTreeMap<RoomId, Audience>,
     /// Since when no leader is known.
     leaderless_since: Option<Instant>,
+    /// The disk owes a write for too long: whoever waits here waits in vain.
+    stalled: bool,
     /// Through where the state has come that is being answered from.
     pub(crate) applied: Index,
     /// The state is being replaced by a snapshot's: nobody is live, and nothing is read for followers.
@@ -89,6 +91,7 @@ impl Gateway {
             loads_made: 0,
             timers: BTreeSet::new(),
             applied: 0,
+            stalled: false,
             audiences: BTreeMap::new(),
             leaderless_since: Some(now.instant),
             jumping: false,
@@ -113,6 +116,20 @@ impl Gateway {
 
     fn room_left(&self) -> u32 {
         self.limits.admission_bytes.saturating_sub(self.pending_bytes)
+    }
+
+    /// The disk does not answer, or does again. Nothing is applied here before it does, so clients go where they are answered.
+    pub(crate) fn handle_stalled(&mut self, stalled: bool) {
+        self.stalled = stalled;
+        let here: alloc::vec::Vec<ConnectionId> = self.connections.keys().copied().filter(|_| stalled).collect();
+        for connection in here {
+            self.send_away(connection);
+        }
+    }
+
+    fn send_away(&mut self, connection: ConnectionId) {
+        self.outputs.push_back(node::Output::Close { connection, reason: CloseReason::Stalled });
+        self.handle_disconnected(connection);
     }
 
     pub(crate) fn handle_connected(&mut self, connection: ConnectionId, hello: &ClientHello) {
@@ -159,7 +176,11 @@ impl Gateway {
     }
 
     pub(crate) fn handle_request(&mut self, now: Now, replica: &mut Replica<Chat>, connection: ConnectionId, request: Request) {
-        if self.connections.contains_key(&connection) {
+        if self.stalled && !matches!(request.ask, Ask::Ping | Ask::Cluster) {
+            if self.connections.contains_key(&connection) {
+                self.send_away(connection);
+            }
+        } else if self.connections.contains_key(&connection) {
             self.serve(now, replica, connection, request, reads::Fresh::Unknown);
         }
     }

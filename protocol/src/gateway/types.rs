@@ -177,6 +177,8 @@ pub type Audience = Arc<[ConnectionId]>;
 pub enum CloseReason {
     TooManyConnections,
     Stopping,
+    /// The node's disk does not answer: nothing is acknowledged here for now.
+    Stalled,
 }
 
 impl fmt::Display for CloseReason {
@@ -184,6 +186,7 @@ impl fmt::Display for CloseReason {
         f.write_str(match self {
             CloseReason::TooManyConnections => "this node holds its limit of connections: try another node",
             CloseReason::Stopping => "this node is stopping: go on at another node",
+            CloseReason::Stalled => "this node's disk does not answer: go on at another node",
         })
     }
 }

@@ -39,6 +39,7 @@ pub struct Node {
     /// Nodes that know the secret and that no configuration here names yet: a leader that joined while this node was away is one of them.
     strangers: BTreeMap<NodeId, String>,
     calls: admin::Calls,
+    stalled: bool,
     /// Requests forwarded to this node while it leads and its term's first entry is not applied yet.
     early: VecDeque<(NodeId, Submission)>,
     /// The leader and whether it is this node, ready to take requests: when this changes, what waits is offered anew.
@@ -62,6 +63,7 @@ impl Node {
             peers_version: 0,
             strangers: BTreeMap::new(),
             calls: admin::Calls::default(),
+            stalled: false,
             early: VecDeque::new(),
             led_by: (None, false),
             read_meanwhile: Vec::new(),
@@ -213,7 +215,7 @@ impl Node {
                 self.take(output);
                 continue;
             }
-            if self.see_leader() {
+            if self.see_leader() || self.see_disk() {
                 continue;
             }
             if let Some(output) = self.gateway.poll_output() {
@@ -330,6 +332,16 @@ impl Node {
             self.handle_forward(from, submission);
         }
         true
+    }
+
+    /// True if the disk has begun or ceased to keep everybody waiting.
+    fn see_disk(&mut self) -> bool {
+        let stalled = self.replica.raft().is_stalled();
+        let changed = core::mem::replace(&mut self.stalled, stalled) != stalled;
+        if changed {
+            self.gateway.handle_stalled(stalled);
+        }
+        changed
     }
 
     /// A peer took this request from a client and believes this node to be the leader.

@@ -46,7 +46,7 @@ impl Raft {
     /// The link to the leader broke: a sign of its end that comes long before silence does. The first in line asks for pre-votes after a
     /// moment; they are on their way while the others notice it too, and whoever has not is asked again. The others wait for their turn.
     pub(super) fn lost_leader(&mut self, now: Now, leader: NodeId) {
-        self.lost_leader = Some(leader);
+        self.lost_leader = Some((leader, now.instant));
         let mut line = self.succession();
         line.retain(|id| *id != leader);
         let slot = line.iter().position(|id| *id == self.node).unwrap_or(line.len());

@@ -179,8 +179,8 @@ pub struct Raft {
     placing: Placing,
     /// The disk owes a batch for too long.
     stalled: bool,
-    /// The link to this leader broke, and it was not heard since.
-    lost_leader: Option<NodeId>,
+    /// The link to this leader broke at that moment, and it was not heard since.
+    lost_leader: Option<(NodeId, Instant)>,
     extent: snapshot::Extent,
     /// This node's rows are damaged: it votes and acknowledges, but it cannot lead before it has a peer's snapshot.
     rows_lost: bool,
@@ -407,6 +407,7 @@ impl Raft {
         let last = self.log.last().index;
         match link {
             Link::Up { boot } => {
+                self.lost_leader.take_if(|(lost, _)| *lost == peer);
                 if self.links.insert(peer, boot) != Some(boot) {
                     self.placing.forget(peer);
                 }
@@ -565,6 +566,12 @@ impl Raft {
         }
         if term > self.vote.term {
             self.enter_term(now, term);
+        }
+        // What was under way when the link broke is no sign of life. If the leader lives, it says so again.
+        let late = |(lost, at): (NodeId, Instant)| lost == from && now.instant.since(at) < self.timing.heartbeat;
+        if self.lost_leader.is_some_and(late) {
+            self.facts.tell(|| Fact::Reached { point: "leader.heard_late" });
+            return false;
         }
         if self.is_leader() {
             // Two leaders of one term: election safety is broken elsewhere. Stop before it spreads.

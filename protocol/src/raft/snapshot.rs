@@ -122,6 +122,7 @@ impl Raft {
         }
         self.commit = self.commit.max(position.index);
         if let Some(configuration) = rows.configuration.filter(|_| !held || !self.is_configured()) {
+            self.facts.tell(|| configuration.told(position));
             self.configurations = Configurations::new(configuration, true);
             self.configuration_changed();
             self.configuration_committed(now);

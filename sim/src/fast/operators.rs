@@ -39,8 +39,9 @@ impl World<'_> {
             client_address: client_address(host),
             incarnation: self.hosts[host].disk.incarnation(),
         };
-        if let Some(admin) = admin(call, &self.witness.roster, folder_of) {
-            self.input(host, Input::Admin { ticket, admin });
+        match admin(call, &self.witness.roster, folder_of) {
+            Some(admin) => self.input(host, Input::Admin { ticket, admin }),
+            None => self.operator.withdraw(ticket),
         }
     }
 

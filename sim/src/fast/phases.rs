@@ -88,7 +88,8 @@ impl World<'_> {
             }
         }
         let all_read = self.seats.iter().all(|seat| seat.actor.as_ref().is_some_and(|actor| actor.has_read_all()));
-        if self.phase == Phase::Reading && all_read {
+        // What was settled may be in motion again: leaders measure and hand over whether anybody posts or not.
+        if self.phase == Phase::Reading && all_read && self.unsettled().is_none() {
             return self.finish();
         }
         if self.now >= self.scenario.workload.stop + self.scenario.expect.heal_within {
@@ -117,10 +118,11 @@ impl World<'_> {
         }
         let all = self.statuses().into_iter().enumerate();
         let statuses: Vec<_> = all.filter(|(host, _)| self.witness.roster.is_member(*host)).map(|(_, status)| status).collect();
+        let committed = self.witness.committed();
         let first = statuses.first().and_then(Option::as_ref);
         let equal = |status: &Option<Status>| {
             let (Some(a), Some(b)) = (status, first) else { return false };
-            a.applied == b.applied && a.state_hash == b.state_hash
+            a.applied == committed && a.state_hash == b.state_hash
         };
         (!statuses.iter().all(equal)).then(|| "the nodes are not equal".to_owned())
     }

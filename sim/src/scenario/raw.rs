@@ -56,6 +56,7 @@ pub(super) struct RawSuccession {
     pub evaluation: Text,
     pub max_age: Text,
     pub gain: Text,
+    pub resolution: Text,
     pub tenure: Text,
     pub cooldown: Text,
 }

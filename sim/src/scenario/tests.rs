@@ -107,3 +107,32 @@ fn a_schema_that_is_not_known_is_refused() {
     let error = Scenario::parse("x.toml", "schema = 2\nname = \"x\"").unwrap_err();
     assert_eq!(error.to_string(), "x.toml:1: schema 2 is unknown to this release: it reads schema = 1");
 }
+
+#[test]
+fn the_end_is_expected_by_names_that_exist() {
+    let with = |cluster: &str, expect: &str| {
+        let head = HEAD.replace("voters = 3\n", &format!("voters = 3\n{cluster}")).replace("[[fault]]\n", "");
+        Scenario::parse("x.toml", &format!("{head}[expect]\n{expect}")).map_err(|error| error.to_string())
+    };
+    let scenario = with("spares = 1\n", "leader = \"n4\"\nmembers = [\"n4\", \"n1\"]\nvoters = 2\ntransfers_max = 3").unwrap();
+    let expect = &scenario.expect;
+    assert_eq!(
+        (expect.leader, expect.members.clone(), expect.voters, expect.transfers_max),
+        (Some(3), Some(vec![0, 3]), Some(2), Some(3))
+    );
+    assert!(with("", "leader = \"n4\"").unwrap_err().contains("\"n4\" is not a node: the cluster has n1 to n3"));
+    assert!(with("", "members = [\"1\"]").unwrap_err().contains("is not a node"));
+    assert!(with("", "voters = 4").unwrap_err().contains("voters = 4 is out of range: 1 to 3"));
+}
+
+#[test]
+fn a_cluster_says_how_its_leaders_are_chosen_and_how_far_its_clocks_drift() {
+    let head = HEAD.replace(
+        "voters = 3\n",
+        "voters = 3\nlease_drift = \"0.1%\"\ndisk_stall = \"700ms\"\nsuccession = { policy = \"central\", tenure = \"2s\" }\n",
+    );
+    let cluster = Scenario::parse("x.toml", &head.replace("[[fault]]\n", "")).unwrap().cluster;
+    assert_eq!(cluster.timing.lease_drift_ppm, Some(1_000));
+    assert_eq!(cluster.timing.disk_stall.as_millis(), 700);
+    assert_eq!((cluster.succession_timing.tenure.as_millis(), cluster.policy()), (2_000, Policy::Central));
+}

@@ -152,9 +152,10 @@ impl Run<'_> {
             self.tick()?;
         }
         self.stage.final_reading.store(true, Relaxed);
-        while let Some(nth) = self.still_reading() {
+        // What was settled may be in motion again: leaders measure and hand over whether anybody posts or not.
+        while let Some(why) = self.still_reading().or_else(|| self.unsettled()) {
             if self.now >= deadline + heal_within {
-                return Err(Verdict::failed("liveness", format!("client {} cannot read everything", nth + 1)));
+                return Err(Verdict::failed("liveness", why));
             }
             self.tick()?;
         }
@@ -221,8 +222,9 @@ impl Run<'_> {
                 client_address: host::client_address(host),
                 incarnation: self.stage.incarnation(host),
             };
-            if let Some(admin) = operator::admin(call, &self.witness.roster, folder_of) {
-                lock(&self.stage.asks[host]).push((ticket, admin));
+            match operator::admin(call, &self.witness.roster, folder_of) {
+                Some(admin) => lock(&self.stage.asks[host]).push((ticket, admin)),
+                None => self.operator.withdraw(ticket),
             }
         }
     }
@@ -387,8 +389,9 @@ impl Run<'_> {
     }
 
     /// A client that has not read everything yet.
-    fn still_reading(&self) -> Option<usize> {
-        lock(&self.stage.standings).iter().position(|standing| !standing.has_read_all)
+    fn still_reading(&self) -> Option<String> {
+        let client = lock(&self.stage.standings).iter().position(|standing| !standing.has_read_all)?;
+        Some(format!("client {} cannot read everything", client + 1))
     }
 
     /// What is still missing before all is well, as a sentence.
@@ -396,10 +399,14 @@ impl Run<'_> {
         if let Some(call) = self.operator.waits_for() {
             return Some(format!("the operator still waits for {call:?}"));
         }
+        let members: Vec<usize> = (0..self.applied.len()).filter(|host| self.witness.roster.is_member(*host)).collect();
+        let committed = self.witness.committed();
+        if let Some(node) = members.iter().find(|node| self.applied[**node].0 != committed) {
+            return Some(format!("n{} has applied through {}, and {committed} is committed", node + 1, self.applied[*node].0));
+        }
         if let Some(why) = self.witness.not_yet(&self.stage.scenario.expect) {
             return Some(why);
         }
-        let members: Vec<usize> = (0..self.applied.len()).filter(|host| self.witness.roster.is_member(*host)).collect();
         if let Some(node) = members.iter().find(|node| !self.witness.up[**node]) {
             return Some(format!("n{} is down", node + 1));
         }

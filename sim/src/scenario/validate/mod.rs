@@ -135,6 +135,7 @@ fn succession(source: Source<'_>, raw: Option<Spanned<RawSuccession>>, voters: u
         (&raw.evaluation, &mut timing.evaluation),
         (&raw.max_age, &mut timing.max_age),
         (&raw.gain, &mut timing.gain),
+        (&raw.resolution, &mut timing.resolution),
         (&raw.tenure, &mut timing.tenure),
         (&raw.cooldown, &mut timing.cooldown),
     ])?;
