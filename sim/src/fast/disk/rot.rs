@@ -1,7 +1,7 @@
 //! What a disk loses beyond what a crash takes: bytes that were durable and are not as they were written, or the whole folder.
 //!
 //! Here rot is what the store makes of it at the next start, since there are no bytes to flip:
-//! - a damaged entry above the rows is given up together with all after it;
+//! - a damaged entry above the rows is given up together with all after it; one that the rows contain takes the log before their place with it;
 //! - damaged rows are given up, and built again from the log;
 //! - one damaged slot of the vote leaves the log's own copy of it and the other slot: nothing is lost.
 
@@ -30,13 +30,20 @@ impl Disk {
         }
     }
 
-    /// Only entries above the durable rows: what lies below is not needed while the rows are whole.
+    /// An entry above the durable rows if there is one: what lies below is not needed while the rows are whole, and the log begins after them.
     fn rot_log(&mut self, drawn: u64) -> bool {
         let applied = self.durable_rows.get(APPLIED_KEY).and_then(|row| open::<AppliedRow>(Kind::Applied, row).ok());
-        let from = applied.map_or(0, |applied| applied.position.index.saturating_sub(self.durable.start.index)) as usize;
+        let applied = applied.map(|applied| applied.position).unwrap_or_default();
+        let from = applied.index.saturating_sub(self.durable.start.index) as usize;
         let above = self.durable.entries.len().saturating_sub(from);
-        if above == 0 {
+        if self.durable.entries.is_empty() {
             return false;
+        }
+        if above == 0 {
+            self.durable.start = applied;
+            self.durable.entries.clear();
+            self.written.clone_from(&self.durable);
+            return true;
         }
         self.durable.entries.truncate(from + below(drawn, above as Index) as usize);
         self.written.clone_from(&self.durable);
