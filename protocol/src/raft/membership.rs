@@ -193,7 +193,7 @@ impl Raft {
         }
     }
 
-    /// Whatever was committed may have settled a change; the leader goes on from there.
+    /// A configuration is committed: this node may be no member any more.
     pub(super) fn configuration_committed(&mut self, now: Now) {
         self.members_version += 1;
         let committed = self.configurations.committed();
@@ -203,10 +203,15 @@ impl Raft {
             // Not at once: what is being said has to go out, and a successor has to be told.
             self.leave_at = Some(now.instant + self.timing.heartbeat * 4);
         }
+    }
+
+    /// The leader goes on with a change whose last step is committed. It looks whenever it commits something: a joint configuration may have been committed before
+    /// it led, and then nothing else says that the change is not done.
+    pub(super) fn go_on_with_change(&mut self, now: Now) {
         if !self.is_leader() || !self.configurations.later.is_empty() {
             return;
         }
-        if joint {
+        if self.configurations.committed().is_joint() {
             let next = self.configurations.committed().leave_joint();
             self.append_configuration(now, &next);
         } else if !self.configuration().is_voter(self.node) {

@@ -246,6 +246,7 @@ impl Raft {
         if self.configurations.commit(index) {
             self.configuration_committed(now);
         }
+        self.go_on_with_change(now);
     }
 
     // ---- follower -----------------------------------------------------------------------------------------------------------------------

@@ -1,0 +1,135 @@
+//! Where two rules meet: changes of members, snapshots, lost rows, leaders that go. Bare replicas in one process, whose disks and wires never fail unless a test says so.
+
+#![allow(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
+
+mod common;
+
+use common::{CLUSTER, Disk};
+use std::collections::{BTreeMap, VecDeque};
+use tertulia_protocol::contract::*;
+use tertulia_protocol::dice::Seed;
+use tertulia_protocol::ids::*;
+use tertulia_protocol::node::Config;
+use tertulia_protocol::raft::{Change, Configuration, FromRows, Member, Output, Raft, RaftMessage};
+use tertulia_protocol::time::{Duration, Instant, Timestamp};
+
+fn member(id: u64) -> Member {
+    Member { id: NodeId(id), peer_address: format!("n{id}:1"), client_address: String::new(), incarnation: None }
+}
+
+fn members(ids: &[u64]) -> Vec<Member> {
+    ids.iter().copied().map(member).collect()
+}
+
+fn config(id: u64, voters: &[u64]) -> Config {
+    let mut config = Config::new(NodeId(id), CLUSTER, members(voters), Seed(1));
+    let long = Duration::from_secs(3_600);
+    (config.succession_timing.probe, config.succession_timing.evaluation) = (long, long);
+    config
+}
+
+/// What a store holds whose rows and log begin at a place.
+fn restored(id: u64, at: Position) -> Restored {
+    let vote = Vote { term: at.term, voted_for: None };
+    Restored { vote, applied: at, start: at, ..Restored::empty(Incarnation(u128::from(id)), Boot(1)) }
+}
+
+struct Cluster {
+    rafts: BTreeMap<NodeId, Raft>,
+    disks: BTreeMap<NodeId, Disk>,
+    wires: VecDeque<(NodeId, NodeId, RaftMessage)>,
+    now: Now,
+    /// A node that no message reaches or leaves.
+    cut: Option<NodeId>,
+}
+
+impl Cluster {
+    fn new() -> Cluster {
+        let now = Now { instant: Instant(1), wall: Timestamp(1_700_000_000_000_000) };
+        Cluster { rafts: BTreeMap::new(), disks: BTreeMap::new(), wires: VecDeque::new(), now, cut: None }
+    }
+
+    /// Replicas that go on after `at`, with rows that say who the members are.
+    fn of(ids: &[u64], at: Position, configuration: &Configuration) -> Cluster {
+        let mut cluster = Cluster::new();
+        for id in ids {
+            let rows = FromRows { configuration: Some(configuration.clone()), ..FromRows::default() };
+            let raft = Raft::restore(&config(*id, ids), &restored(*id, at), rows, cluster.now);
+            cluster.rafts.insert(NodeId(*id), raft);
+            cluster.disks.insert(NodeId(*id), Disk { start: at, ..Disk::default() });
+        }
+        cluster
+    }
+
+    fn leader(&self) -> Option<NodeId> {
+        self.rafts.iter().filter(|(id, _)| self.cut != Some(**id)).find(|(_, raft)| raft.is_leader()).map(|(id, _)| *id)
+    }
+
+    fn drain(&mut self) {
+        for (id, raft) in &mut self.rafts {
+            while let Some(output) = raft.poll_output() {
+                let disk = self.disks.get_mut(id).unwrap();
+                match output {
+                    Output::Send { to, message, .. } => self.wires.push_back((*id, to, message)),
+                    Output::Store { id: batch_id, batch } => {
+                        disk.write(batch);
+                        raft.handle_stored(self.now, batch_id);
+                    }
+                    Output::Load { id: load, query } => raft.handle_loaded(load, Ok(disk.read(&query))),
+                    Output::ReadReady { .. } | Output::Behind { .. } => {}
+                    Output::Halt { reason } => {
+                        assert!(matches!(reason, tertulia_protocol::node::HaltReason::Removed { .. }), "{reason}")
+                    }
+                }
+            }
+            while raft.next_committed().is_some() {}
+        }
+    }
+
+    fn settle(&mut self) {
+        self.drain();
+        while let Some((from, to, message)) = self.wires.pop_front() {
+            let cut = self.cut == Some(from) || self.cut == Some(to);
+            if let Some(raft) = self.rafts.get_mut(&to).filter(|_| !cut) {
+                raft.handle_message(self.now, from, message);
+            }
+            self.drain();
+        }
+    }
+
+    /// Time goes on until `done`, or for at most a minute.
+    fn run_until(&mut self, what: &str, mut done: impl FnMut(&Cluster) -> bool) {
+        let end = self.now.instant + Duration::from_secs(60);
+        self.settle();
+        while !done(self) {
+            let next = self.rafts.values().filter_map(Raft::poll_timeout).min().unwrap_or(end);
+            let at = next.max(self.now.instant + Duration::from_micros(10));
+            assert!(at < end, "{what}: not within a minute");
+            self.now.wall = Timestamp(self.now.wall.0 + at.since(self.now.instant).as_micros() as u64);
+            self.now.instant = at;
+            for raft in self.rafts.values_mut() {
+                raft.handle_timeout(self.now);
+            }
+            self.settle();
+        }
+    }
+}
+
+/// A place that everybody's rows contain.
+const SETTLED: Position = Position { index: 20, term: 3, chain: 77 };
+
+/// The leader that committed the joint configuration has gone, and its next entry with it. That the change must go on from there is known to nobody by an entry that
+/// is still to be committed.
+#[test]
+fn a_leader_that_finds_a_joint_configuration_committed_already_finishes_the_change() {
+    let three = Configuration::of_voters(members(&[1, 2, 3]));
+    let joint = three.after(&Change::Remove { node: NodeId(3) }).unwrap().unwrap();
+    assert!(joint.is_joint());
+    let mut cluster = Cluster::of(&[1, 2, 3], SETTLED, &joint);
+    cluster.run_until("a leader", |cluster| cluster.leader().is_some());
+    cluster.run_until("the change is done", |cluster| {
+        cluster.leader().is_some_and(|leader| !cluster.rafts[&leader].committed_configuration().is_joint())
+    });
+    let leader = cluster.leader().unwrap();
+    assert_eq!(cluster.rafts[&leader].configuration().voters(), [1, 2].map(NodeId));
+}
