@@ -52,6 +52,12 @@ impl Configurations {
         self.later.len() < before
     }
 
+    /// A snapshot says which one is committed through `index`. What stands in the log behind it counts on, if the log is `kept`.
+    pub(super) fn installed(&mut self, index: Index, committed: Configuration, kept: bool) {
+        (self.committed, self.by_log) = (committed, true);
+        self.later.retain(|(at, _)| kept && *at > index);
+    }
+
     /// True if one was committed by this.
     pub(super) fn commit(&mut self, through: Index) -> bool {
         let committed = self.later.iter().take_while(|(at, _)| *at <= through).count();
