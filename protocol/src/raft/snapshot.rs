@@ -111,7 +111,8 @@ impl Raft {
             // A leader's log, and what is committed here, can only contain what is committed elsewhere.
             return self.halt(HaltReason::Diverged { index: position.index });
         }
-        if !held || self.log.last() == position {
+        // Entries through the very same place may have come and wait for their batch: the log on disk goes on behind them.
+        if !held || self.log.last() == position && self.writing.is_written(position.index) {
             self.log = Log::new(position, rows.at);
         }
         if held {
@@ -284,5 +285,23 @@ mod tests {
             write(&mut raft, at(ms));
             assert!(!raft.is_leader(), "alone after {ms} ms");
         }
+    }
+
+    /// The end of a snapshot and the entries through its very place come in one moment: both are handed over before anything is written.
+    #[test]
+    fn a_snapshot_that_ends_where_unwritten_entries_end_does_not_keep_them_from_the_disk() {
+        let three = Configuration::of_voters([1, 2, 3].map(member).into());
+        let first = noop(START, 3);
+        let second = noop(first.position(), 3);
+        let third = noop(second.position(), 3);
+        let mut raft = founder_without_rows(core::slice::from_ref(&first));
+        raft.handle_message(at(2), NodeId(2), says(3, first.position(), core::slice::from_ref(&second)));
+        raft.install(second.position(), rows_of(&three));
+        let mut written = write(&mut raft, at(2));
+        raft.handle_message(at(3), NodeId(2), says(3, second.position(), core::slice::from_ref(&third)));
+        written.extend(write(&mut raft, at(3)));
+        let indices: Vec<Index> = written.iter().flat_map(|batch| &batch.entries).map(|entry| entry.index).collect();
+        assert_eq!(indices, [22, 23], "the log on disk ended at 21");
+        assert_eq!(raft.durable(), 23);
     }
 }
