@@ -10,8 +10,9 @@ use tertulia_protocol::contract::*;
 use tertulia_protocol::dice::Seed;
 use tertulia_protocol::ids::*;
 use tertulia_protocol::node::Config;
-use tertulia_protocol::raft::{Change, Configuration, FromRows, Member, Output, Raft, RaftMessage};
+use tertulia_protocol::raft::{Change, Configuration, Entry, FromRows, Member, Output, Raft, RaftMessage};
 use tertulia_protocol::time::{Duration, Instant, Timestamp};
+use tertulia_protocol::wire::{Kind, seal};
 
 fn member(id: u64) -> Member {
     Member { id: NodeId(id), peer_address: format!("n{id}:1"), client_address: String::new(), incarnation: None }
@@ -132,4 +133,20 @@ fn a_leader_that_finds_a_joint_configuration_committed_already_finishes_the_chan
     });
     let leader = cluster.leader().unwrap();
     assert_eq!(cluster.rafts[&leader].configuration().voters(), [1, 2].map(NodeId));
+}
+
+/// What a newcomer was started with may name only some of the members. Others are not to be taken for removed ones only because a configuration stands in its log that
+/// is not known to be committed.
+#[test]
+fn a_newcomer_that_was_told_of_some_members_does_not_take_the_others_for_removed_ones() {
+    let configuration = Configuration::of_voters(members(&[1, 2, 7]));
+    let now = Now { instant: Instant(1), wall: Timestamp(1) };
+    let first = Entry::after(Position::default(), 1, Timestamp(1), seal(Kind::Membership, &configuration));
+    let second = Entry::after(first.position(), 1, Timestamp(1), seal(Kind::Noop, &()));
+    let mut raft = Raft::restore(&config(7, &[2, 7]), &restored(7, Position::default()), FromRows::default(), now);
+    for (previous, entry) in [(Position::default(), &first), (first.position(), &second)] {
+        let append = RaftMessage::Append { term: 1, previous, entries: vec![entry.clone()], commit: 0, round: 1 };
+        raft.handle_message(now, NodeId(1), append);
+    }
+    assert_eq!(raft.last(), second.position(), "the leader is n1, which nobody had told it of");
 }

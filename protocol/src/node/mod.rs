@@ -85,7 +85,7 @@ impl Node {
             };
         }
         match () {
-            () if raft.is_configured() && raft.committed_configuration().was_removed(node) => Err(HelloRefusal::Removed { node }),
+            () if raft.was_removed(node) => Err(HelloRefusal::Removed { node }),
             () if !is_member || !raft.is_configured() => Err(HelloRefusal::Stranger { node }),
             () if self.strangers.len() >= MOST_STRANGERS && !self.strangers.contains_key(&node) => {
                 Err(HelloRefusal::Stranger { node })
@@ -293,8 +293,7 @@ impl Node {
         }
         self.peers_version = raft.members_version();
         let me = raft.node();
-        let removed = |id: NodeId| raft.is_configured() && raft.committed_configuration().was_removed(id);
-        self.strangers.retain(|id, _| !raft.configuration().is_member(*id) && !removed(*id));
+        self.strangers.retain(|id, _| !raft.configuration().is_member(*id) && !raft.was_removed(*id));
         let mut wanted: BTreeMap<NodeId, String> = self.strangers.clone();
         wanted.extend(self.peers.iter().filter(|(id, _)| raft.speaks_to(**id)).map(|(id, address)| (*id, address.clone())));
         wanted.extend(raft.configuration().members().iter().map(|member| (member.id, member.peer_address.clone())));

@@ -12,7 +12,7 @@ use crate::time::Duration;
 #[derive(Clone, Debug)]
 pub(super) struct Configurations {
     committed: Configuration,
-    /// Whether the log said so, rather than what the node was started with.
+    /// Whether `committed` comes from the log, rather than from what the node was started with.
     by_log: bool,
     /// In the log and not known to be committed, oldest first.
     later: Vec<(Index, Configuration)>,
@@ -98,6 +98,11 @@ impl Raft {
     /// Whether the log says who the members are, and which data folder is each one's. Until then nobody's folder is refused.
     pub fn is_configured(&self) -> bool {
         self.configurations.is_by_log()
+    }
+
+    /// Whether this node is known to be a member no more. What this one was started with knows nothing of that, and may name only some of the members.
+    pub fn was_removed(&self, node: NodeId) -> bool {
+        self.configurations.by_log && self.committed_configuration().was_removed(node)
     }
 
     /// Whether messages go to this node: to members, and for a while to those who must hear that they are none any more.

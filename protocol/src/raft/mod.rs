@@ -349,8 +349,7 @@ impl Raft {
     pub fn handle_message(&mut self, now: Now, from: NodeId, message: RaftMessage) {
         self.now = now;
         // Whoever knows the cluster's secret and was not removed may be a member that the log here does not name yet (4.1).
-        let removed = self.is_configured() && self.committed_configuration().was_removed(from);
-        if self.halted || from == self.node || removed || !message.is_sound() {
+        if self.halted || from == self.node || self.was_removed(from) || !message.is_sound() {
             return;
         }
         match message {
