@@ -10,7 +10,8 @@ use tertulia_protocol::contract::*;
 use tertulia_protocol::dice::Seed;
 use tertulia_protocol::ids::*;
 use tertulia_protocol::node::Config;
-use tertulia_protocol::raft::{Change, Configuration, Entry, FromRows, Member, Output, Raft, RaftMessage};
+use tertulia_protocol::raft::{Change, Changing, Configuration, Entry, FromRows, Member, Output, Raft, RaftMessage};
+use tertulia_protocol::succession::{Policy, Succession};
 use tertulia_protocol::time::{Duration, Instant, Timestamp};
 use tertulia_protocol::wire::{Kind, seal};
 
@@ -149,4 +150,47 @@ fn a_newcomer_that_was_told_of_some_members_does_not_take_the_others_for_removed
         raft.handle_message(now, NodeId(1), append);
     }
     assert_eq!(raft.last(), second.position(), "the leader is n1, which nobody had told it of");
+}
+
+fn succession_entry(previous: Position, policy: Policy) -> Entry {
+    let succession = Succession::default().revised(&policy, Vec::new()).unwrap();
+    Entry::after(previous, 3, Timestamp(1), seal(Kind::Succession, &succession))
+}
+
+/// An operator who asks for it once more must not hear that it is done.
+#[test]
+fn a_policy_that_is_cut_off_the_log_has_never_been_one() {
+    let three = Configuration::of_voters(members(&[1, 2, 3]));
+    let rows = FromRows { configuration: Some(three), ..FromRows::default() };
+    let now = Now { instant: Instant(1), wall: Timestamp(1) };
+    let mut raft = Raft::restore(&config(1, &[1, 2, 3]), &restored(1, SETTLED), rows, now);
+    let lost = succession_entry(SETTLED, Policy::Central);
+    let other = Entry::after(SETTLED, 4, Timestamp(1), seal(Kind::Noop, &()));
+    for (term, entry) in [(3, lost), (4, other)] {
+        let append = RaftMessage::Append { term, previous: SETTLED, entries: vec![entry], commit: 20, round: 1 };
+        raft.handle_message(now, NodeId(term - 1), append);
+        let standing = raft.succession_by_log();
+        assert_eq!((standing.epoch, &standing.policy == &Policy::Central), if term == 3 { (1, true) } else { (0, false) });
+    }
+}
+
+#[test]
+fn a_policy_that_stands_in_the_log_at_a_start_is_not_done_before_it_is_committed() {
+    let alone = FromRows { configuration: Some(Configuration::of_voters(members(&[1]))), ..FromRows::default() };
+    let start = Now { instant: Instant(1), wall: Timestamp(1) };
+    let log = vec![succession_entry(SETTLED, Policy::Central)];
+    let mut raft = Raft::restore(&config(1, &[1]), &Restored { log, ..restored(1, SETTLED) }, alone, start);
+    let now = Now { instant: raft.poll_timeout().unwrap(), ..start };
+    raft.handle_timeout(now);
+    let batch = |raft: &mut Raft| {
+        let store = |output| if let Output::Store { id, .. } = output { Some(id) } else { None };
+        std::iter::from_fn(|| raft.poll_output()).find_map(store).unwrap()
+    };
+    let vote = batch(&mut raft);
+    raft.handle_stored(now, vote);
+    assert!(raft.is_leader());
+    assert_eq!(raft.set_policy(now, &Policy::Central), Changing::Pending);
+    let opening = batch(&mut raft);
+    raft.handle_stored(now, opening);
+    assert_eq!(raft.set_policy(now, &Policy::Central), Changing::Done);
 }

@@ -220,7 +220,7 @@ impl Raft {
                 configurations.push(entry.index, found);
             }
             if let Some(found) = succession_in(entry) {
-                placing.succession = found;
+                placing.push(entry.index, found, start.index);
             }
             extent.appended(entry, config.limits.log_bytes);
             log.push(entry.clone());

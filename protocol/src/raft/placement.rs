@@ -15,7 +15,9 @@ pub(super) struct Placing {
     /// By the log, committed or not.
     pub(super) succession: Succession,
     /// Where it stands in the log; 0 when it came with the rows.
-    pub(super) at: Index,
+    at: Index,
+    /// What counts again if it is cut off the log, oldest first, each with where it stands: the last committed one and those after it.
+    before: Vec<(Index, Succession)>,
     /// What the first leader of a cluster commits, when the log says nothing.
     configured: Policy,
     timing: SuccessionTiming,
@@ -50,12 +52,41 @@ impl Placing {
         Placing {
             succession: succession.unwrap_or_default(),
             at: 0,
+            before: Vec::new(),
             configured: config.succession.clone(),
             timing: config.succession_timing,
             latencies: Latencies::default(),
             placement: Placement::new(config.succession_timing),
             probe_at: now + config.succession_timing.probe,
             report_at: now + config.succession_timing.evaluation,
+        }
+    }
+
+    /// Another one stands in the log at `index`; entries through `commit` are committed.
+    pub(super) fn push(&mut self, index: Index, succession: Succession, commit: Index) {
+        self.before.push((self.at, core::mem::replace(&mut self.succession, succession)));
+        self.at = index;
+        let committed = self.before.iter().take_while(|(at, _)| *at <= commit).count();
+        self.before.drain(..committed.saturating_sub(1));
+    }
+
+    /// What stands at `index` and above is cut off the log.
+    pub(super) fn truncate_from(&mut self, index: Index) {
+        while self.at >= index
+            && let Some(before) = self.before.pop()
+        {
+            (self.at, self.succession) = before;
+        }
+    }
+
+    /// A snapshot says what is committed through `index`. What stands in the log behind it counts on, if the log is `kept`.
+    pub(super) fn installed(&mut self, index: Index, committed: Succession, kept: bool) {
+        if kept && self.at > index {
+            self.before.retain(|(at, _)| *at > index);
+            self.before.insert(0, (0, committed));
+        } else {
+            (self.succession, self.at) = (committed, 0);
+            self.before.clear();
         }
     }
 

@@ -22,7 +22,7 @@ impl Raft {
         self.log.push(entry);
         self.facts.tell(|| Fact::Appended { at });
         if let Some(succession) = succession {
-            (self.placing.succession, self.placing.at) = (succession, at.index);
+            self.placing.push(at.index, succession, self.commit);
         }
         if let Some(configuration) = configuration {
             self.configurations.push(at.index, configuration);
@@ -310,6 +310,7 @@ impl Raft {
                         self.facts.tell(|| Fact::Reached { point: "configuration.reverted" });
                         self.configuration_changed();
                     }
+                    self.placing.truncate_from(entry.index);
                     self.extent.replaced_from(entry.index);
                 }
                 None => {}

@@ -129,9 +129,7 @@ impl Raft {
         } else if self.configurations.commit(position.index) {
             self.configuration_committed(now);
         }
-        if let Some(succession) = rows.succession.filter(|_| !held) {
-            (self.placing.succession, self.placing.at) = (succession, 0);
-        }
+        self.placing.installed(position.index, rows.succession.unwrap_or_default(), held);
         self.handed = position.index;
         self.rows_lost = false;
         // What is committed is the leader's log as well.
