@@ -9,10 +9,11 @@ use std::collections::{BTreeMap, VecDeque};
 use tertulia_protocol::contract::*;
 use tertulia_protocol::dice::Seed;
 use tertulia_protocol::ids::*;
-use tertulia_protocol::node::Config;
+use tertulia_protocol::node::{Config, Node};
 use tertulia_protocol::raft::{Change, Changing, Configuration, Entry, FromRows, Member, Output, Raft, RaftMessage};
 use tertulia_protocol::succession::{Policy, Succession};
 use tertulia_protocol::time::{Duration, Instant, Timestamp};
+use tertulia_protocol::wire::handshake::{HelloRefusal, PeerIdentity};
 use tertulia_protocol::wire::{Kind, seal};
 
 fn member(id: u64) -> Member {
@@ -193,4 +194,17 @@ fn a_policy_that_stands_in_the_log_at_a_start_is_not_done_before_it_is_committed
     let opening = batch(&mut raft);
     raft.handle_stored(now, opening);
     assert_eq!(raft.set_policy(now, &Policy::Central), Changing::Done);
+}
+
+/// Its rows are lost and its log is trimmed, so it knows no members but those that it was started with. The leader joined later, and can send it a snapshot only if it may
+/// come in.
+#[test]
+fn a_node_without_rows_lets_in_a_leader_that_joined_after_it_was_set_up() {
+    let now = Now { instant: Instant(1), wall: Timestamp(1) };
+    let damage = Damage { rows: true, log: false };
+    let lost = Restored { applied: Position::default(), damage, ..restored(2, SETTLED) };
+    let node = Node::restore(config(2, &[1, 2, 3]), lost, now).unwrap();
+    let leader = PeerIdentity { cluster: CLUSTER, node: NodeId(5), incarnation: Incarnation(5), boot: Boot(1) };
+    assert_eq!(node.admit(&leader, true), Ok(()));
+    assert_eq!(node.admit(&leader, false), Err(HelloRefusal::Stranger { node: NodeId(5) }));
 }

@@ -71,7 +71,8 @@ impl Node {
 
     /// Whether a peer that says hello may be let in: a member, with the folder that the configuration names. Asked by the acceptor; the refusal goes to the peer.
     ///
-    /// `is_member`: it says that its own log names it. Then it may have joined since this node last heard of the cluster.
+    /// `is_member`: it says that its own log names it. Then it may have joined since this node last heard of the cluster, or before this node lost what it knew of the
+    /// members: without that one as its leader it would not get that back.
     pub fn admit(&self, peer: &PeerIdentity, is_member: bool) -> Result<(), HelloRefusal> {
         let node = peer.node;
         if peer.cluster != self.cluster {
@@ -86,7 +87,7 @@ impl Node {
         }
         match () {
             () if raft.was_removed(node) => Err(HelloRefusal::Removed { node }),
-            () if !is_member || !raft.is_configured() => Err(HelloRefusal::Stranger { node }),
+            () if !is_member => Err(HelloRefusal::Stranger { node }),
             () if self.strangers.len() >= MOST_STRANGERS && !self.strangers.contains_key(&node) => {
                 Err(HelloRefusal::Stranger { node })
             }
