@@ -208,3 +208,16 @@ fn a_node_without_rows_lets_in_a_leader_that_joined_after_it_was_set_up() {
     assert_eq!(node.admit(&leader, true), Ok(()));
     assert_eq!(node.admit(&leader, false), Err(HelloRefusal::Stranger { node: NodeId(5) }));
 }
+
+/// Whoever waits on a learner for the leader must hear that there is none, and a snapshot is asked of the next leader.
+#[test]
+fn a_node_that_may_not_stand_gives_up_a_silent_leader_all_the_same() {
+    let join =
+        Change::Join { peer_address: "n4:1".into(), client_address: String::new(), incarnation: Incarnation(4), replace: None };
+    let four = Configuration::of_voters(members(&[1, 2, 3])).after(&join).unwrap().unwrap();
+    let mut cluster = Cluster::of(&[1, 2, 3, 4], SETTLED, &four);
+    let learner = NodeId(4);
+    cluster.run_until("a leader", |cluster| cluster.rafts[&learner].leader().is_some());
+    cluster.cut = Some(learner);
+    cluster.run_until("it notices", |cluster| cluster.rafts[&learner].leader().is_none());
+}

@@ -79,14 +79,11 @@ impl Raft {
 
     /// Nobody was heard for too long: ask whether votes would be given.
     pub(super) fn stand(&mut self, now: Now) {
+        self.leader = None;
         if !self.may_stand() {
-            if self.rows_lost {
-                self.leader = None;
-            }
             return self.wait_for_leader(now.instant);
         }
         self.elections += 1;
-        self.leader = None;
         let term = self.vote.term;
         self.facts.tell(|| Fact::BecamePreCandidate { term });
         let mut ballot = Ballot::default();
