@@ -306,3 +306,20 @@ fn pages_of_places_that_never_come_take_no_memory_once_they_are_refused() {
     let after = ask_for(1_000);
     assert!(after < before + 10_000, "{before} bytes of text that describes it have become {after}");
 }
+
+/// Whoever forwarded it sends it again. What is kept for a leader that is about to begin would wait for the next one here.
+#[test]
+fn what_is_forwarded_during_a_hand_over_that_fails_is_done_afterwards_and_not_kept() {
+    let mut world = world_with_lobby();
+    let leader = world.leader().unwrap();
+    let (successor, other) = (NodeId(leader.0 % 3 + 1), NodeId((leader.0 + 1) % 3 + 1));
+    let settled = world.now.instant + Duration::from_millis(500);
+    world.run_until(SOON, |world| world.now.instant > settled);
+    let now = world.now;
+    assert!(world.nodes.get_mut(&leader).unwrap().handle_stop(now));
+    world.cut = Some(successor);
+    ask(&mut world, other, keyed(now, 5, "hello")).unwrap();
+    assert!(world.reached.contains(&(leader, "transfer.failed")), "it was done without waiting");
+    let inside = format!("{:?}", world.nodes[&leader]);
+    assert!(inside.contains("early: []"), "{inside}");
+}

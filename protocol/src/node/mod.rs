@@ -329,11 +329,12 @@ impl Node {
     /// A peer took this request from a client and believes this node to be the leader.
     fn handle_forward(&mut self, from: NodeId, submission: Submission) {
         let request = replica::request_of(&submission);
-        let leads = self.replica.raft().is_leader();
+        let begins = self.replica.raft().opened_by().is_some_and(|opened_by| self.replica.applied() < opened_by);
         let answer = match self.replica.offer(self.now, submission.clone()) {
             Offer::Taken => return,
             Offer::NotNow => {
-                if leads && self.early.len() < self.limits.pending_requests as usize {
+                // While it hands over, nothing is kept: whoever sent it sends it to the next leader, or here again.
+                if begins && self.early.len() < self.limits.pending_requests as usize {
                     self.early.push_back((from, submission));
                 }
                 return;
