@@ -44,12 +44,14 @@ struct Cluster {
     now: Now,
     /// A node that no message reaches or leaves.
     cut: Option<NodeId>,
+    /// A node whose disk stands still.
+    stalled: Option<NodeId>,
 }
 
 impl Cluster {
     fn new() -> Cluster {
         let now = Now { instant: Instant(1), wall: Timestamp(1_700_000_000_000_000) };
-        Cluster { rafts: BTreeMap::new(), disks: BTreeMap::new(), wires: VecDeque::new(), now, cut: None }
+        Cluster { rafts: BTreeMap::new(), disks: BTreeMap::new(), wires: VecDeque::new(), now, cut: None, stalled: None }
     }
 
     /// Replicas that go on after `at`, with rows that say who the members are.
@@ -75,8 +77,10 @@ impl Cluster {
                 match output {
                     Output::Send { to, message, .. } => self.wires.push_back((*id, to, message)),
                     Output::Store { id: batch_id, batch } => {
-                        disk.write(batch);
-                        raft.handle_stored(self.now, batch_id);
+                        if self.stalled != Some(*id) {
+                            disk.write(batch);
+                            raft.handle_stored(self.now, batch_id);
+                        }
                     }
                     Output::Load { id: load, query } => raft.handle_loaded(load, Ok(disk.read(&query))),
                     Output::ReadReady { .. } | Output::Behind { .. } => {}
@@ -171,7 +175,7 @@ fn a_policy_that_is_cut_off_the_log_has_never_been_one() {
         let append = RaftMessage::Append { term, previous: SETTLED, entries: vec![entry], commit: 20, round: 1 };
         raft.handle_message(now, NodeId(term - 1), append);
         let standing = raft.succession_by_log();
-        assert_eq!((standing.epoch, &standing.policy == &Policy::Central), if term == 3 { (1, true) } else { (0, false) });
+        assert_eq!((standing.epoch, standing.policy == Policy::Central), if term == 3 { (1, true) } else { (0, false) });
     }
 }
 
@@ -220,4 +224,23 @@ fn a_node_that_may_not_stand_gives_up_a_silent_leader_all_the_same() {
     cluster.run_until("a leader", |cluster| cluster.rafts[&learner].leader().is_some());
     cluster.cut = Some(learner);
     cluster.run_until("it notices", |cluster| cluster.rafts[&learner].leader().is_none());
+}
+
+/// The first in line cannot lead, for its rows are lost, and only it knows that.
+#[test]
+fn a_leader_whose_disk_stands_still_tries_another_one_when_the_first_in_line_does_not_take_over() {
+    let three = Configuration::of_voters(members(&[1, 2, 3]));
+    let mut cluster = Cluster::of(&[1, 2, 3], SETTLED, &three);
+    let damage = Damage { rows: true, log: false };
+    let lost = Restored { applied: Position::default(), damage, ..restored(2, SETTLED) };
+    let second = Raft::restore(&config(2, &[1, 2, 3]), &lost, FromRows::default(), cluster.now);
+    cluster.rafts.insert(NodeId(2), second);
+    cluster.run_until("a leader", |cluster| cluster.leader().is_some());
+    assert_eq!(cluster.leader(), Some(NodeId(1)));
+    let soon = cluster.now.instant + Duration::from_millis(500);
+    cluster.run_until("all follow", |cluster| cluster.now.instant > soon);
+    cluster.stalled = Some(NodeId(1));
+    let now = cluster.now;
+    cluster.rafts.get_mut(&NodeId(1)).unwrap().propose(now, seal(Kind::Noop, &())).unwrap();
+    cluster.run_until("another leader", |cluster| cluster.leader() == Some(NodeId(3)));
 }

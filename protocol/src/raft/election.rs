@@ -241,6 +241,7 @@ impl Raft {
             lease: read::Lease::default(),
             lease_given_up: false,
             transfer: None,
+            asked_in_vain: BTreeSet::new(),
             ranking: Ranking::new(now.instant),
             last_at_heartbeat: last.index,
             broadcast: true,

@@ -43,7 +43,7 @@ use crate::succession::{self, Succession};
 use crate::time::{Instant, Timestamp};
 use crate::wire::{Envelope, Kind};
 use alloc::boxed::Box;
-use alloc::collections::{BTreeMap, VecDeque};
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::vec::Vec;
 use bytes::Bytes;
 use election::Ballot;
@@ -127,6 +127,8 @@ struct Leading {
     /// From the moment on in which somebody else was told to stand, no lease holds in this term.
     lease_given_up: bool,
     transfer: Option<Transfer>,
+    /// Who did not take over when this leader handed over; see [`Raft::hand_over`].
+    asked_in_vain: BTreeSet<NodeId>,
     ranking: Ranking,
     /// The end of the log when the last heartbeat went out: whoever holds that has caught up.
     last_at_heartbeat: Index,

@@ -7,7 +7,6 @@ use super::*;
 use crate::succession::{
     Latencies, Matrix, Placement, Policy, Reason, Succession, SuccessionTiming, order_of, preference, reasons,
 };
-use alloc::collections::BTreeSet;
 
 /// What every replica keeps for it.
 #[derive(Clone, Debug)]
