@@ -1,7 +1,7 @@
 //! One task that owns the node machine: it hands over what arrived, carries out what the machine asks for, and sleeps until the next of either.
 //!
 //! The loop never waits for anybody else: what it sends goes to queues that drop or are bounded by what the machine itself counts. Everything that
-//! arrived by the time it wakes is handed over with one reading of the clock and drained once; that is how batches form, and nothing waits for them.
+//! arrived by the time it wakes is handed over with one reading of the clock, made after all of it came, and drained once; that is how batches form, and nothing waits for them.
 
 use crate::clock::Clock;
 use crate::entropy::Entropy;
@@ -110,6 +110,7 @@ pub async fn start<N: Net, S: Store, C: Clock>(
         calls: BTreeMap::new(),
         tickets: 0,
         due: VecDeque::new(),
+        arrived: Vec::new(),
         facts,
         observer,
     };
@@ -156,6 +157,8 @@ struct Driver<N: Net, S: Store, C: Clock> {
     tickets: u64,
     /// Inputs that follow from outputs, for the next batch.
     due: VecDeque<Input>,
+    /// What has arrived and is about to be handed over; empty between batches.
+    arrived: Vec<Wake>,
     facts: Option<FactSink>,
     observer: Option<Box<dyn Observer>>,
 }
@@ -210,26 +213,30 @@ impl<N: Net, S: Store, C: Clock> Driver<N, S, C> {
     }
 
     /// Hands over what woke us and everything else that is there by now, as inputs of one moment.
+    ///
+    /// The clock is read when all of it has come. A process can be stopped at any point; a heartbeat that came meanwhile must not count as heard before it was sent
+    /// (the vote gate would open too early), nor a read as asked before a lease ran out.
     async fn hand_over(&mut self, wake: Wake) -> Result<(), HaltReason> {
-        let now = self.clock.now();
-        match wake {
-            Wake::Store(done) => self.stored(now, done)?,
-            Wake::Peer(message) => self.hear_peer(now, message),
-            Wake::Client(message) => self.hear_client(now, message),
-            Wake::Timer | Wake::Stop => {}
-        }
+        let mut arrived = std::mem::take(&mut self.arrived);
+        arrived.push(wake);
         for _ in 0..BATCH {
             let done = tokio::select! { biased; done = self.store.done() => done, () = ready(()) => break };
-            self.stored(now, done)?;
+            arrived.push(Wake::Store(done));
         }
-        for _ in 0..BATCH {
-            let Ok(message) = self.from_peers.try_recv() else { break };
-            self.hear_peer(now, message);
+        let peers = std::iter::from_fn(|| self.from_peers.try_recv().ok()).take(BATCH);
+        arrived.extend(peers.map(Wake::Peer));
+        let clients = std::iter::from_fn(|| self.from_clients.try_recv().ok()).take(BATCH);
+        arrived.extend(clients.map(Wake::Client));
+        let now = self.clock.now();
+        for wake in arrived.drain(..) {
+            match wake {
+                Wake::Store(done) => self.stored(now, done)?,
+                Wake::Peer(message) => self.hear_peer(now, message),
+                Wake::Client(message) => self.hear_client(now, message),
+                Wake::Timer | Wake::Stop => {}
+            }
         }
-        for _ in 0..BATCH {
-            let Ok(message) = self.from_clients.try_recv() else { break };
-            self.hear_client(now, message);
-        }
+        self.arrived = arrived;
         if self.node.poll_timeout().is_some_and(|at| at <= now.instant) {
             self.feed(now, Input::Timeout);
         }

@@ -284,3 +284,42 @@ fn a_reader_who_begins_anew_is_read_for_once() {
     assert_eq!(read, (1..=300).collect::<Vec<_>>());
     assert_eq!(asked, 3, "the first one, which is void, and two pages");
 }
+
+/// A place that the state never comes to is refused after a while, and then nothing is kept of it.
+#[test]
+fn pages_of_places_that_never_come_take_no_memory_once_they_are_refused() {
+    let mut world = world_with_lobby();
+    let page = |index| Ask::History { room: lobby(), after: None, before: None, limit: 1, at_least: Some(index) };
+    let mut ask_for = |times: u64| {
+        for nth in 0..times {
+            let now = world.now;
+            let node = world.nodes.get_mut(&NodeId(1)).unwrap();
+            node.handle_connected(now, MINE, ClientHello { token: Some(TOKEN) });
+            node.handle_request(now, MINE, Request { id: nth, ask: page(Index::MAX - nth) });
+        }
+        world.replies.clear();
+        world.run_until(SOON, |world| world.replies.len() as u64 == times);
+        assert!(world.replies.iter().all(|(_, reply)| matches!(reply.result, Err(Refusal::NoLeader { .. }))));
+        format!("{:?}", world.nodes[&NodeId(1)]).len()
+    };
+    let before = ask_for(10);
+    let after = ask_for(1_000);
+    assert!(after < before + 10_000, "{before} bytes of text that describes it have become {after}");
+}
+
+/// Whoever forwarded it sends it again. What is kept for a leader that is about to begin would wait for the next one here.
+#[test]
+fn what_is_forwarded_during_a_hand_over_that_fails_is_done_afterwards_and_not_kept() {
+    let mut world = world_with_lobby();
+    let leader = world.leader().unwrap();
+    let (successor, other) = (NodeId(leader.0 % 3 + 1), NodeId((leader.0 + 1) % 3 + 1));
+    let settled = world.now.instant + Duration::from_millis(500);
+    world.run_until(SOON, |world| world.now.instant > settled);
+    let now = world.now;
+    assert!(world.nodes.get_mut(&leader).unwrap().handle_stop(now));
+    world.cut = Some(successor);
+    ask(&mut world, other, keyed(now, 5, "hello")).unwrap();
+    assert!(world.reached.contains(&(leader, "transfer.failed")), "it was done without waiting");
+    let inside = format!("{:?}", world.nodes[&leader]);
+    assert!(inside.contains("early: []"), "{inside}");
+}

@@ -169,14 +169,14 @@ impl Gateway {
     /// Asks for the read index (again), or answers from what is here when no leader could be asked in time.
     pub(super) fn ask_again(&mut self, now: Now, replica: &mut Replica<Chat>, id: u64) {
         let Some(Wait::Read { connection, request, give_up_at, timer }) = self.waits.get_mut(&id) else { return };
-        let for_index = matches!(request.ask, Ask::History { at_least: Some(_), .. });
-        if for_index && now.instant < *give_up_at {
-            return;
-        }
-        if for_index {
+        if let Ask::History { at_least: Some(index), .. } = request.ask {
+            if now.instant < *give_up_at {
+                return;
+            }
             // An older state is what the asker must not be shown: another node may have come further.
             let (connection, id_asked) = (*connection, request.id);
             self.waits.remove(&id);
+            replica.forget_read(id, index);
             let refusal = self.no_leader(now);
             return self.reply(connection, id_asked, Err(refusal));
         }

@@ -73,7 +73,8 @@ impl Node {
 
     /// Whether a peer that says hello may be let in: a member, with the folder that the configuration names. Asked by the acceptor; the refusal goes to the peer.
     ///
-    /// `is_member`: it says that its own log names it. Then it may have joined since this node last heard of the cluster.
+    /// `is_member`: it says that its own log names it. Then it may have joined since this node last heard of the cluster, or before this node lost what it knew of the
+    /// members: without that one as its leader it would not get that back.
     pub fn admit(&self, peer: &PeerIdentity, is_member: bool) -> Result<(), HelloRefusal> {
         let node = peer.node;
         if peer.cluster != self.cluster {
@@ -87,8 +88,8 @@ impl Node {
             };
         }
         match () {
-            () if raft.is_configured() && raft.committed_configuration().was_removed(node) => Err(HelloRefusal::Removed { node }),
-            () if !is_member || !raft.is_configured() => Err(HelloRefusal::Stranger { node }),
+            () if raft.was_removed(node) => Err(HelloRefusal::Removed { node }),
+            () if !is_member => Err(HelloRefusal::Stranger { node }),
             () if self.strangers.len() >= MOST_STRANGERS && !self.strangers.contains_key(&node) => {
                 Err(HelloRefusal::Stranger { node })
             }
@@ -295,8 +296,7 @@ impl Node {
         }
         self.peers_version = raft.members_version();
         let me = raft.node();
-        let removed = |id: NodeId| raft.is_configured() && raft.committed_configuration().was_removed(id);
-        self.strangers.retain(|id, _| !raft.configuration().is_member(*id) && !removed(*id));
+        self.strangers.retain(|id, _| !raft.configuration().is_member(*id) && !raft.was_removed(*id));
         let mut wanted: BTreeMap<NodeId, String> = self.strangers.clone();
         // A leader that is to go still needs our answers: without them the configuration without it would not be committed (4.2.2).
         let spoken_to = |id: NodeId| raft.speaks_to(id) || raft.leader() == Some(id);
@@ -347,11 +347,12 @@ impl Node {
     /// A peer took this request from a client and believes this node to be the leader.
     fn handle_forward(&mut self, from: NodeId, submission: Submission) {
         let request = replica::request_of(&submission);
-        let leads = self.replica.raft().is_leader();
+        let begins = self.replica.raft().opened_by().is_some_and(|opened_by| self.replica.applied() < opened_by);
         let answer = match self.replica.offer(self.now, submission.clone()) {
             Offer::Taken => return,
             Offer::NotNow => {
-                if leads && self.early.len() < self.limits.pending_requests as usize {
+                // While it hands over, nothing is kept: whoever sent it sends it to the next leader, or here again.
+                if begins && self.early.len() < self.limits.pending_requests as usize {
                     self.early.push_back((from, submission));
                 }
                 return;

@@ -82,14 +82,11 @@ impl Raft {
 
     /// Nobody was heard for too long: ask whether votes would be given.
     pub(super) fn stand(&mut self, now: Now) {
+        self.leader = None;
         if !self.may_stand() {
-            if self.rows_lost {
-                self.leader = None;
-            }
             return self.wait_for_leader(now.instant);
         }
         self.elections += 1;
-        self.leader = None;
         let term = self.vote.term;
         self.facts.tell(|| Fact::BecamePreCandidate { term });
         let mut ballot = Ballot::default();
@@ -247,6 +244,7 @@ impl Raft {
             lease: read::Lease::default(),
             lease_given_up: false,
             transfer: None,
+            asked_in_vain: BTreeSet::new(),
             ranking: Ranking::new(now.instant),
             last_at_heartbeat: last.index,
             broadcast: true,

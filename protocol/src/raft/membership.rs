@@ -12,7 +12,7 @@ use crate::time::Duration;
 #[derive(Clone, Debug)]
 pub(super) struct Configurations {
     committed: Configuration,
-    /// Whether the log said so, rather than what the node was started with.
+    /// Whether `committed` comes from the log, rather than from what the node was started with.
     by_log: bool,
     /// In the log and not known to be committed, oldest first.
     later: Vec<(Index, Configuration)>,
@@ -50,6 +50,12 @@ impl Configurations {
         let before = self.later.len();
         self.later.retain(|(at, _)| *at < index);
         self.later.len() < before
+    }
+
+    /// A snapshot says which one is committed through `index`. What stands in the log behind it counts on, if the log is `kept`.
+    pub(super) fn installed(&mut self, index: Index, committed: Configuration, kept: bool) {
+        (self.committed, self.by_log) = (committed, true);
+        self.later.retain(|(at, _)| kept && *at > index);
     }
 
     /// True if one was committed by this.
@@ -92,6 +98,11 @@ impl Raft {
     /// Whether the log says who the members are, and which data folder is each one's. Until then nobody's folder is refused.
     pub fn is_configured(&self) -> bool {
         self.configurations.is_by_log()
+    }
+
+    /// Whether this node is known to be a member no more. What this one was started with knows nothing of that, and may name only some of the members.
+    pub fn was_removed(&self, node: NodeId) -> bool {
+        self.configurations.by_log && self.committed_configuration().was_removed(node)
     }
 
     /// Whether messages go to this node: to members, and for a while to those who must hear that they are none any more.
@@ -205,7 +216,7 @@ impl Raft {
         }
     }
 
-    /// Whatever was committed may have settled a change; the leader goes on from there.
+    /// A configuration is committed: this node may be no member any more.
     pub(super) fn configuration_committed(&mut self, now: Now) {
         self.members_version += 1;
         let committed = self.configurations.committed();
@@ -215,11 +226,11 @@ impl Raft {
             // Not at once: what is being said has to go out, and a successor has to be told.
             self.leave_at = Some(now.instant + self.timing.heartbeat * 4);
         }
-        self.settle_configuration(now);
     }
 
-    /// Goes on with a change that is committed half: this leader's own, or one that an earlier leader has left, known to be committed before this one began.
-    pub(super) fn settle_configuration(&mut self, now: Now) {
+    /// The leader goes on with a change whose last step is committed: its own, or one that an earlier leader has left half done. It looks whenever it commits
+    /// something: a joint configuration may have been committed before it led, and then nothing else says that the change is not done.
+    pub(super) fn go_on_with_change(&mut self, now: Now) {
         if !self.is_leader() || !self.configurations.later.is_empty() {
             return;
         }

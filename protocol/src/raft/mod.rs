@@ -43,7 +43,7 @@ use crate::succession::{self, Succession};
 use crate::time::{Instant, Timestamp};
 use crate::wire::{Envelope, Kind};
 use alloc::boxed::Box;
-use alloc::collections::{BTreeMap, VecDeque};
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::vec::Vec;
 use bytes::Bytes;
 use election::Ballot;
@@ -127,6 +127,8 @@ struct Leading {
     /// From the moment on in which somebody else was told to stand, no lease holds in this term.
     lease_given_up: bool,
     transfer: Option<Transfer>,
+    /// Who did not take over when this leader handed over; see [`Raft::hand_over`].
+    asked_in_vain: BTreeSet<NodeId>,
     ranking: Ranking,
     /// The end of the log when the last heartbeat went out: whoever holds that has caught up.
     last_at_heartbeat: Index,
@@ -222,7 +224,7 @@ impl Raft {
                 configurations.push(entry.index, found);
             }
             if let Some(found) = succession_in(entry) {
-                placing.push(entry.index, found, restored.applied.index);
+                placing.push(entry.index, found, start.index);
             }
             extent.appended(entry, config.limits.log_bytes);
             log.push(entry.clone());
@@ -358,8 +360,8 @@ impl Raft {
     pub fn handle_message(&mut self, now: Now, from: NodeId, message: RaftMessage) {
         self.now = now;
         // Whoever knows the cluster's secret and was not removed may be a member that the log here does not name yet (4.1).
-        let removed = self.is_configured() && self.committed_configuration().was_removed(from);
-        if self.halted || from == self.node || removed && !self.is_farewell(from, &message) || !message.is_sound() {
+        if self.halted || from == self.node || self.was_removed(from) && !self.is_farewell(from, &message) || !message.is_sound()
+        {
             return;
         }
         match message {

@@ -7,7 +7,6 @@ use super::*;
 use crate::succession::{
     Latencies, Matrix, Placement, Policy, Reason, Succession, SuccessionTiming, order_of, preference, reasons,
 };
-use alloc::collections::BTreeSet;
 
 /// What every replica keeps for it.
 #[derive(Clone, Debug)]
@@ -16,8 +15,8 @@ pub(super) struct Placing {
     pub(super) succession: Succession,
     /// Where it stands in the log; 0 when it came with the rows.
     at: Index,
-    /// What was in force before each entry that may yet be cut off the log: where that stands, and the place and words of the one before it.
-    before: Vec<(Index, Index, Succession)>,
+    /// What counts again if it is cut off the log, oldest first, each with where it stands: the last committed one and those after it.
+    before: Vec<(Index, Succession)>,
     /// What the first leader of a cluster commits, when the log says nothing.
     configured: Policy,
     timing: SuccessionTiming,
@@ -62,23 +61,31 @@ impl Placing {
         }
     }
 
-    /// An entry says who should lead. All up to `commit` stays.
+    /// Another one stands in the log at `index`; entries through `commit` are committed.
     pub(super) fn push(&mut self, index: Index, succession: Succession, commit: Index) {
-        self.before.retain(|(at, ..)| *at > commit);
-        let before = core::mem::replace(&mut self.succession, succession);
-        self.before.push((index, core::mem::replace(&mut self.at, index), before));
+        self.before.push((self.at, core::mem::replace(&mut self.succession, succession)));
+        self.at = index;
+        let committed = self.before.iter().take_while(|(at, _)| *at <= commit).count();
+        self.before.drain(..committed.saturating_sub(1));
     }
 
-    /// A snapshot says it; the log begins anew.
-    pub(super) fn install(&mut self, succession: Succession) {
-        (self.succession, self.at) = (succession, 0);
-        self.before.clear();
-    }
-
-    /// What was cut off the log was never said.
+    /// What stands at `index` and above is cut off the log.
     pub(super) fn truncate_from(&mut self, index: Index) {
-        while let Some((_, at, succession)) = self.before.pop_if(|(said, ..)| *said >= index) {
-            (self.at, self.succession) = (at, succession);
+        while self.at >= index
+            && let Some(before) = self.before.pop()
+        {
+            (self.at, self.succession) = before;
+        }
+    }
+
+    /// A snapshot says what is committed through `index`. What stands in the log behind it counts on, if the log is `kept`.
+    pub(super) fn installed(&mut self, index: Index, committed: Succession, kept: bool) {
+        if kept && self.at > index {
+            self.before.retain(|(at, _)| *at > index);
+            self.before.insert(0, (0, committed));
+        } else {
+            (self.succession, self.at) = (committed, 0);
+            self.before.clear();
         }
     }
 

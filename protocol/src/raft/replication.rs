@@ -261,7 +261,6 @@ impl Raft {
         let bytes: usize =
             (self.commit + 1..=index).filter_map(|index| self.log.get(index)).map(|entry| entry.payload.len()).sum();
         let Role::Leader(leading) = &mut self.role else { return };
-        let term_opens = self.commit < leading.opened_by;
         leading.uncommitted_bytes = leading.uncommitted_bytes.saturating_sub(bytes);
         // Followers hear of it at once: their clients wait for it.
         leading.broadcast = true;
@@ -270,9 +269,8 @@ impl Raft {
         self.start_reads();
         if self.configurations.commit(index) {
             self.configuration_committed(now);
-        } else if term_opens {
-            self.settle_configuration(now);
         }
+        self.go_on_with_change(now);
     }
 
     // ---- follower -----------------------------------------------------------------------------------------------------------------------
@@ -332,11 +330,11 @@ impl Raft {
                     self.facts.tell(|| Fact::Reached { point: "log.replaced" });
                     self.log.truncate_from(entry.index);
                     self.writing.replaced_from(entry.index);
-                    self.placing.truncate_from(entry.index);
                     if self.configurations.truncate_from(entry.index) {
                         self.facts.tell(|| Fact::Reached { point: "configuration.reverted" });
                         self.configuration_changed();
                     }
+                    self.placing.truncate_from(entry.index);
                     self.extent.replaced_from(entry.index);
                 }
                 None => {}

@@ -111,7 +111,8 @@ impl Raft {
             // A leader's log, and what is committed here, can only contain what is committed elsewhere.
             return self.halt(HaltReason::Diverged { index: position.index });
         }
-        if !held || self.log.last() == position {
+        // Entries through the very same place may have come and wait for their batch: the log on disk goes on behind them.
+        if !held || self.log.last() == position && self.writing.is_written(position.index) {
             self.log = Log::new(position, rows.at);
         }
         if held {
@@ -121,17 +122,15 @@ impl Raft {
             self.extent.reset(position);
         }
         self.commit = self.commit.max(position.index);
-        if let Some(configuration) = rows.configuration.filter(|_| !held || !self.is_configured()) {
+        if let Some(configuration) = rows.configuration {
             self.facts.tell(|| configuration.told(position));
-            self.configurations = Configurations::new(configuration, true);
+            self.configurations.installed(position.index, configuration, held);
             self.configuration_changed();
             self.configuration_committed(now);
         } else if self.configurations.commit(position.index) {
             self.configuration_committed(now);
         }
-        if let Some(succession) = rows.succession.filter(|_| !held) {
-            self.placing.install(succession);
-        }
+        self.placing.installed(position.index, rows.succession.unwrap_or_default(), held);
         self.handed = position.index;
         self.rows_lost = false;
         // What is committed is the leader's log as well.
@@ -214,5 +213,94 @@ mod tests {
         assert_eq!(extent.compact(150, None, KEEP), None, "it would leave too little");
         append(&mut extent, 150, 20);
         assert_eq!(extent.compact(170, None, KEEP), Some(106));
+    }
+
+    /// Where the log of [`founder_without_rows`] begins.
+    const START: Position = Position { index: 20, term: 3, chain: 77 };
+
+    fn member(id: u64) -> Member {
+        Member { id: NodeId(id), peer_address: alloc::format!("n{id}:1"), client_address: "".into(), incarnation: None }
+    }
+
+    fn at(ms: u64) -> Now {
+        Now { instant: Instant(1_000 * ms), wall: Timestamp(1) }
+    }
+
+    fn says(term: Term, previous: Position, entries: &[Entry]) -> RaftMessage {
+        RaftMessage::Append { term, previous, entries: entries.to_vec(), commit: START.index, round: 1 }
+    }
+
+    fn noop(previous: Position, term: Term) -> Entry {
+        Entry::after(previous, term, Timestamp(1), crate::wire::seal(Kind::Noop, &()))
+    }
+
+    /// A node that was started as the only one, long ago: the others came later. Its rows are lost, and its log is trimmed to this.
+    fn founder_without_rows(log: &[Entry]) -> Raft {
+        let config = Config::new(NodeId(1), ClusterId(1), Vec::from([member(1)]), Seed(1));
+        let lost = Restored {
+            vote: Vote { term: 3, voted_for: None },
+            start: START,
+            log: log.to_vec(),
+            damage: Damage { rows: true, log: false },
+            ..Restored::empty(Incarnation(1), Boot(1))
+        };
+        Raft::restore(&config, &lost, FromRows::default(), at(1))
+    }
+
+    fn rows_of(configuration: &Configuration) -> FromRows {
+        FromRows { configuration: Some(configuration.clone()), ..FromRows::default() }
+    }
+
+    /// The batches that are asked for; each is durable at once.
+    fn write(raft: &mut Raft, now: Now) -> Vec<Batch> {
+        let mut batches = Vec::new();
+        while let Some(output) = raft.poll_output() {
+            if let Output::Store { id, batch } = output {
+                batches.push(batch);
+                raft.handle_stored(now, id);
+            }
+        }
+        batches
+    }
+
+    /// What a node was started with is not who the members are, even if what is left of its log names others and is cut off then: a node that fell back to it would
+    /// elect itself and commit alone.
+    #[test]
+    fn rows_that_come_back_say_who_the_members_are_whatever_stands_behind_them_in_the_log() {
+        let three = Configuration::of_voters([1, 2, 3].map(member).into());
+        let (peer_address, client_address) = ("n4:1".into(), "".into());
+        let join = Change::Join { peer_address, client_address, incarnation: Incarnation(4), replace: None };
+        let four = three.after(&join).unwrap().unwrap();
+        let first = noop(START, 3);
+        let second = Entry::after(first.position(), 3, Timestamp(1), crate::wire::seal(Kind::Membership, &four));
+        let mut raft = founder_without_rows(&[first.clone(), second]);
+        raft.install(first.position(), rows_of(&three));
+        assert_eq!((raft.configuration(), raft.committed_configuration()), (&four, &three));
+        // Another leader cuts off what names four, and falls silent.
+        raft.handle_message(at(2), NodeId(2), says(5, first.position(), &[noop(first.position(), 5)]));
+        assert_eq!((raft.configuration(), raft.is_configured()), (&three, true));
+        for ms in 3..5_000 {
+            raft.handle_timeout(at(ms));
+            write(&mut raft, at(ms));
+            assert!(!raft.is_leader(), "alone after {ms} ms");
+        }
+    }
+
+    /// The end of a snapshot and the entries through its very place come in one moment: both are handed over before anything is written.
+    #[test]
+    fn a_snapshot_that_ends_where_unwritten_entries_end_does_not_keep_them_from_the_disk() {
+        let three = Configuration::of_voters([1, 2, 3].map(member).into());
+        let first = noop(START, 3);
+        let second = noop(first.position(), 3);
+        let third = noop(second.position(), 3);
+        let mut raft = founder_without_rows(core::slice::from_ref(&first));
+        raft.handle_message(at(2), NodeId(2), says(3, first.position(), core::slice::from_ref(&second)));
+        raft.install(second.position(), rows_of(&three));
+        let mut written = write(&mut raft, at(2));
+        raft.handle_message(at(3), NodeId(2), says(3, second.position(), core::slice::from_ref(&third)));
+        written.extend(write(&mut raft, at(3)));
+        let indices: Vec<Index> = written.iter().flat_map(|batch| &batch.entries).map(|entry| entry.index).collect();
+        assert_eq!(indices, [22, 23], "the log on disk ended at 21");
+        assert_eq!(raft.durable(), 23);
     }
 }

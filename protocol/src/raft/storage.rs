@@ -55,6 +55,11 @@ impl Writing {
         self.pending.front().map(|batch| batch.since)
     }
 
+    /// Whether the entry at `index` is in a batch, durable or not.
+    pub(super) fn is_written(&self, index: Index) -> bool {
+        index < self.unwritten
+    }
+
     pub(super) fn waiting_bytes(&self) -> usize {
         self.waiting_bytes
     }

@@ -81,9 +81,16 @@ impl Raft {
         self.succession().into_iter().filter(|id| voters.contains(id) && self.could_lead(*id)).collect()
     }
 
-    /// Hands over to the first in line that can have it. False: there is nobody, or this node does not lead.
+    /// Hands over to the first in line that can have it and has not been asked in vain: what keeps it from standing, only it knows. When all have been asked it begins
+    /// anew. False: there is nobody, or this node does not lead.
     pub fn hand_over(&mut self, now: Now) -> bool {
-        self.successors().first().is_some_and(|to| self.transfer(now, *to).unwrap_or(false))
+        let successors = self.successors();
+        let Role::Leader(leading) = &mut self.role else { return false };
+        if successors.iter().all(|id| leading.asked_in_vain.contains(id)) {
+            leading.asked_in_vain.clear();
+        }
+        let next = successors.into_iter().find(|id| !leading.asked_in_vain.contains(id));
+        next.is_some_and(|to| self.transfer(now, to).unwrap_or(false))
     }
 
     /// Once the successor holds everything, it is told to stand; until it does, or the time is over.
@@ -93,6 +100,7 @@ impl Raft {
         let Some(transfer) = leading.transfer else { return };
         if now.instant >= transfer.until {
             leading.transfer = None;
+            leading.asked_in_vain.insert(transfer.to);
             return self.facts.tell(|| Fact::Reached { point: "transfer.failed" });
         }
         if leading.progress.get(&transfer.to).is_some_and(|progress| progress.matched == last) {

@@ -362,6 +362,11 @@ impl<S: StateMachine> Replica<S> {
         self.reads.insert((index, id));
     }
 
+    /// Whoever asked by [`Replica::read_at`] has given up: the state may never come there.
+    pub fn forget_read(&mut self, id: u64, index: Index) {
+        self.reads.remove(&(index, id));
+    }
+
     /// Offers a request to this node as the leader.
     pub fn offer(&mut self, now: Now, submission: Submission) -> Offer {
         if self.raft.opened_by().is_none_or(|opened_by| self.applied.index < opened_by) {

@@ -89,7 +89,7 @@ impl<S: StateMachine> Replica<S> {
     /// A peer says something about snapshots.
     pub fn handle_snapshot(&mut self, now: Now, from: NodeId, message: SnapshotMessage) {
         self.now = now.instant;
-        if self.raft.is_configured() && self.raft.committed_configuration().was_removed(from) {
+        if self.raft.was_removed(from) {
             return;
         }
         match message {
