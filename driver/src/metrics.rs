@@ -35,6 +35,8 @@ pub enum Reason {
     Stranger,
     /// A member that was removed.
     Removed,
+    /// It runs with other leases.
+    Leases,
     /// A member's name with another data folder.
     NewFolder,
     /// The secret is not known there.
@@ -59,12 +61,13 @@ pub enum Reason {
 }
 
 impl Reason {
-    pub const ALL: [Reason; 16] = [
+    pub const ALL: [Reason; 17] = [
         Reason::Version,
         Reason::Cluster,
         Reason::WrongNode,
         Reason::Stranger,
         Reason::Removed,
+        Reason::Leases,
         Reason::NewFolder,
         Reason::Proof,
         Reason::Magic,
@@ -85,6 +88,7 @@ impl Reason {
             Reason::WrongNode => "wrong-node",
             Reason::Stranger => "stranger",
             Reason::Removed => "removed",
+            Reason::Leases => "leases",
             Reason::NewFolder => "new-folder",
             Reason::Proof => "proof",
             Reason::Magic => "magic",
@@ -108,6 +112,7 @@ impl From<&HelloRefusal> for Reason {
             HelloRefusal::Node { .. } => Reason::WrongNode,
             HelloRefusal::Stranger { .. } => Reason::Stranger,
             HelloRefusal::Removed { .. } => Reason::Removed,
+            HelloRefusal::Leases { .. } => Reason::Leases,
             HelloRefusal::NewFolder { .. } => Reason::NewFolder,
             HelloRefusal::Proof => Reason::Proof,
             HelloRefusal::Malformed { .. } => Reason::Malformed,

@@ -80,7 +80,7 @@ pub async fn start<N: Net, S: Store, C: Clock>(
 
     let us = PeerIdentity { cluster: config.cluster, node: config.node, incarnation: restored.incarnation, boot: restored.boot };
     config.facts = facts.is_some();
-    let address = config.peer_address.clone();
+    let (address, lease_drift_ppm) = (config.peer_address.clone(), config.timing.lease_drift_ppm);
     let node = Node::restore(config, restored, clock.now()).map_err(io::Error::other)?;
 
     let metrics = Arc::new(Metrics::default());
@@ -91,6 +91,7 @@ pub async fn start<N: Net, S: Store, C: Clock>(
         net,
         us,
         address,
+        lease_drift_ppm,
         member: AtomicBool::new(node.is_member()),
         secret,
         entropy,

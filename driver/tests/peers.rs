@@ -27,7 +27,15 @@ fn node_2() -> PeerIdentity {
 }
 
 fn hello() -> Hello {
-    Hello { version: PEER_VERSION, from: node_2(), to: NodeId(1), address: String::new(), member: false, nonce: [7; 16] }
+    Hello {
+        version: PEER_VERSION,
+        from: node_2(),
+        to: NodeId(1),
+        address: String::new(),
+        member: false,
+        lease_drift_ppm: None,
+        nonce: [7; 16],
+    }
 }
 
 /// Says hello and proves; what comes then is up to the caller.

@@ -115,6 +115,10 @@ pub struct Serve {
     /// Who should lead next, until `node succession` has said it: ring, central, or fixed:2,1,3
     #[arg(long, value_name = "POLICY", default_value = "ring")]
     pub succession: Policy,
+    /// Let the leader answer reads on a lease, without asking the others each time, if no two clocks run apart by more than this, for example 0.1%.
+    /// The same at every start of every node: nodes that do not agree do not talk to each other
+    #[arg(long, value_name = "PERCENT", value_parser = drift)]
+    pub lease_drift: Option<u32>,
     /// The file with the cluster's secret: at least 32 hexadecimal digits
     #[arg(long, value_name = "FILE")]
     pub secret_file: PathBuf,
@@ -293,6 +297,13 @@ fn duration(text: &str) -> Result<Duration, String> {
     humantime::parse_duration(text).map_err(|error| format!("{error}: write for example 90s or 5min"))
 }
 
+/// A bound of drift, in millionths.
+fn drift(text: &str) -> Result<u32, String> {
+    let bad = || format!("\"{text}\" is no drift from 0% to 10%: write for example 0.1%");
+    let percent: f64 = text.strip_suffix('%').unwrap_or(text).trim().parse().map_err(|_| bad())?;
+    if (0.0..=10.0).contains(&percent) { Ok((percent * 10_000.0).round() as u32) } else { Err(bad()) }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -328,6 +339,12 @@ mod tests {
         assert!(parse("node add").is_err() && parse("node add 3 --voters 5").is_err());
         assert!(parse("node add --voters 5").is_ok() && parse("node remove 2 --server http://h:1").is_ok());
         assert!(parse("node succession rong").unwrap_err().contains("write ring, central"));
+    }
+
+    #[test]
+    fn a_drift_is_a_small_percentage() {
+        assert_eq!((drift("0.1%"), drift("0"), drift("10 %")), (Ok(1_000), Ok(0), Ok(100_000)));
+        assert!(drift("11%").unwrap_err().contains("0.1%") && drift("-1%").is_err() && drift("much").is_err());
     }
 
     #[test]

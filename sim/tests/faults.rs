@@ -63,7 +63,8 @@ fn rows_that_rot_are_built_again() {
 fn other_delays_of_links_are_felt_and_end() {
     let all = ["1->2", "2->1", "1->3", "3->1", "2->3", "3->2"].map(|link| format!("\"{link}\" = \"150ms\"")).join(", ");
     let faults = format!("[[fault]]\nat = \"3s\"\nlinks = {{ {all} }}\nfor = \"2s\"");
-    on_both(&faults, |outcome| outcome.tally.longest_wait >= 250_000);
+    // Every other page asks no leader, and is answered as soon as it has come.
+    on_both(&faults, |outcome| outcome.tally.longest_wait >= 140_000);
 }
 
 #[test]

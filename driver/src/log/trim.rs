@@ -71,6 +71,7 @@ impl<D: Disk> Log<D> {
         }
         self.sync()?;
         self.damaged = false;
+        tracing::info!("the log is whole again: what was lost has come back from the others");
         let written = self.write_state().and_then(|()| self.write_slots()).and_then(|()| self.votes.sync());
         self.note_failure(written)
     }

@@ -116,7 +116,7 @@ impl<N: Net> Accepting<N> {
             Err(Lost::Against(Reason::Malformed, why)) => return Err(Ended::Refused(HelloRefusal::Malformed { why })),
             Err(lost) => return Err(lost.into()),
         };
-        check_hello(&hello, us).map_err(Ended::Refused)?;
+        check_hello(&hello, us, self.context.lease_drift_ppm).map_err(Ended::Refused)?;
         let nonce = nonce(entropy);
         let welcome = Welcome { from: *us, nonce, proof: prove(secret, Side::Acceptor, &hello, us, &nonce) };
         framing::write(stream, encode_frame(Kind::Welcome, &welcome), PATIENCE).await?;

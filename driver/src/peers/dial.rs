@@ -110,13 +110,14 @@ impl<N: Net> Attempt<'_, N> {
 
     /// Hello, Welcome, Proof. Returns the boot that the peer runs as.
     async fn greet(&self, stream: &mut N::Stream, reading: &mut Reading) -> Result<Boot, Ended> {
-        let Context { us, address, member, secret, entropy, .. } = self.context;
+        let Context { us, address, member, lease_drift_ppm, secret, entropy, .. } = self.context;
         let hello = Hello {
             version: PEER_VERSION,
             from: *us,
             to: self.peer,
             address: address.clone(),
             member: member.load(Relaxed),
+            lease_drift_ppm: *lease_drift_ppm,
             nonce: nonce(entropy),
         };
         framing::write(stream, encode_frame(Kind::Hello, &hello), PATIENCE).await?;

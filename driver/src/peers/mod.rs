@@ -51,6 +51,8 @@ pub(crate) struct Context<N: Net> {
     pub(crate) us: PeerIdentity,
     /// Where this node is reached, as its hellos say.
     pub(crate) address: String,
+    /// The drift bound of its leases, if they are on.
+    pub(crate) lease_drift_ppm: Option<u32>,
     /// Whether this node's own log names it as a member, as its hellos say.
     pub(crate) member: AtomicBool,
     pub(crate) secret: Secret,

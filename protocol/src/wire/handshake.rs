@@ -103,6 +103,8 @@ pub struct Hello {
     pub address: String,
     /// Whether the dialler's own log says that it is a member: then it is one, or was one, even if the acceptor has not heard of it.
     pub member: bool,
+    /// The drift bound of the dialler's leases, if they are on: a voter that does not know of leases would vote while one holds.
+    pub lease_drift_ppm: Option<u32>,
     /// Random, fresh for each connection.
     pub nonce: [u8; 16],
 }
@@ -149,6 +151,10 @@ pub enum HelloRefusal {
     Removed {
         node: NodeId,
     },
+    /// The two do not agree on leases.
+    Leases {
+        ours: Option<u32>,
+    },
 }
 
 impl fmt::Display for HelloRefusal {
@@ -176,6 +182,11 @@ impl fmt::Display for HelloRefusal {
                 "node {} was removed from the cluster, for good: a new data folder joins with `node serve --join`",
                 node.0
             ),
+            HelloRefusal::Leases { ours } => write!(
+                f,
+                "the peer runs {}: stop all nodes and start them with the same --lease-drift, for a voter that does not keep to a lease makes reads on it stale",
+                ours.map_or("without leases".into(), |ppm| alloc::format!("with leases for a drift of {ppm} millionths"))
+            ),
             HelloRefusal::Proof => write!(f, "the peer does not know this cluster's secret: check --secret-file"),
             HelloRefusal::Malformed { why } => write!(f, "what the peer sent is not a handshake: {why}"),
         }
@@ -183,12 +194,15 @@ impl fmt::Display for HelloRefusal {
 }
 
 /// Checks what a hello says by itself; whether its data folder is the member's is [`crate::node::Node::admit`]'s to say.
-pub fn check_hello(hello: &Hello, us: &PeerIdentity) -> Result<(), HelloRefusal> {
+pub fn check_hello(hello: &Hello, us: &PeerIdentity, lease_drift_ppm: Option<u32>) -> Result<(), HelloRefusal> {
     if hello.version != PEER_VERSION {
         return Err(HelloRefusal::Version { ours: PEER_VERSION });
     }
     if hello.from.cluster != us.cluster {
         return Err(HelloRefusal::Cluster);
+    }
+    if hello.lease_drift_ppm != lease_drift_ppm {
+        return Err(HelloRefusal::Leases { ours: lease_drift_ppm });
     }
     if hello.address.len() > ADDRESS_LIMIT {
         return Err(HelloRefusal::Malformed { why: "an address of more than 256 bytes".into() });
@@ -235,7 +249,8 @@ fn mac(secret: &Secret, side: Side, hello: &Hello, acceptor: &PeerIdentity, acce
         mac.update(&identity.incarnation.0.to_le_bytes());
         mac.update(&identity.boot.0.to_le_bytes());
     }
-    mac.update(&[u8::from(hello.member)]);
+    mac.update(&[u8::from(hello.member), u8::from(hello.lease_drift_ppm.is_some())]);
+    mac.update(&hello.lease_drift_ppm.unwrap_or_default().to_le_bytes());
     mac.update(&(hello.address.len() as u64).to_le_bytes());
     mac.update(hello.address.as_bytes());
     mac.update(&hello.nonce);
@@ -257,7 +272,15 @@ mod tests {
     }
 
     fn hello() -> Hello {
-        Hello { version: PEER_VERSION, from: identity(1), to: NodeId(2), address: "a:1".into(), member: true, nonce: [3; 16] }
+        Hello {
+            version: PEER_VERSION,
+            from: identity(1),
+            to: NodeId(2),
+            address: "a:1".into(),
+            member: true,
+            lease_drift_ppm: None,
+            nonce: [3; 16],
+        }
     }
 
     #[test]
@@ -275,6 +298,7 @@ mod tests {
             assert_eq!(check(&ours, side, &hello(), &acceptor, &[5; 16]), refused, "an old proof is worth nothing");
             assert_eq!(check(&ours, side, &Hello { nonce: [5; 16], ..hello() }, &acceptor, &nonce), refused);
             assert_eq!(check(&ours, side, &Hello { member: false, ..hello() }, &acceptor, &nonce), refused);
+            assert_eq!(check(&ours, side, &Hello { lease_drift_ppm: Some(0), ..hello() }, &acceptor, &nonce), refused);
             assert_eq!(check(&ours, side, &Hello { address: "b:1".into(), ..hello() }, &acceptor, &nonce), refused);
             for changed in [
                 PeerIdentity { cluster: ClusterId(0), ..acceptor },
@@ -291,12 +315,14 @@ mod tests {
     #[test]
     fn a_hello_is_for_one_node_of_one_cluster_in_one_version() {
         let us = identity(2);
-        assert_eq!(check_hello(&hello(), &us), Ok(()));
+        assert_eq!(check_hello(&hello(), &us, None), Ok(()));
         let newer = Hello { version: PEER_VERSION + 1, ..hello() };
-        assert_eq!(check_hello(&newer, &us), Err(HelloRefusal::Version { ours: PEER_VERSION }));
-        assert_eq!(check_hello(&hello(), &identity(3)), Err(HelloRefusal::Node { this_is: NodeId(3) }));
+        assert_eq!(check_hello(&newer, &us, None), Err(HelloRefusal::Version { ours: PEER_VERSION }));
+        assert_eq!(check_hello(&hello(), &identity(3), None), Err(HelloRefusal::Node { this_is: NodeId(3) }));
         let elsewhere = PeerIdentity { cluster: secret(2).cluster_id(), ..us };
-        assert_eq!(check_hello(&hello(), &elsewhere), Err(HelloRefusal::Cluster));
+        assert_eq!(check_hello(&hello(), &elsewhere, None), Err(HelloRefusal::Cluster));
+        let leases = Err(HelloRefusal::Leases { ours: Some(1_000) });
+        assert_eq!(check_hello(&hello(), &us, Some(1_000)), leases, "a voter without leases would vote while one holds");
     }
 
     #[test]
