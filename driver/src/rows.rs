@@ -87,7 +87,7 @@ pub enum RowsError {
 
 impl fmt::Display for RowsError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        const ADVICE: &str = "If the disk is in order, and while the node is not running, delete rows.redb: it is built again from the log at the next start";
+        const ADVICE: &str = "Start the node again: damaged rows are put aside and built again, from the log or from another node's. If it comes again, check the disk";
         match self {
             RowsError::Redb { doing, error } => write!(f, "cannot {doing} the rows in {ROWS_FILE}: {error}. {ADVICE}"),
             RowsError::Panicked => write!(f, "the file {ROWS_FILE} is damaged. {ADVICE}"),
@@ -203,6 +203,18 @@ fn open_database<F: DiskFile>(file: F, cache_bytes: usize) -> Result<Database, R
     catch_unwind(AssertUnwindSafe(opening)).map_err(|_| RowsError::Panicked)?.map_err(failed("open"))
 }
 
+/// All pages of files up to this size are checked at a start; about a second a gigabyte. In greater ones damage to a value is still found when it is read.
+const CHECKED_BYTES: u64 = 1 << 30;
+
+/// Compares every page with its checksum: redb itself reads them without looking, and a row whose key has changed would seem never to have been.
+fn check_pages(database: &mut Database) -> Result<(), RowsError> {
+    let checking = AssertUnwindSafe(|| database.check_integrity());
+    match catch_unwind(checking).map_err(|_| RowsError::Panicked)?.map_err(failed("check"))? {
+        true => Ok(()),
+        false => Err(RowsError::Panicked),
+    }
+}
+
 impl Rows {
     /// Makes an empty file of rows, durable when it returns. It gets its name when it is whole.
     ///
@@ -234,8 +246,13 @@ impl Rows {
         let file = disk.open(ROWS_FILE)?;
         // What a crashed process left in the cache must not be taken back later, after it was relied upon.
         file.sync()?;
+        let checked = file.len()? <= CHECKED_BYTES;
+        let mut database = open_database(file, options.cache_bytes)?;
+        if checked {
+            check_pages(&mut database)?;
+        }
         let mut rows = Rows {
-            database: open_database(file, options.cache_bytes)?,
+            database,
             options,
             batches: 0,
             bytes: 0,
