@@ -157,6 +157,22 @@ fn a_newcomer_that_was_told_of_some_members_does_not_take_the_others_for_removed
     assert_eq!(raft.last(), second.position(), "the leader is n1, which nobody had told it of");
 }
 
+/// Two join at one moment: the one with the lower id may be told of the other one before itself. That list is no history, and says nobody is removed; a start whose rows are
+/// behind its log must not end with "removed" (churn.toml, seeds 26 and 30 on turmoil).
+#[test]
+fn a_newcomer_that_was_told_of_a_later_one_does_not_take_itself_for_removed() {
+    let configuration = Configuration::of_voters(members(&[1, 2, 3, 4, 5]));
+    let now = Now { instant: Instant(1), wall: Timestamp(1) };
+    let first = Entry::after(Position::default(), 1, Timestamp(1), seal(Kind::Membership, &configuration));
+    let found = Restored { log: vec![first], ..restored(4, Position::default()) };
+    let mut raft = Raft::restore(&config(4, &[1, 2, 3, 5]), &found, FromRows::default(), now);
+    raft.handle_timeout(now);
+    while let Some(output) = raft.poll_output() {
+        assert!(!matches!(output, Output::Halt { .. }), "{output:?}");
+    }
+    assert!(raft.configuration().is_voter(NodeId(4)));
+}
+
 fn succession_entry(previous: Position, policy: Policy) -> Entry {
     let succession = Succession::default().revised(&policy, Vec::new()).unwrap();
     Entry::after(previous, 3, Timestamp(1), seal(Kind::Succession, &succession))

@@ -283,7 +283,7 @@ impl Raft {
             halted: false,
         };
         raft.wait_for_leader(now.instant);
-        if raft.is_configured() && raft.committed_configuration().was_removed(raft.node) {
+        if raft.was_removed(raft.node) {
             raft.leave_at = Some(now.instant);
         }
         raft
