@@ -114,7 +114,7 @@ fn rot_that_is_met_by_a_read_says_what_to_do() {
     stored(&mut log, &batch(mine.clone()));
     disk.rot("log-00000001", find(&disk, "log-00000001", &mine[2].payload), 1);
     let error = log.read(1, 4, u64::MAX).unwrap_err().to_string();
-    for part in ["log-00000001", "at byte ", "start the node again", "repairs itself from the others"] {
+    for part in ["log-00000001", "at byte ", "a start judges the damage", "repairs itself from the others"] {
         assert!(error.contains(part), "{part:?} is missing in: {error}");
     }
 }

@@ -103,7 +103,7 @@ pub struct Serve {
     /// Join the cluster that these nodes are of, instead of --id and --peers; does no harm when this node has joined already
     #[arg(long, value_name = "URL,…", value_delimiter = ',', value_parser = parse_url, conflicts_with_all = ["id", "peers"])]
     pub join: Vec<String>,
-    /// Take the place of this voter, whose machine or folder is lost, as soon as all messages are here
+    /// Take the place of this voter as soon as all messages are here: its machine or folder is lost, or it shall go. If it still runs, its process stops then, for good
     #[arg(long, value_name = "N", requires = "join", value_parser = clap::value_parser!(u64).range(1..))]
     pub replace: Option<u64>,
     /// Where the other nodes reach a node that joins, if that is not --peer-listen

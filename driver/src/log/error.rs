@@ -40,8 +40,8 @@ impl fmt::Display for LogError {
             LogError::Io(error) => write!(f, "{error}"),
             LogError::Rot { file, offset, what } => write!(
                 f,
-                "the log is damaged in file {file} at byte {offset} ({what}): start the node again, it then judges the damage and repairs \
-                 itself from the others. If this comes again, check the disk"
+                "the log is damaged in file {file} at byte {offset} ({what}): a start judges the damage, and the node \
+                 repairs itself from the others. If this comes again, check the disk"
             ),
             LogError::Votes { why } => write!(
                 f,

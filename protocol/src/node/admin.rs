@@ -184,6 +184,12 @@ impl Node {
                 Ok(Changing::Pending) => AdminOutcome::Pending { why: "the change, or one before it, is under way".into() },
                 Ok(Changing::NotLeader) => AdminOutcome::Pending { why: "there is no leader".into() },
             },
+            Admin::Succession { policy: Policy::Fixed(order) }
+                if !order.iter().any(|id| self.replica.raft().configuration().is_voter(*id)) =>
+            {
+                let why = "none of these nodes votes: `node status` shows who does".into();
+                AdminOutcome::Refused { why }
+            }
             Admin::Succession { policy } => match self.replica.set_policy(self.now, policy) {
                 Changing::Done => done(self, None),
                 _ => AdminOutcome::Pending { why: "the order of succession is being changed".into() },

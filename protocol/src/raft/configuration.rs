@@ -82,7 +82,7 @@ impl fmt::Display for ChangeRefusal {
                 write!(f, "node {} does not vote: remove it with `node remove {}`", node.0, node.0)
             }
             ChangeRefusal::LastVoter { node } => write!(f, "node {} is the only voter: let another one join first", node.0),
-            ChangeRefusal::Full { most } => write!(f, "a cluster has at most {most} members: remove one first"),
+            ChangeRefusal::Full { most } => write!(f, "a cluster has at most {most} members: remove one first, or ask for fewer"),
             ChangeRefusal::Folder => {
                 write!(f, "this data folder has been a member already and cannot join again: name an empty folder")
             }
@@ -257,6 +257,7 @@ impl Configuration {
                 }
                 next.replacing.retain(|(learner, lost)| learner != node && lost != node);
             }
+            Change::WantVoters { count } if *count > MOST_MEMBERS => return Err(ChangeRefusal::Full { most: MOST_MEMBERS }),
             Change::WantVoters { count } => next.wanted_voters = *count,
         }
         Ok((next != *self).then_some(next))
