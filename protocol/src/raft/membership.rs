@@ -146,20 +146,20 @@ impl Raft {
     }
 
     fn append_configuration(&mut self, now: Now, configuration: &Configuration) {
-        let payload = crate::wire::seal(Kind::Membership, configuration);
-        if let Role::Leader(leading) = &mut self.role {
-            leading.uncommitted_bytes += payload.len();
-        }
-        self.append_own(now, payload);
+        self.append_own(now, crate::wire::seal(Kind::Membership, configuration));
     }
 
     /// A member that lacks no more than what a heartbeat's time brings: making it a voter does not make everybody wait (4.2.1).
     fn has_caught_up(&self, node: NodeId) -> bool {
         let Role::Leader(leading) = &self.role else { return false };
-        let fresh = |progress: &Progress| self.now.instant.since(progress.heard) < self.timing.detect_min;
         leading.progress.get(&node).is_some_and(|progress| {
-            progress.counts() && fresh(progress) && progress.matched >= leading.last_at_heartbeat && progress.matched > 0
+            self.is_well(progress) && progress.matched >= leading.last_at_heartbeat && progress.matched > 0
         })
+    }
+
+    /// Whether a follower answers, and what it says counts.
+    pub(super) fn is_well(&self, progress: &Progress) -> bool {
+        progress.counts() && self.now.instant.since(progress.heard) < self.timing.detect_min
     }
 
     /// How far each member's log is known to be that of this leader; empty when this node does not lead.
@@ -174,7 +174,6 @@ impl Raft {
     pub(super) fn configuration_changed(&mut self) {
         self.members_version += 1;
         let (now, last, me) = (self.now.instant, self.log.last().index, self.node);
-        let farewell = FAREWELL;
         let configuration = self.configurations.current();
         let Role::Leader(leading) = &mut self.role else { return };
         let round = leading.round;
@@ -184,7 +183,7 @@ impl Raft {
         }
         for (id, progress) in &mut leading.progress {
             if !configuration.is_member(*id) && progress.leaving.is_none() {
-                progress.leaving = Some((last, now + farewell));
+                progress.leaving = Some((last, now + FAREWELL));
             }
         }
     }

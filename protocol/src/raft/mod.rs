@@ -470,7 +470,6 @@ impl Raft {
         if leading.uncommitted_bytes > limit || self.writing.waiting_bytes() > limit {
             return Err(ProposeError::Busy);
         }
-        leading.uncommitted_bytes += payload.len();
         Ok(self.append_own(now, payload))
     }
 

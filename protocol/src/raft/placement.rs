@@ -127,8 +127,9 @@ impl Raft {
 
     /// Asks for another policy; done once it stands committed, like [`Raft::change`].
     pub fn set_policy(&mut self, now: Now, policy: &Policy) -> Changing {
-        if !self.is_leader() {
-            return Changing::NotLeader;
+        let Role::Leader(leading) = &self.role else { return Changing::NotLeader };
+        if leading.transfer.is_some() {
+            return Changing::Pending;
         }
         if self.placing.succession.epoch > 0 && self.placing.succession.policy == *policy {
             return if self.placing.at <= self.commit { Changing::Done } else { Changing::Pending };
@@ -140,11 +141,7 @@ impl Raft {
 
     fn commit_succession(&mut self, now: Now, policy: Policy, order: Vec<NodeId>) {
         if let Some(succession) = self.placing.succession.revised(&policy, order) {
-            let payload = crate::wire::seal(Kind::Succession, &succession);
-            if let Role::Leader(leading) = &mut self.role {
-                leading.uncommitted_bytes += payload.len();
-            }
-            self.append_own(now, payload);
+            self.append_own(now, crate::wire::seal(Kind::Succession, &succession));
         }
     }
 

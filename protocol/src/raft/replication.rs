@@ -11,6 +11,9 @@ impl Raft {
 
     /// Appends an entry of this term to the own log.
     pub(super) fn append_own(&mut self, now: Now, payload: Bytes) -> Position {
+        if let Role::Leader(leading) = &mut self.role {
+            leading.uncommitted_bytes += payload.len();
+        }
         let at = Timestamp::next(self.log.last_at(), now.wall);
         self.append_entry(Entry::after(self.log.last(), self.vote.term, at, payload))
     }

@@ -68,11 +68,7 @@ impl Raft {
     /// Whether `node` answers, follows, and lacks little.
     fn could_lead(&self, node: NodeId) -> bool {
         let Role::Leader(leading) = &self.role else { return false };
-        leading.progress.get(&node).is_some_and(|progress| {
-            progress.counts()
-                && progress.flow == Flow::Replicate
-                && self.now.instant.since(progress.heard) < self.timing.detect_min
-        })
+        leading.progress.get(&node).is_some_and(|progress| self.is_well(progress) && progress.flow == Flow::Replicate)
     }
 
     /// Voters that could lead at once, in the order of succession.
