@@ -180,7 +180,7 @@ impl Stage {
                 #[cfg(feature = "zoo")]
                 "bug" => {
                     let name = value();
-                    self.bug = tertulia_protocol::zoo::Bug::RARE.into_iter().find(|bug| bug.name() == name);
+                    self.bug = tertulia_protocol::zoo::Bug::ALL.iter().copied().find(|bug| bug.name() == name);
                     assert!(self.bug.is_some(), "not a bug: {name}");
                 }
                 other => panic!("not an option: {other}"),

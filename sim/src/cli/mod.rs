@@ -105,8 +105,8 @@ impl Which {
         #[cfg(feature = "zoo")]
         {
             use tertulia_protocol::zoo::Bug;
-            let bug = Bug::ALL.into_iter().find(|bug| bug.name() == name);
-            let known = || Bug::ALL.map(Bug::name).join(", ");
+            let bug = Bug::ALL.iter().copied().find(|bug| bug.name() == name);
+            let known = || Bug::ALL.iter().map(|bug| bug.name()).collect::<Vec<_>>().join(", ");
             let bug = bug.ok_or_else(|| format!("no bug is named \"{name}\": known are {}", known()))?;
             Ok(Options { bug: Some(bug), ..Options::default() })
         }
