@@ -47,6 +47,14 @@ fn mistakes_are_named_with_their_line_and_what_was_meant() {
 }
 
 #[test]
+fn points_are_known_ones() {
+    let wrong = refusal("when = \"configuration.join\"\ncrash = \"n1\"");
+    assert_eq!(wrong, "x.toml:10: no machine tells the point \"configuration.join\"; did you mean `configuration.joint`?");
+    let wrong = refusal("at = \"1s\"\ncrash = \"n1\"\n[expect]\nreached = [\"log.replaced\", \"crash.in_join\"]");
+    assert_eq!(wrong, "x.toml:13: no point is named \"crash.in_join\"; did you mean `crash.in_joint`?");
+}
+
+#[test]
 fn faults_that_no_engine_plays_are_refused_by_name() {
     assert_eq!(refusal("at = \"1s\"\nskew = \"n1\""), "x.toml:11: `skew` is not implemented yet: no engine can play it");
 }
