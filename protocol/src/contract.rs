@@ -94,7 +94,7 @@ pub struct StoreError {
 }
 
 /// What the store knows at start.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Hash)]
 pub struct Restored {
     pub vote: Vote,
     /// The last log place that the durable rows contain, from the rows' own [`AppliedRow`]; default when there are none.
@@ -132,7 +132,7 @@ impl Restored {
 }
 
 /// What was durable, is not as it was written, and has been given up.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Hash)]
 pub struct Damage {
     /// Entries that this node may have acknowledged are missing from the end of its log: it must neither vote nor acknowledge before it is repaired.
     pub log: bool,
@@ -199,7 +199,7 @@ pub enum Link {
 }
 
 /// How long things take. Defaults are DESIGN's for one data centre.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
 pub struct Timing {
     /// A leader says that it is there at least this often.
     pub heartbeat: Duration,
@@ -243,7 +243,7 @@ impl Default for Timing {
 }
 
 /// Every bound, and by its refusal what happens at it.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
 pub struct Limits {
     /// Payload bytes of one append message. More waits for the next one.
     pub append_bytes: u32,

@@ -106,7 +106,7 @@ pub enum Fact {
 }
 
 /// Collects facts for whoever drives the machine.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Hash)]
 pub struct Facts {
     listening: bool,
     facts: Vec<Fact>,

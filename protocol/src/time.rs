@@ -66,7 +66,7 @@ impl fmt::Debug for Timestamp {
 }
 
 /// What time it is, on both clocks. Every input of a machine takes one; `instant` never goes back between two inputs.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Hash)]
 pub struct Now {
     /// Monotonic: for timeouts.
     pub instant: Instant,

@@ -9,6 +9,7 @@
 //! - [`witness`]: everything that the judge is told, and the first thing that it objects to.
 //! - [`fast`]: the discrete-event engine over the bare machines. It hunts.
 //! - [`turmoil_engine`]: the production driver on turmoil's network. It confirms.
+//! - [`explore`]: every course of a small scope, over bare replicas.
 //! - [`engine`]: a scenario and a seed in, an outcome out, whichever engine.
 //! - [`trace`]: the hash that says whether two runs were the same run.
 //! - [`cli`]: the `sim` command.
@@ -17,6 +18,7 @@
 
 pub mod cli;
 pub mod engine;
+pub mod explore;
 pub mod fast;
 pub mod operator;
 pub mod plan;

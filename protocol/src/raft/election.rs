@@ -6,7 +6,7 @@ use crate::sometimes;
 use crate::time::Duration;
 
 /// Who has said what in one election. An answer counts as long as its voter has not started again.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Hash)]
 pub(super) struct Ballot {
     granted: BTreeMap<NodeId, (Boot, Incarnation)>,
 }

@@ -9,7 +9,7 @@ use crate::time::Timestamp;
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Hash)]
 pub(super) struct Log {
     start: Position,
     start_at: Timestamp,

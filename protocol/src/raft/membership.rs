@@ -11,7 +11,7 @@ use crate::sometimes;
 use crate::time::Duration;
 
 /// Configurations that stand in the log.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Hash)]
 pub(super) struct Configurations {
     committed: Configuration,
     /// Whether `committed` comes from the log, rather than from what the node was started with.
@@ -71,7 +71,7 @@ impl Configurations {
 }
 
 /// How far a change is.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
 pub enum Changing {
     /// It is so, and committed.
     Done,

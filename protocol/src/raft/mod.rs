@@ -59,7 +59,7 @@ use storage::Writing;
 use transfer::Transfer;
 
 /// What a replica asks of whoever drives it.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Hash)]
 pub enum Output {
     Send {
         to: NodeId,
@@ -90,14 +90,14 @@ pub enum Output {
 }
 
 /// Why a proposal was not taken.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
 pub enum ProposeError {
     NotLeader,
     /// Too many bytes wait to be committed.
     Busy,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Hash)]
 enum Role {
     Follower,
     /// Asks whether votes would be given (9.6); nothing has changed yet.
@@ -113,7 +113,7 @@ enum Role {
 }
 
 /// What only a leader knows.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Hash)]
 struct Leading {
     progress: BTreeMap<NodeId, Progress>,
     /// The entry that opened the term: reads and requests wait until it is committed (6.4).
@@ -139,7 +139,7 @@ struct Leading {
 }
 
 /// One replica. See the module for the rules, [`crate`] for the order of calls.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Hash)]
 pub struct Raft {
     node: NodeId,
     boot: Boot,
@@ -196,7 +196,7 @@ pub struct Raft {
 }
 
 /// What a replica's rows say of the cluster, when the log entries that said so are applied already.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Hash)]
 pub struct FromRows {
     pub configuration: Option<Configuration>,
     pub succession: Option<Succession>,

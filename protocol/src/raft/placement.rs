@@ -10,7 +10,7 @@ use crate::succession::{
 };
 
 /// What every replica keeps for it.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Hash)]
 pub(super) struct Placing {
     /// By the log, committed or not.
     pub(super) succession: Succession,
@@ -28,7 +28,7 @@ pub(super) struct Placing {
 }
 
 /// What a leader keeps for it.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Hash)]
 pub(super) struct Ranking {
     matrix: Matrix,
     since: Instant,

@@ -7,7 +7,7 @@ use crate::time::Instant;
 use alloc::collections::VecDeque;
 
 /// How entries go to a follower.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
 pub(super) enum Flow {
     /// Where its log agrees is being looked for: one append at a time, repeated at each heartbeat.
     Probe { waiting: bool },
@@ -20,7 +20,7 @@ pub(super) enum Flow {
 }
 
 /// Invariant: `matched < next`, and all up to `matched` is the leader's log, durable on the follower that runs as `boot`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Hash)]
 pub(super) struct Progress {
     pub(super) matched: Index,
     pub(super) next: Index,

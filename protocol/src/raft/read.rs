@@ -15,7 +15,7 @@ const MOST_READS: usize = 16_384;
 /// Rounds under way whose sending is remembered. A lost one only shortens the lease.
 const MOST_ROUNDS: usize = 256;
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Hash)]
 pub(super) struct WaitingRead {
     asker: NodeId,
     /// The run of the asker that `id` belongs to.
@@ -26,7 +26,7 @@ pub(super) struct WaitingRead {
 }
 
 /// Until when a leader knows that nobody else leads, by the clock alone.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Hash)]
 pub(super) struct Lease {
     /// Rounds and when they were sent, oldest first.
     sent: VecDeque<(u64, Instant)>,

@@ -14,7 +14,7 @@ use crate::time::Duration;
 /// The id of the read that a repair asks for: above all that others ask.
 pub(super) const REPAIR_READ: u64 = u64::MAX;
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Hash)]
 pub(super) enum Repair {
     /// The read index is being asked for, last at this moment.
     Asking { asked: Option<Instant> },

@@ -15,7 +15,7 @@ const MOST_MARKS: usize = 512;
 const MARKS_IN_LOG: u64 = 64;
 
 /// How far the log on disk reaches back, and how much it holds: in coarse steps, so that it takes little memory.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Hash)]
 pub(super) struct Extent {
     /// All at or below it may be gone from disk.
     start: Position,
@@ -25,7 +25,7 @@ pub(super) struct Extent {
     open: u64,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Hash)]
 struct Mark {
     at: Position,
     /// Of the entries from the mark before it through this one.

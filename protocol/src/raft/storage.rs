@@ -5,7 +5,7 @@
 
 use super::*;
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Hash)]
 pub(super) struct Writing {
     pub(super) durable: Index,
     pub(super) durable_vote: Vote,
@@ -25,7 +25,7 @@ pub(super) struct Writing {
     reset: Option<Position>,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Hash)]
 struct Pending {
     id: BatchId,
     since: Instant,

@@ -5,7 +5,7 @@ use super::*;
 use crate::sometimes;
 
 /// A hand-over under way. The leader takes no proposals meanwhile: the successor must hold all that there is.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Hash)]
 pub(super) struct Transfer {
     to: NodeId,
     /// Then it has failed, and this node goes on leading.

@@ -42,7 +42,7 @@ const CLOCK_BOUND: u64 = 1 << 53;
 /// Estimates are kept in 1/256 µs, so that small changes are not lost to rounding.
 const FINE: i64 = 256;
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Hash)]
 struct Estimate {
     /// In 1/256 µs.
     fine: i64,
@@ -81,7 +81,7 @@ impl Estimate {
 ///
 /// The first eight samples of a link are averaged as they are; from then on each weighs an eighth and is taken as at most [`CLAMP`] away, and
 /// [`STRAYS`] clamped ones in a row on one side begin anew. None of this depends on the clocks' difference.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Hash)]
 pub struct Latencies {
     from: BTreeMap<NodeId, Estimate>,
 }
@@ -119,14 +119,14 @@ impl Latencies {
     }
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Hash)]
 struct Column {
     reported: Instant,
     from: BTreeMap<NodeId, i64>,
 }
 
 /// The leader's view: the last column that each node reported.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Hash)]
 pub struct Matrix {
     to: BTreeMap<NodeId, Column>,
 }
@@ -177,7 +177,7 @@ impl Matrix {
 }
 
 /// Measured ways of one moment, `(from, to)` in µs, each with its two clocks' difference in it.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, PartialEq, Eq, Debug, Default, Hash)]
 pub struct Ways(BTreeMap<(NodeId, NodeId), i64>);
 
 impl Ways {

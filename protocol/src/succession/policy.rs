@@ -41,7 +41,7 @@ impl fmt::Display for Policy {
 }
 
 /// Why a policy was not understood. The text says what to write instead.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Hash)]
 pub enum PolicyError {
     Unknown {
         found: String,

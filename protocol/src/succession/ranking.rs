@@ -33,7 +33,7 @@ fn all(voters: &[&[NodeId]]) -> Vec<NodeId> {
 }
 
 /// Shortest ways between some nodes, through each other.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Hash)]
 pub struct Paths {
     /// Ascending.
     nodes: Vec<NodeId>,

@@ -3,7 +3,7 @@
 use crate::time::Duration;
 
 /// All that is measured in time here. Every bound of change errs on the side of staying.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
 pub struct SuccessionTiming {
     /// Every node lets every other one measure the way to it this often.
     pub probe: Duration,

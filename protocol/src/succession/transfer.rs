@@ -13,7 +13,7 @@ use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 
 /// What a leader knows when it evaluates.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Hash)]
 pub struct View<'a> {
     pub node: NodeId,
     /// When it became leader.
@@ -26,7 +26,7 @@ pub struct View<'a> {
 }
 
 /// Decides about hand-overs. Lives as long as the node runs, also while another one leads: the cooldown counts from its last attempt.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Hash)]
 pub struct Placement {
     timing: SuccessionTiming,
     evaluated: Option<Instant>,
@@ -35,7 +35,7 @@ pub struct Placement {
     attempted: Option<Instant>,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Hash)]
 struct Streak {
     target: NodeId,
     leading_since: Instant,

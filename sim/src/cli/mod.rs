@@ -4,6 +4,7 @@
 //! failed, was vacuous or did not replay, 2 when the command or the scenario file is wrong.
 
 mod determinism;
+mod explore;
 mod many;
 
 use crate::engine::{self, Engine, Options, Outcome, Verdict};
@@ -29,6 +30,8 @@ struct Cli {
 enum Command {
     /// Plays a scenario, for one seed or a range of seeds
     Run(Run),
+    /// Searches every course of a small scope
+    Explore(explore::Explore),
     /// Plays each seed in two processes and compares them
     CheckDeterminism(Check),
 }
@@ -87,6 +90,7 @@ fn seeds(text: &str) -> Result<Range<u64>, String> {
 pub fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Run(run) => run.run(),
+        Command::Explore(explore) => explore.run(),
         Command::CheckDeterminism(check) => determinism::check(&check),
     };
     match done {
@@ -101,17 +105,11 @@ pub fn main() -> ExitCode {
 
 impl Which {
     fn options(&self) -> Result<Options, String> {
-        let Some(name) = &self.bug else { return Ok(Options::default()) };
         #[cfg(feature = "zoo")]
-        {
-            use tertulia_protocol::zoo::Bug;
-            let bug = Bug::ALL.iter().copied().find(|bug| bug.name() == name);
-            let known = || Bug::ALL.iter().map(|bug| bug.name()).collect::<Vec<_>>().join(", ");
-            let bug = bug.ok_or_else(|| format!("no bug is named \"{name}\": known are {}", known()))?;
-            Ok(Options { bug: Some(bug), ..Options::default() })
-        }
+        let options = Options { bug: bug(self.bug.as_deref())?, ..Options::default() };
         #[cfg(not(feature = "zoo"))]
-        Err(format!("this build has no zoo of bugs, so no \"{name}\": build with --features zoo"))
+        let options = bug(self.bug.as_deref()).map(|()| Options::default())?;
+        Ok(options)
     }
 
     /// The command that plays one seed of this again.
@@ -124,6 +122,24 @@ impl Which {
             let _ = write!(command, " --bug {bug}");
         }
         command
+    }
+}
+
+/// The bug of this name.
+#[cfg(feature = "zoo")]
+fn bug(name: Option<&str>) -> Result<Option<tertulia_protocol::zoo::Bug>, String> {
+    use tertulia_protocol::zoo::Bug;
+    let Some(name) = name else { return Ok(None) };
+    let known = || Bug::ALL.iter().map(|bug| bug.name()).collect::<Vec<_>>().join(", ");
+    let found = Bug::ALL.iter().copied().find(|bug| bug.name() == name);
+    found.map(Some).ok_or_else(|| format!("no bug is named \"{name}\": known are {}", known()))
+}
+
+#[cfg(not(feature = "zoo"))]
+fn bug(name: Option<&str>) -> Result<(), String> {
+    match name {
+        None => Ok(()),
+        Some(name) => Err(format!("this build has no zoo of bugs, so no \"{name}\": build with --features zoo")),
     }
 }
 
