@@ -24,6 +24,8 @@ pub mod observed;
 mod rules;
 #[cfg(test)]
 mod story;
+mod table;
+mod topics;
 mod view;
 
 pub use observed::{At, ClientFact, Extent, Observed, ReadPost, Violation, text_digest};
@@ -32,6 +34,7 @@ pub use rules::RULES;
 use rules::Rule;
 use tertulia_protocol::facts::Fact;
 use tertulia_protocol::ids::NodeId;
+use topics::Topic;
 use view::View;
 
 /// Who is judged.
@@ -72,9 +75,12 @@ pub struct Counts {
 /// - *Observe* each fact, crash and client's word with [`Judge::observe`].
 /// - *End* with [`Judge::finish`] (or [`Judge::finish_among`]) after the faults have stopped and the cluster has settled.
 /// - *Ask* [`Judge::counts`] whether the run meant anything.
+#[derive(Clone)]
 pub struct Judge {
     view: View,
     rules: Vec<Box<dyn Rule>>,
+    /// By topic, which rules hear of it, in their order.
+    hearing: Vec<Vec<u8>>,
     counts: Counts,
 }
 
@@ -85,7 +91,12 @@ impl Judge {
     }
 
     fn with(cluster: Cluster, rules: Vec<Box<dyn Rule>>) -> Judge {
-        Judge { view: View::new(cluster.voters), rules, counts: Counts::default() }
+        let hear = |topic: &Topic| {
+            let hears = rules.iter().enumerate().filter(|(_, rule)| rule.hears().holds(*topic));
+            hears.map(|(nth, _)| nth as u8).collect()
+        };
+        let hearing = Topic::ALL.iter().map(hear).collect();
+        Judge { view: View::new(cluster.voters), rules, hearing, counts: Counts::default() }
     }
 
     /// Takes one observation.
@@ -96,7 +107,8 @@ impl Judge {
     pub fn observe(&mut self, at: At, observed: Observed<'_>) -> Result<(), Violation> {
         self.count(&observed);
         let mut first = None;
-        for rule in &mut self.rules {
+        for nth in &self.hearing[Topic::of(&observed) as usize] {
+            let rule = &mut self.rules[usize::from(*nth)];
             let verdict = rule.observe(&self.view, at, &observed);
             if let (Err(evidence), None) = (verdict, &first) {
                 first = Some(Violation { rule: rule.name(), at, evidence });

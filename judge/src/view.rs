@@ -2,6 +2,7 @@
 
 use crate::log::Log;
 use crate::observed::Observed;
+use crate::table::Table;
 use std::collections::{BTreeMap, BTreeSet};
 use tertulia_protocol::contract::Position;
 use tertulia_protocol::facts::Fact;
@@ -86,7 +87,7 @@ pub(crate) struct View {
     nodes: BTreeMap<NodeId, NodeView>,
     /// For every place that was ever appended somewhere: its chain, and the term of the place before it. By Log Matching that is one answer
     /// for all nodes, so a log on disk is known from its last place.
-    known: BTreeMap<(Index, Term), (u64, Term)>,
+    known: Table<(Index, Term), (u64, Term)>,
     /// By term of the leader, the last place that it committed by its own counting.
     counted: BTreeMap<Term, Position>,
     committed: Index,
@@ -100,7 +101,7 @@ impl View {
             first: Deciding::new(&voters.into_iter().collect::<Vec<_>>(), &[]),
             configured: BTreeMap::new(),
             nodes: BTreeMap::new(),
-            known: BTreeMap::new(),
+            known: Table::default(),
             counted: BTreeMap::new(),
             committed: 0,
             told: false,
@@ -223,7 +224,7 @@ impl View {
             Fact::Appended { at } => {
                 let node = self.nodes.entry(id).or_default();
                 if let Some(previous) = at.index.checked_sub(1).and_then(|index| node.log.at(index)) {
-                    self.known.entry((at.index, at.term)).or_insert((at.chain, previous.term));
+                    self.known.or_insert((at.index, at.term), (at.chain, previous.term));
                 }
                 node.log.put(at);
                 node.durable = node.durable.min(at.index.saturating_sub(1));

@@ -31,6 +31,8 @@ pub enum Purpose {
     CodecSample = 27,
     Identity = 28,
     FaultGate = 29,
+    /// What a branch of a run draws from.
+    Branch = 48,
 }
 
 /// A uniform 64-bit draw.

@@ -15,6 +15,7 @@ use tertulia_protocol::ids::{Index, NodeId, RoomId, Seq, Term};
 /// How many sentences of the story are kept for a failure's evidence.
 const STORY: usize = 400;
 
+#[derive(Clone)]
 pub struct Witness {
     judge: Judge,
     violation: Option<Violation>,

@@ -8,10 +8,11 @@
 
 use super::{Rule, Verdict};
 use crate::observed::{At, Observed};
+use crate::topics::{Topic, Topics};
 use crate::view::View;
 use tertulia_protocol::facts::Fact;
 
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(crate) struct AcknowledgedDurable;
 
 impl Rule for AcknowledgedDurable {
@@ -37,6 +38,10 @@ impl Rule for AcknowledgedDurable {
             )),
             _ => Ok(()),
         }
+    }
+
+    fn hears(&self) -> Topics {
+        Topics::of(&[Topic::Durable, Topic::Acknowledged])
     }
 }
 

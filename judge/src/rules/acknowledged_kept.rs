@@ -7,14 +7,15 @@
 
 use super::{Rule, Verdict};
 use crate::observed::{At, ClientFact, Observed};
+use crate::table::Table;
+use crate::topics::{Topic, Topics};
 use crate::view::View;
-use std::collections::BTreeMap;
 use tertulia_protocol::facts::Fact;
 use tertulia_protocol::ids::{Index, MessageId, NodeId, RoomId, Seq};
 
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(crate) struct AcknowledgedKept {
-    posted: BTreeMap<(RoomId, Seq), (Index, MessageId)>,
+    posted: Table<(RoomId, Seq), (Index, MessageId)>,
     /// The acknowledged post with the greatest log index.
     last: Option<(Index, RoomId, Seq, MessageId)>,
 }
@@ -27,7 +28,7 @@ impl Rule for AcknowledgedKept {
     fn observe(&mut self, view: &View, _: At, observed: &Observed<'_>) -> Verdict {
         match *observed {
             Observed::Fact { fact: &Fact::Posted { index, room, seq, id }, .. } => {
-                self.posted.entry((room, seq)).or_insert((index, id));
+                self.posted.or_insert((room, seq), (index, id));
                 Ok(())
             }
             Observed::Client(&ClientFact::Acknowledged { client, number, room, seq, id }) if view.hears_nodes() => {
@@ -59,6 +60,10 @@ impl Rule for AcknowledgedKept {
             }
         }
         Ok(())
+    }
+
+    fn hears(&self) -> Topics {
+        Topics::of(&[Topic::Posted, Topic::ClientAcknowledged])
     }
 }
 

@@ -7,10 +7,11 @@
 
 use super::{Rule, Verdict};
 use crate::observed::{At, Observed};
+use crate::topics::Topics;
 use crate::view::View;
 use tertulia_protocol::ids::NodeId;
 
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(crate) struct Converged;
 
 impl Rule for Converged {
@@ -33,6 +34,10 @@ impl Rule for Converged {
             }
         }
         Ok(())
+    }
+
+    fn hears(&self) -> Topics {
+        Topics::NONE
     }
 }
 

@@ -7,11 +7,12 @@
 
 use super::{Rule, Verdict};
 use crate::observed::{At, ClientFact, Observed};
+use crate::topics::{Topic, Topics};
 use crate::view::View;
 use std::collections::BTreeMap;
 use tertulia_protocol::ids::{Cursor, RoomId, Seq};
 
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(crate) struct DeliveryOrder {
     /// The last event, and the last post among the events since the client began to follow.
     last: BTreeMap<(u32, RoomId), (Cursor, Option<Seq>)>,
@@ -42,6 +43,10 @@ impl Rule for DeliveryOrder {
             }
             _ => Ok(()),
         }
+    }
+
+    fn hears(&self) -> Topics {
+        Topics::of(&[Topic::ClientFollowed, Topic::ClientDelivered])
     }
 }
 

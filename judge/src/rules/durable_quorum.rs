@@ -9,10 +9,11 @@
 
 use super::{Rule, Verdict};
 use crate::observed::{At, Observed};
+use crate::topics::{Topic, Topics};
 use crate::view::View;
 use tertulia_protocol::facts::Fact;
 
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(crate) struct DurableQuorum;
 
 impl Rule for DurableQuorum {
@@ -34,6 +35,10 @@ impl Rule for DurableQuorum {
         view.deciding(id)
             .agree(|voter| view.node(voter).is_some_and(|node| node.vouches_for(through)))
             .map_err(|missing| format!("{id} commits {through:?}, which is durable on {missing}."))
+    }
+
+    fn hears(&self) -> Topics {
+        Topics::of(&[Topic::Committed])
     }
 }
 

@@ -8,10 +8,11 @@
 
 use super::{Rule, Verdict};
 use crate::observed::{At, Observed};
+use crate::topics::{Topic, Topics};
 use crate::view::View;
 use tertulia_protocol::facts::Fact;
 
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(crate) struct DurableSurvives;
 
 impl Rule for DurableSurvives {
@@ -53,6 +54,10 @@ impl Rule for DurableSurvives {
             )),
             _ => Ok(()),
         }
+    }
+
+    fn hears(&self) -> Topics {
+        Topics::of(&[Topic::Started])
     }
 }
 

@@ -7,12 +7,13 @@
 
 use super::{Rule, Verdict};
 use crate::observed::{At, Observed};
+use crate::topics::{Topic, Topics};
 use crate::view::View;
 use std::collections::BTreeMap;
 use tertulia_protocol::facts::Fact;
 use tertulia_protocol::ids::{NodeId, Term};
 
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(crate) struct ElectionSafety {
     leaders: BTreeMap<Term, (NodeId, At)>,
 }
@@ -31,6 +32,10 @@ impl Rule for ElectionSafety {
             }
             Some((first, when)) => Err(format!("{first} became leader of term {term} at {when}, and so did {node} now.")),
         }
+    }
+
+    fn hears(&self) -> Topics {
+        Topics::of(&[Topic::BecameLeader])
     }
 }
 

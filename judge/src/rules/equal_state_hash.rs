@@ -6,15 +6,16 @@
 
 use super::{Rule, Verdict};
 use crate::observed::{At, Observed};
+use crate::table::Table;
+use crate::topics::{Topic, Topics};
 use crate::view::View;
-use std::collections::BTreeMap;
 use tertulia_protocol::contract::StateHash;
 use tertulia_protocol::facts::Fact;
 use tertulia_protocol::ids::{Index, NodeId};
 
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(crate) struct EqualStateHash {
-    hashes: BTreeMap<Index, (StateHash, NodeId)>,
+    hashes: Table<Index, (StateHash, NodeId)>,
 }
 
 impl Rule for EqualStateHash {
@@ -27,12 +28,16 @@ impl Rule for EqualStateHash {
         else {
             return Ok(());
         };
-        let (first, who) = *self.hashes.entry(at.index).or_insert((hash, node));
+        let (first, who) = *self.hashes.or_insert(at.index, (hash, node));
         if first == hash {
             return Ok(());
         }
         let (index, first, hash) = (at.index, first.0, hash.0);
         Err(format!("After entry {index} the state of {node} hashes to {hash:016x}, that of {who} did to {first:016x}."))
+    }
+
+    fn hears(&self) -> Topics {
+        Topics::of(&[Topic::Applied, Topic::SnapshotInstalled])
     }
 }
 

@@ -8,21 +8,22 @@
 
 use super::{Rule, Verdict};
 use crate::observed::{At, ClientFact, Observed};
+use crate::table::Table;
+use crate::topics::{Topic, Topics};
 use crate::view::View;
-use std::collections::BTreeMap;
 use tertulia_protocol::facts::Fact;
 use tertulia_protocol::ids::{Index, MessageId, NodeId, RoomId, Seq, SessionId};
 use tertulia_protocol::replica::Slot;
 
 type Place = (RoomId, Seq);
 
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(crate) struct ExactlyOnce {
-    executed: BTreeMap<(SessionId, Slot), (Index, NodeId)>,
-    posted: BTreeMap<MessageId, (Index, Place)>,
-    seen: BTreeMap<MessageId, Place>,
+    executed: Table<(SessionId, Slot), (Index, NodeId)>,
+    posted: Table<MessageId, (Index, Place)>,
+    seen: Table<MessageId, Place>,
     /// `None`: refused for good.
-    outcomes: BTreeMap<(u32, u64), Option<(Place, MessageId)>>,
+    outcomes: Table<(u32, u64), Option<(Place, MessageId)>>,
 }
 
 impl ExactlyOnce {
@@ -30,7 +31,7 @@ impl ExactlyOnce {
         match *fact {
             Fact::Executed { index, session, identity } => {
                 let slot = identity.slot();
-                let (first, who) = *self.executed.entry((session, slot)).or_insert((index, node));
+                let (first, who) = *self.executed.or_insert((session, slot), (index, node));
                 if first == index {
                     return Ok(());
                 }
@@ -38,7 +39,7 @@ impl ExactlyOnce {
             }
             Fact::Posted { index, room, seq, id } => {
                 let place = (room, seq);
-                let first = *self.posted.entry(id).or_insert((index, place));
+                let first = *self.posted.or_insert(id, (index, place));
                 if first == (index, place) {
                     return Ok(());
                 }
@@ -53,7 +54,7 @@ impl ExactlyOnce {
     }
 
     fn saw(&mut self, client: u32, id: MessageId, place: Place) -> Verdict {
-        let first = *self.seen.entry(id).or_insert(place);
+        let first = *self.seen.or_insert(id, place);
         if first == place {
             return Ok(());
         }
@@ -62,7 +63,7 @@ impl ExactlyOnce {
     }
 
     fn outcome(&mut self, client: u32, number: u64, outcome: Option<(Place, MessageId)>) -> Verdict {
-        let first = *self.outcomes.entry((client, number)).or_insert(outcome);
+        let first = *self.outcomes.or_insert((client, number), outcome);
         if first == outcome {
             return Ok(());
         }
@@ -93,6 +94,17 @@ impl Rule for ExactlyOnce {
             }
             _ => Ok(()),
         }
+    }
+
+    fn hears(&self) -> Topics {
+        Topics::of(&[
+            Topic::Executed,
+            Topic::Posted,
+            Topic::ClientAcknowledged,
+            Topic::ClientRefusedFinally,
+            Topic::ClientDelivered,
+            Topic::ClientRead,
+        ])
     }
 }
 

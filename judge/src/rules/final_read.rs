@@ -7,19 +7,21 @@
 
 use super::{Rule, Verdict};
 use crate::observed::{At, ClientFact, Extent, Observed};
+use crate::topics::{Topic, Topics};
 use crate::view::View;
 use std::collections::{BTreeMap, BTreeSet};
 use tertulia_protocol::ids::{MessageId, NodeId, RoomId, Seq};
 
 type Post = (Seq, MessageId);
 
+#[derive(Clone)]
 struct WholeRead {
     client: u32,
     room: RoomId,
     posts: BTreeSet<Post>,
 }
 
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(crate) struct FinalRead {
     /// By room and post, the client and the number of its request.
     acknowledged: BTreeMap<RoomId, BTreeMap<Post, (u32, u64)>>,
@@ -63,6 +65,10 @@ impl Rule for FinalRead {
             }
         }
         Ok(())
+    }
+
+    fn hears(&self) -> Topics {
+        Topics::of(&[Topic::ClientAcknowledged, Topic::ClientRead])
     }
 }
 

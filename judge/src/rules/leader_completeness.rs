@@ -8,10 +8,11 @@
 
 use super::{Rule, Verdict};
 use crate::observed::{At, Observed};
+use crate::topics::{Topic, Topics};
 use crate::view::View;
 use tertulia_protocol::facts::Fact;
 
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(crate) struct LeaderCompleteness;
 
 impl Rule for LeaderCompleteness {
@@ -50,6 +51,10 @@ impl Rule for LeaderCompleteness {
             }
             _ => Ok(()),
         }
+    }
+
+    fn hears(&self) -> Topics {
+        Topics::of(&[Topic::BecameLeader, Topic::Committed])
     }
 }
 

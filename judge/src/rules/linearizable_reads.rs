@@ -7,11 +7,12 @@
 
 use super::{Rule, Verdict};
 use crate::observed::{At, ClientFact, Extent, Observed};
+use crate::topics::{Topic, Topics};
 use crate::view::View;
 use std::collections::BTreeMap;
 use tertulia_protocol::ids::{RoomId, Seq};
 
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(crate) struct LinearizableReads {
     /// When a room was first seen to reach so far; both ascend.
     seen: BTreeMap<RoomId, Vec<(At, Seq)>>,
@@ -61,6 +62,10 @@ impl Rule for LinearizableReads {
             }
             _ => Ok(()),
         }
+    }
+
+    fn hears(&self) -> Topics {
+        Topics::of(&[Topic::ClientAcknowledged, Topic::ClientDelivered, Topic::ClientRead])
     }
 }
 

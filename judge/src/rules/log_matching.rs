@@ -7,15 +7,16 @@
 
 use super::{Rule, Verdict};
 use crate::observed::{At, Observed};
+use crate::table::Table;
+use crate::topics::{Topic, Topics};
 use crate::view::View;
-use std::collections::BTreeMap;
 use tertulia_protocol::contract::Position;
 use tertulia_protocol::facts::Fact;
 use tertulia_protocol::ids::{Index, NodeId, Term};
 
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(crate) struct LogMatching {
-    chains: BTreeMap<(Index, Term), (u64, NodeId)>,
+    chains: Table<(Index, Term), (u64, NodeId)>,
 }
 
 /// The place that a fact speaks of.
@@ -42,7 +43,7 @@ impl Rule for LogMatching {
     fn observe(&mut self, view: &View, _: At, observed: &Observed<'_>) -> Verdict {
         let Observed::Fact { node, fact } = *observed else { return Ok(()) };
         let Some(place) = place(fact).filter(|place| place.index > 0) else { return Ok(()) };
-        let (chain, first) = *self.chains.entry((place.index, place.term)).or_insert((place.chain, node));
+        let (chain, first) = *self.chains.or_insert((place.index, place.term), (place.chain, node));
         if chain != place.chain {
             return Err(format!(
                 "The logs of {first} and {node} both have an entry {} of term {}, \
@@ -55,6 +56,20 @@ impl Rule for LogMatching {
             Some(before) if before.term > at.term => Err(format!("{node} appends {at:?} behind {before:?}, of a later term.")),
             _ => Ok(()),
         }
+    }
+
+    fn hears(&self) -> Topics {
+        Topics::of(&[
+            Topic::Started,
+            Topic::BecameLeader,
+            Topic::Appended,
+            Topic::Durable,
+            Topic::Acknowledged,
+            Topic::Committed,
+            Topic::Applied,
+            Topic::SnapshotReceived,
+            Topic::SnapshotInstalled,
+        ])
     }
 }
 

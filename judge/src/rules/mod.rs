@@ -1,6 +1,7 @@
 //! What must hold, a file each. The order is that of [`RULES`]: the more fundamental rule names a violation that several see.
 
 use crate::observed::{At, Observed};
+use crate::topics::Topics;
 use crate::view::View;
 use tertulia_protocol::ids::NodeId;
 
@@ -31,15 +32,36 @@ mod vote_quorum;
 /// `Err` is the evidence: what was seen and why it may not be, in sentences.
 pub(crate) type Verdict = Result<(), String>;
 
-/// One thing that must hold.
-pub(crate) trait Rule: Send {
+/// One thing that must hold. With all that it remembers it can be copied: a run may go on in several ways from one moment.
+pub(crate) trait Rule: Send + Copied {
     /// Never changes: reports, campaigns and scenarios refer to it.
     fn name(&self) -> &'static str;
+    /// What it is asked about; it is told of nothing else.
+    fn hears(&self) -> Topics {
+        Topics::ALL
+    }
     /// Judges one observation; `view` is the cluster as it was before.
     fn observe(&mut self, view: &View, at: At, observed: &Observed<'_>) -> Verdict;
     /// Judges the end of a run: faults have stopped, the cluster has settled. `core` are the nodes that must be well.
     fn finish(&mut self, _view: &View, _core: &[NodeId]) -> Verdict {
         Ok(())
+    }
+}
+
+/// What every rule that is `Clone` can do.
+pub(crate) trait Copied {
+    fn copied(&self) -> Box<dyn Rule>;
+}
+
+impl<R: Rule + Clone + 'static> Copied for R {
+    fn copied(&self) -> Box<dyn Rule> {
+        Box::new(self.clone())
+    }
+}
+
+impl Clone for Box<dyn Rule> {
+    fn clone(&self) -> Self {
+        (**self).copied()
     }
 }
 

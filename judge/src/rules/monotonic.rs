@@ -8,19 +8,20 @@
 
 use super::{Rule, Verdict};
 use crate::observed::{At, Observed};
+use crate::topics::{Topic, Topics};
 use crate::view::{NodeView, View};
 use std::collections::BTreeMap;
 use tertulia_protocol::facts::Fact;
 use tertulia_protocol::ids::{Index, NodeId, Term};
 
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct Past {
     term: Term,
     /// Term and vote on disk, as it last reported them.
     durable: (Term, Option<NodeId>),
 }
 
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(crate) struct Monotonic {
     nodes: BTreeMap<NodeId, Past>,
 }
@@ -43,6 +44,20 @@ impl Rule for Monotonic {
             }
             _ => Ok(()),
         }
+    }
+
+    fn hears(&self) -> Topics {
+        Topics::of(&[
+            Topic::Wiped,
+            Topic::Started,
+            Topic::TermBegan,
+            Topic::VoteDurable,
+            Topic::BecameLeader,
+            Topic::BecameCandidate,
+            Topic::Committed,
+            Topic::Applied,
+            Topic::SnapshotInstalled,
+        ])
     }
 }
 

@@ -9,42 +9,61 @@
 
 use super::{Rule, Verdict};
 use crate::observed::{At, ClientFact, Observed, ReadPost};
+use crate::table::Table;
+use crate::topics::{Topic, Topics};
 use crate::view::View;
 use std::collections::BTreeMap;
+use std::fmt;
 use tertulia_protocol::facts::Fact;
-use tertulia_protocol::ids::{Index, MessageId, RoomId, Seq};
+use tertulia_protocol::ids::{Index, MessageId, NodeId, RoomId, Seq};
 
+#[derive(Clone)]
 struct Known {
     id: MessageId,
     /// What the text is, once a client saw it.
     text_digest: Option<u64>,
     /// Who said so first.
-    who: String,
+    who: Who,
 }
 
-#[derive(Default)]
+/// Who says what stands at a place, and by what.
+#[derive(Clone, Copy)]
+enum Who {
+    Node(NodeId),
+    Client(u32, &'static str),
+}
+
+impl fmt::Display for Who {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Who::Node(node) => write!(f, "{node} (posted)"),
+            Who::Client(client, how) => write!(f, "client {client} ({how})"),
+        }
+    }
+}
+
+#[derive(Clone, Default)]
 pub(crate) struct OneOrder {
-    places: BTreeMap<(RoomId, Seq), Known>,
-    submitted: BTreeMap<(u32, u64), u64>,
+    places: Table<(RoomId, Seq), Known>,
+    submitted: Table<(u32, u64), u64>,
     /// The last place of each room that nodes filled, and by which entry.
     last: BTreeMap<RoomId, (Seq, Index)>,
 }
 
 impl OneOrder {
-    fn agree(&mut self, room: RoomId, seq: Seq, id: MessageId, text_digest: Option<u64>, who: impl Fn() -> String) -> Verdict {
-        let known = self.places.entry((room, seq)).or_insert_with(|| Known { id, text_digest: None, who: who() });
+    fn agree(&mut self, room: RoomId, seq: Seq, id: MessageId, text_digest: Option<u64>, who: Who) -> Verdict {
+        let known = self.places.or_insert((room, seq), Known { id, text_digest: None, who });
         if known.id != id {
-            return Err(format!("({room}, {seq}) is message {id} for {}, but {} for {}.", who(), known.id, known.who));
+            return Err(format!("({room}, {seq}) is message {id} for {who}, but {} for {}.", known.id, known.who));
         }
         match (known.text_digest, text_digest) {
             (Some(one), Some(other)) if one != other => Err(format!(
-                "Message {id} at ({room}, {seq}) has another text for {} than for {} (digests {other:016x} and {one:016x}).",
-                who(),
+                "Message {id} at ({room}, {seq}) has another text for {who} than for {} (digests {other:016x} and {one:016x}).",
                 known.who
             )),
             (None, Some(_)) => {
                 known.text_digest = text_digest;
-                known.who = who();
+                known.who = who;
                 Ok(())
             }
             _ => Ok(()),
@@ -70,15 +89,15 @@ impl OneOrder {
             }
             ClientFact::Acknowledged { client, number, room, seq, id } => {
                 let text = self.submitted.get(&(*client, *number)).copied();
-                self.agree(*room, *seq, *id, text, || format!("client {client} (acknowledged)"))
+                self.agree(*room, *seq, *id, text, Who::Client(*client, "acknowledged"))
             }
             ClientFact::Delivered { client, room, seq, id, text_digest, .. } => {
-                self.agree(*room, *seq, *id, Some(*text_digest), || format!("client {client} (delivered)"))
+                self.agree(*room, *seq, *id, Some(*text_digest), Who::Client(*client, "delivered"))
             }
             ClientFact::Read { client, room, after, before, posts, .. } => {
                 in_bounds(*client, *room, *after, *before, posts)?;
                 posts.iter().try_for_each(|post| {
-                    self.agree(*room, post.seq, post.id, Some(post.text_digest), || format!("client {client} (read)"))
+                    self.agree(*room, post.seq, post.id, Some(post.text_digest), Who::Client(*client, "read"))
                 })
             }
             _ => Ok(()),
@@ -111,12 +130,16 @@ impl Rule for OneOrder {
     fn observe(&mut self, _: &View, _: At, observed: &Observed<'_>) -> Verdict {
         match *observed {
             Observed::Fact { node, fact: &Fact::Posted { index, room, seq, id } } => {
-                self.agree(room, seq, id, None, || format!("{node} (posted)"))?;
+                self.agree(room, seq, id, None, Who::Node(node))?;
                 self.posted(room, seq, index)
             }
             Observed::Client(fact) => self.client(fact),
             _ => Ok(()),
         }
+    }
+
+    fn hears(&self) -> Topics {
+        Topics::of(&[Topic::Posted, Topic::ClientSubmitted, Topic::ClientAcknowledged, Topic::ClientDelivered, Topic::ClientRead])
     }
 }
 

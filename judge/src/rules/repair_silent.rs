@@ -9,13 +9,14 @@
 
 use super::{Rule, Verdict};
 use crate::observed::{At, Observed};
+use crate::topics::Topics;
 use crate::view::View;
 use std::collections::BTreeMap;
 use tertulia_protocol::contract::Position;
 use tertulia_protocol::facts::Fact;
 use tertulia_protocol::ids::{Index, NodeId};
 
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(crate) struct RepairSilent {
     /// Has just started with less than it had reported: what it found, and through where it had reported.
     short: BTreeMap<NodeId, (Position, Index)>,
@@ -28,15 +29,16 @@ impl Rule for RepairSilent {
 
     fn observe(&mut self, view: &View, _: At, observed: &Observed<'_>) -> Verdict {
         let Observed::Fact { node: id, fact } = *observed else { return Ok(()) };
-        let known = view.node(id);
         if let Fact::Started { durable, .. } = fact {
             self.short.remove(&id);
-            if let Some(node) = known.filter(|node| node.damaged && durable.index < node.durable) {
+            if let Some(node) = view.node(id).filter(|node| node.damaged && durable.index < node.durable) {
                 self.short.insert(id, (*durable, node.durable));
             }
             return Ok(());
         }
-        match self.short.remove(&id) {
+        // This rule hears every fact: most of a run nobody is short of anything.
+        let short = if self.short.is_empty() { None } else { self.short.remove(&id) };
+        match short {
             Some((found, reported)) if *fact != Fact::Repairing => {
                 return Err(format!(
                     "{id} had reported its log durable through {reported}, starts with one that ends at {found:?}, and does not say that it is damaged."
@@ -44,16 +46,24 @@ impl Rule for RepairSilent {
             }
             _ => {}
         }
+        let says_something = matches!(
+            fact,
+            Fact::Voted { .. } | Fact::BecameCandidate { .. } | Fact::BecameLeader { .. } | Fact::Acknowledged { .. }
+        );
+        if !says_something || !view.node(id).is_some_and(|node| node.repairing) {
+            return Ok(());
+        }
         let says = match fact {
             Fact::Voted { term, candidate } => format!("votes for {candidate} in term {term}"),
             Fact::BecameCandidate { term } | Fact::BecameLeader { term, .. } => format!("stands or leads in term {term}"),
             Fact::Acknowledged { term, through } => format!("acknowledges {through:?} to the leader of term {term}"),
             _ => return Ok(()),
         };
-        if known.is_some_and(|node| node.repairing) {
-            return Err(format!("{id} {says}, but its log has lost something and is not whole again."));
-        }
-        Ok(())
+        Err(format!("{id} {says}, but its log has lost something and is not whole again."))
+    }
+
+    fn hears(&self) -> Topics {
+        Topics::FACTS
     }
 }
 

@@ -7,11 +7,12 @@
 
 use super::{Rule, Verdict};
 use crate::observed::{At, ClientFact, Observed};
+use crate::topics::{Topic, Topics};
 use crate::view::View;
 use std::collections::BTreeMap;
 use tertulia_protocol::ids::{RoomId, Seq};
 
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(crate) struct SessionOrder {
     acknowledged: BTreeMap<(u32, RoomId), BTreeMap<u64, Seq>>,
 }
@@ -33,6 +34,10 @@ impl Rule for SessionOrder {
         }
         seqs.insert(number, seq);
         Ok(())
+    }
+
+    fn hears(&self) -> Topics {
+        Topics::of(&[Topic::ClientAcknowledged])
     }
 }
 

@@ -7,11 +7,12 @@
 
 use super::{Rule, Verdict};
 use crate::observed::{At, ClientFact, Extent, Observed};
+use crate::topics::{Topic, Topics};
 use crate::view::View;
 use std::collections::BTreeMap;
 use tertulia_protocol::ids::{RoomId, Seq};
 
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(crate) struct SessionReads {
     /// By client and room: when it was first shown so far; both ascend.
     shown: BTreeMap<(u32, RoomId), Vec<(At, Seq)>>,
@@ -55,6 +56,10 @@ impl Rule for SessionReads {
             }
             _ => Ok(()),
         }
+    }
+
+    fn hears(&self) -> Topics {
+        Topics::of(&[Topic::ClientAcknowledged, Topic::ClientRead])
     }
 }
 

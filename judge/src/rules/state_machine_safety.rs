@@ -7,20 +7,21 @@
 
 use super::{Rule, Verdict};
 use crate::observed::{At, Observed};
+use crate::table::Table;
+use crate::topics::{Topic, Topics};
 use crate::view::{NodeView, View};
-use std::collections::BTreeMap;
 use tertulia_protocol::contract::Position;
 use tertulia_protocol::facts::Fact;
 use tertulia_protocol::ids::{Index, NodeId};
 
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(crate) struct StateMachineSafety {
-    places: BTreeMap<Index, (Position, NodeId)>,
+    places: Table<Index, (Position, NodeId)>,
 }
 
 impl StateMachineSafety {
     fn agree(&mut self, place: Position, node: NodeId, verb: &str) -> Verdict {
-        let (first, who) = *self.places.entry(place.index).or_insert((place, node));
+        let (first, who) = *self.places.or_insert(place.index, (place, node));
         if first == place {
             return Ok(());
         }
@@ -66,6 +67,10 @@ impl Rule for StateMachineSafety {
             Fact::SnapshotReceived { at } | Fact::SnapshotInstalled { at, .. } => self.agree(at, id, "has a snapshot of"),
             _ => Ok(()),
         }
+    }
+
+    fn hears(&self) -> Topics {
+        Topics::of(&[Topic::Committed, Topic::Applied, Topic::SnapshotReceived, Topic::SnapshotInstalled])
     }
 }
 

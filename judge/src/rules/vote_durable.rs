@@ -7,12 +7,13 @@
 
 use super::{Rule, Verdict};
 use crate::observed::{At, Observed};
+use crate::topics::{Topic, Topics};
 use crate::view::View;
 use std::collections::BTreeSet;
 use tertulia_protocol::facts::Fact;
 use tertulia_protocol::ids::{NodeId, Term};
 
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(crate) struct VoteDurable {
     durable: BTreeSet<(NodeId, Term, NodeId)>,
 }
@@ -44,6 +45,10 @@ impl Rule for VoteDurable {
             }
             _ => Ok(()),
         }
+    }
+
+    fn hears(&self) -> Topics {
+        Topics::of(&[Topic::Wiped, Topic::VoteDurable, Topic::Started, Topic::Voted, Topic::BecameLeader])
     }
 }
 

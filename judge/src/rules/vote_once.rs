@@ -7,12 +7,13 @@
 
 use super::{Rule, Verdict};
 use crate::observed::{At, Observed};
+use crate::topics::{Topic, Topics};
 use crate::view::View;
 use std::collections::BTreeMap;
 use tertulia_protocol::facts::Fact;
 use tertulia_protocol::ids::{NodeId, Term};
 
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(crate) struct VoteOnce {
     votes: BTreeMap<(NodeId, Term), NodeId>,
 }
@@ -36,6 +37,10 @@ impl Rule for VoteOnce {
             return Ok(());
         }
         Err(format!("{node} voted for {first} in term {term}, and now for {candidate} in the same term."))
+    }
+
+    fn hears(&self) -> Topics {
+        Topics::of(&[Topic::Voted, Topic::VoteDurable, Topic::Started])
     }
 }
 

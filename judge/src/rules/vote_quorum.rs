@@ -7,12 +7,13 @@
 
 use super::{Rule, Verdict};
 use crate::observed::{At, Observed};
+use crate::topics::{Topic, Topics};
 use crate::view::View;
 use std::collections::{BTreeMap, BTreeSet};
 use tertulia_protocol::facts::Fact;
 use tertulia_protocol::ids::{NodeId, Term};
 
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(crate) struct VoteQuorum {
     votes: BTreeMap<(Term, NodeId), BTreeSet<NodeId>>,
 }
@@ -38,6 +39,10 @@ impl Rule for VoteQuorum {
             }
             _ => Ok(()),
         }
+    }
+
+    fn hears(&self) -> Topics {
+        Topics::of(&[Topic::Voted, Topic::BecameLeader])
     }
 }
 

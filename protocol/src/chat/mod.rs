@@ -44,6 +44,8 @@ pub enum ChatEvent {
 struct Room {
     name: String,
     last: Seq,
+    /// Its row as it was last written: the hash over all rows needs the old value.
+    written: Bytes,
     /// Each with the place of the room's newest event when it joined.
     members: BTreeMap<UserId, Cursor>,
 }
@@ -201,8 +203,9 @@ impl Chat {
         // Before anything is made: what is refused changes nothing.
         self.may_join_another(user)?;
         let id = RoomId(self.rooms.last_key_value().map_or(1, |(last, _)| last.0 + 1));
-        let room = Room { name: name.clone(), last: 0, members: BTreeMap::new() };
-        effects.put(rows::room_key(id), None, seal(Kind::Room, &room.row()));
+        let written = seal(Kind::Room, &RoomRow { name: name.clone(), last: 0 });
+        effects.put(rows::room_key(id), None, written.clone());
+        let room = Room { name: name.clone(), last: 0, written, members: BTreeMap::new() };
         self.rooms.insert(id, room);
         self.room_by_name.insert(name.clone(), id);
         self.join(user, id, effects)?;
@@ -248,10 +251,11 @@ impl Chat {
         let Some(room) = self.rooms.get_mut(&id).filter(|room| room.members.contains_key(&user)) else {
             return Err(Refusal::NotAMember { room: id });
         };
-        let before = seal(Kind::Room, &room.row());
         room.last += 1;
         let seq = room.last;
-        effects.put(rows::room_key(id), Some(&before), seal(Kind::Room, &room.row()));
+        let written = seal(Kind::Room, &room.row());
+        effects.put(rows::room_key(id), Some(&room.written), written.clone());
+        room.written = written;
         let row = MessageRow { id: at.id, author: user, text, at: at.at };
         effects.put(rows::message_key(id, seq), None, seal(Kind::Message, &row));
         let post = Post { seq, id: at.id, author: user, author_name, text: row.text, at: at.at };

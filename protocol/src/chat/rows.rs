@@ -96,7 +96,8 @@ impl Chat {
             Some(&ROOM) => {
                 let (room, row): (_, RoomRow) = (RoomId(id(0)?), open(Kind::Room, value)?);
                 self.room_by_name.insert(row.name.clone(), room);
-                self.rooms.insert(room, Room { name: row.name, last: row.last, members: BTreeMap::new() });
+                self.rooms
+                    .insert(room, Room { name: row.name, last: row.last, written: value.clone(), members: BTreeMap::new() });
             }
             Some(&MEMBER) => {
                 // Rooms sort before members, so the room is there.

@@ -245,6 +245,11 @@ impl Node {
         self.replica.take_facts()
     }
 
+    /// As [`Node::take_facts`], into an empty vector that is used again and again.
+    pub fn take_facts_into(&mut self, empty: &mut Vec<Fact>) {
+        self.replica.take_facts_into(empty);
+    }
+
     // ---- inside -------------------------------------------------------------------------------------------------------------------------
 
     fn take(&mut self, output: replica::Output<ChatEvent>) {

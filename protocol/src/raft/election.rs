@@ -3,6 +3,7 @@
 use super::*;
 use crate::dice::{Purpose, draw, within};
 use crate::sometimes;
+use crate::succession::slot_of;
 use crate::time::Duration;
 
 /// Who has said what in one election. An answer counts as long as its voter has not started again.
@@ -28,7 +29,9 @@ impl Raft {
     fn patience(&self) -> Duration {
         let bound = self.timing.jitter.as_micros() as u64;
         let nth = draw(self.seed, Purpose::ElectionJitter, self.node.0, self.vote.term, self.elections);
-        succession::patience(&self.succession(), self.node, &self.timing, Duration::from_micros(within(nth, 0, bound)))
+        let Succession { policy, order, .. } = self.succession_by_log();
+        let slot = slot_of(policy, self.configuration().voters(), self.leader.or(self.last_leader), order, self.node);
+        succession::patience(slot, &self.timing, Duration::from_micros(within(nth, 0, bound)))
     }
 
     /// The vote gate: open when no leader was heard for `detect_min`. A broken link to the leader opens it at once, unless a lease may rest on it.

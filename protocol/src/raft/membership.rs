@@ -261,11 +261,10 @@ impl Raft {
 
 /// The configuration in an entry.
 pub(crate) fn configuration_in(entry: &Entry) -> Option<Configuration> {
-    let envelope = Envelope::parse(&entry.payload).ok()?;
-    match envelope.kind {
+    match Kind::of(&entry.payload).ok()? {
         // The first release knew only voters.
-        Kind::Configuration => envelope.decode().ok().map(Configuration::of_voters),
-        Kind::Membership => envelope.decode().ok(),
+        Kind::Configuration => open(Kind::Configuration, &entry.payload).ok().map(Configuration::of_voters),
+        Kind::Membership => open(Kind::Membership, &entry.payload).ok(),
         _ => None,
     }
 }

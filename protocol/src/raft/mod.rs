@@ -42,7 +42,7 @@ use crate::node::{Config, HaltReason};
 
 use crate::succession::{self, Succession};
 use crate::time::{Instant, Timestamp};
-use crate::wire::{Envelope, Kind};
+use crate::wire::{Kind, open};
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::vec::Vec;
@@ -346,6 +346,11 @@ impl Raft {
         self.facts.take()
     }
 
+    /// As [`Raft::take_facts`], into an empty vector that is used again and again.
+    pub fn take_facts_into(&mut self, empty: &mut Vec<Fact>) {
+        self.facts.take_into(empty);
+    }
+
     /// The facts of the machines around this one go the same way, so that their order is kept.
     pub(crate) fn tell(&mut self, fact: impl FnOnce() -> Fact) {
         self.facts.tell(fact);
@@ -503,9 +508,14 @@ impl Raft {
         [Some(role.min(self.placing.poll_timeout())), stall, self.leave_at].into_iter().flatten().min()
     }
 
+    /// Whether [`Raft::next_committed`] has an entry.
+    pub(crate) fn has_committed(&self) -> bool {
+        !self.halted && self.handed < self.commit.min(self.writing.durable)
+    }
+
     /// The next committed entry that is also durable here, each once. The state machine never runs ahead of its own log on disk.
     pub fn next_committed(&mut self) -> Option<Entry> {
-        if self.halted || self.handed >= self.commit.min(self.writing.durable) {
+        if !self.has_committed() {
             return None;
         }
         let entry = self.log.get(self.handed + 1)?.clone();

@@ -10,13 +10,28 @@ pub fn majority(voters: usize) -> usize {
 
 /// The greatest value that a majority has reached. `values` has one for each voter.
 pub fn reached_by_majority<T: Ord + Copy + Default>(mut values: Vec<T>) -> T {
+    majority_of(&mut values)
+}
+
+fn majority_of<T: Ord + Copy + Default>(values: &mut [T]) -> T {
     values.sort_unstable_by(|a, b| b.cmp(a));
     values.get(majority(values.len()) - 1).copied().unwrap_or_default()
 }
 
 /// The greatest value that a majority of each set has reached. The default value if there is no set.
 pub fn reached<'a, T: Ord + Copy + Default>(sets: impl Iterator<Item = &'a [NodeId]>, value: impl Fn(NodeId) -> T) -> T {
-    sets.map(|set| reached_by_majority(set.iter().map(|id| value(*id)).collect())).min().unwrap_or_default()
+    let of = |set: &[NodeId]| {
+        // Asked for with every answer of a follower: sets of this size need no allocation.
+        let mut few = [T::default(); 9];
+        match few.get_mut(..set.len()) {
+            Some(values) => {
+                values.iter_mut().zip(set).for_each(|(slot, id)| *slot = value(*id));
+                majority_of(values)
+            }
+            None => reached_by_majority(set.iter().map(|id| value(*id)).collect()),
+        }
+    };
+    sets.map(of).min().unwrap_or_default()
 }
 
 /// Whether those that `says` yes are a majority of each set.

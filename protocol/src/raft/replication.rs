@@ -94,7 +94,13 @@ impl Raft {
                 leading.lease.sent(leading.round, self.now.instant);
             }
         }
-        let peers: Vec<NodeId> = leading.progress.keys().copied().collect();
+        let last = self.log.last().index;
+        let behind = |progress: &Progress| broadcast || progress.next <= last;
+        if !leading.progress.values().any(behind) {
+            return self.confirm_reads();
+        }
+        let peers: Vec<NodeId> =
+            leading.progress.iter().filter(|(_, progress)| behind(progress)).map(|(peer, _)| *peer).collect();
         for peer in peers {
             let sent = self.send_entries(peer);
             if broadcast && !sent {

@@ -4,7 +4,6 @@ use crate::contract::StateHash;
 use crate::ids::*;
 use crate::time::Timestamp;
 use crate::wire::EnvelopeError;
-use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use bytes::Bytes;
 
@@ -40,7 +39,8 @@ pub struct At {
 /// What applying one command, or a row of them, does.
 #[derive(Clone, Debug)]
 pub struct Effects<E> {
-    pub(super) rows: BTreeMap<Bytes, Option<Bytes>>,
+    /// In the order of writing: of two with one key the later one counts.
+    rows: Vec<(Bytes, Option<Bytes>)>,
     pub(super) hash: StateHash,
     pub(super) reply: Bytes,
     pub(super) refused: bool,
@@ -49,19 +49,33 @@ pub struct Effects<E> {
 
 impl<E> Effects<E> {
     pub(super) fn new(hash: StateHash) -> Effects<E> {
-        Effects { rows: BTreeMap::new(), hash, reply: Bytes::new(), refused: false, events: Vec::new() }
+        Effects { rows: Vec::new(), hash, reply: Bytes::new(), refused: false, events: Vec::new() }
     }
 
     /// Writes a row. `old` is what it held so far: the hash over all rows is kept by differences.
     pub fn put(&mut self, key: Bytes, old: Option<&[u8]>, new: Bytes) {
         self.hash = self.hash.changed(&key, old, Some(&new));
-        self.rows.insert(key, Some(new));
+        self.rows.push((key, Some(new)));
     }
 
     /// Deletes a row that held `old`.
     pub fn delete(&mut self, key: Bytes, old: &[u8]) {
         self.hash = self.hash.changed(&key, Some(old), None);
-        self.rows.insert(key, None);
+        self.rows.push((key, None));
+    }
+
+    /// What was written, each row once, in ascending order of the keys.
+    pub(super) fn into_rows(mut self) -> Vec<(Bytes, Option<Bytes>)> {
+        // Stable: the last of equal keys was written last.
+        self.rows.sort_by(|(a, _), (b, _)| a.cmp(b));
+        self.rows.dedup_by(|later, kept| {
+            let same = later.0 == kept.0;
+            if same {
+                core::mem::swap(later, kept);
+            }
+            same
+        });
+        self.rows
     }
 
     /// What the asker gets, now and whenever the request is repeated.

@@ -288,6 +288,11 @@ impl<S: StateMachine> Replica<S> {
         self.raft.take_facts()
     }
 
+    /// As [`Replica::take_facts`], into an empty vector that is used again and again.
+    pub fn take_facts_into(&mut self, empty: &mut Vec<Fact>) {
+        self.raft.take_facts_into(empty);
+    }
+
     // ---- inputs -------------------------------------------------------------------------------------------------------------------------
 
     pub fn handle_message(&mut self, now: Now, from: NodeId, message: RaftMessage) {
@@ -413,10 +418,14 @@ impl<S: StateMachine> Replica<S> {
         if self.lost || self.jump.is_some() {
             return false;
         }
+        if self.applying.is_none() && !self.raft.has_committed() {
+            self.wake_readers();
+            return !self.outputs.is_empty();
+        }
         let mut effects = Effects::new(self.hash);
         let before = self.applied.index;
-        while let Some((entry, rows)) = self.next_to_apply() {
-            if let Err(why) = self.apply(&entry, &rows, &mut effects) {
+        while let Some((entry, submission, rows)) = self.next_to_apply() {
+            if let Err(why) = self.apply(&entry, submission, &rows, &mut effects) {
                 // What was applied before it still leaves as rows. Nothing after it is applied, or the rows would stand for a log without this entry.
                 self.raft.halt(HaltReason::UnknownEntry { index: entry.index, why });
                 break;
@@ -424,7 +433,7 @@ impl<S: StateMachine> Replica<S> {
         }
         if self.applied.index > before {
             let row = AppliedRow { position: self.applied, at: self.applied_at, hash: self.hash };
-            let mut rows: Vec<_> = effects.rows.into_iter().collect();
+            let mut rows = effects.into_rows();
             rows.push((Bytes::from_static(APPLIED_KEY), Some(seal(Kind::Applied, &row))));
             // Rows first: whoever learns of an outcome or an event finds its rows in every load that follows.
             self.outputs.push_front(Output::Apply { through: self.applied.index, rows: RowBatch { rows } });
@@ -435,18 +444,22 @@ impl<S: StateMachine> Replica<S> {
         !self.outputs.is_empty()
     }
 
-    fn next_to_apply(&mut self) -> Option<(Entry, Vec<(Bytes, Bytes)>)> {
+    fn next_to_apply(&mut self) -> Option<(Entry, Carried, Rows)> {
         if let Some(applying) = &mut self.applying {
             let rows = applying.rows.take()?;
-            return self.applying.take().map(|applying| (applying.entry, rows));
+            return self.applying.take().map(|Applying { entry, .. }| {
+                let submission = submission_in(&entry);
+                (entry, submission, rows)
+            });
         }
         let entry = self.raft.next_committed()?;
-        let needs = match submission_in(&entry) {
-            Ok(Some(Submission::Open { command, .. } | Submission::Execute { command, .. })) => self.machine.needs(&command),
+        let submission = submission_in(&entry);
+        let needs = match &submission {
+            Ok(Some(Submission::Open { command, .. } | Submission::Execute { command, .. })) => self.machine.needs(command),
             _ => Vec::new(),
         };
         if needs.is_empty() {
-            return Some((entry, Vec::new()));
+            return Some((entry, submission, Vec::new()));
         }
         self.loads += 1;
         let load = LoadId(self.loads * 4 + 1);
@@ -458,11 +471,11 @@ impl<S: StateMachine> Replica<S> {
     fn apply(
         &mut self,
         entry: &Entry,
+        submission: Carried,
         rows: &[(Bytes, Bytes)],
         effects: &mut Effects<S::Event>,
     ) -> Result<(), alloc::string::String> {
-        let submission = submission_in(entry).map_err(|error| error.to_string())?;
-        match submission {
+        match submission.map_err(|error| error.to_string())? {
             Some(Submission::Open { credential, command }) => {
                 self.machine.knows(&command).map_err(|error| error.to_string())?;
                 self.apply_open(entry, credential, &command, rows, effects);
@@ -569,12 +582,16 @@ fn configuration_row(row: &Bytes) -> Result<Configuration, crate::wire::Envelope
     }
 }
 
-/// The request in an entry; `None` for raft's own entries.
-fn submission_in(entry: &Entry) -> Result<Option<Submission>, crate::wire::EnvelopeError> {
-    let envelope = Envelope::parse(&entry.payload)?;
-    match envelope.kind {
+/// Rows that an entry needed to see.
+type Rows = Vec<(Bytes, Bytes)>;
+
+/// What an entry carries, if this version can read it: a request, or `None` for raft's own entries.
+type Carried = Result<Option<Submission>, crate::wire::EnvelopeError>;
+
+fn submission_in(entry: &Entry) -> Carried {
+    match Kind::of(&entry.payload)? {
         Kind::Noop | Kind::Configuration | Kind::Membership | Kind::Succession => Ok(None),
-        Kind::Submission => envelope.decode().map(Some),
+        Kind::Submission => open(Kind::Submission, &entry.payload).map(Some),
         found => Err(crate::wire::EnvelopeError::WrongKind { expected: Kind::Submission, found }),
     }
 }

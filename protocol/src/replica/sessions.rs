@@ -25,6 +25,8 @@ struct Session {
     opened: Bytes,
     next: u64,
     first_unacked: u64,
+    /// Its row as it was last written: the hash over all rows needs the old value.
+    written: Bytes,
     outcomes: BTreeMap<u64, Bytes>,
     keys: BTreeMap<u128, KeyOutcome>,
     /// The keys by age.
@@ -95,7 +97,7 @@ impl Sessions {
         match key.first() {
             Some(&SESSION) => {
                 let row: SessionRow = open(Kind::Session, value)?;
-                self.insert(SessionId(id(1)?), &row);
+                self.insert(SessionId(id(1)?), &row, value.clone());
             }
             Some(&OUTCOME) => {
                 let outcome: Bytes = open(Kind::Outcome, value)?;
@@ -137,7 +139,7 @@ impl Sessions {
         }
     }
 
-    fn insert(&mut self, id: SessionId, row: &SessionRow) {
+    fn insert(&mut self, id: SessionId, row: &SessionRow, written: Bytes) {
         self.by_credential.insert(row.credential, id);
         self.sessions.insert(
             id,
@@ -146,6 +148,7 @@ impl Sessions {
                 opened: row.opened.clone(),
                 next: row.next,
                 first_unacked: row.first_unacked,
+                written,
                 outcomes: BTreeMap::new(),
                 keys: BTreeMap::new(),
                 ages: BTreeSet::new(),
@@ -185,8 +188,9 @@ impl Sessions {
 
     pub(super) fn open<E>(&mut self, id: SessionId, credential: Credential, opened: Bytes, effects: &mut Effects<E>) {
         let row = SessionRow { credential, opened, next: 1, first_unacked: 1 };
-        self.insert(id, &row);
-        effects.put(session_key(id), None, seal(Kind::Session, &row));
+        let written = seal(Kind::Session, &row);
+        self.insert(id, &row, written.clone());
+        effects.put(session_key(id), None, written);
     }
 
     /// What is to be done with a request that the log has brought. `at`: its entry's stamp.
@@ -230,20 +234,21 @@ impl Sessions {
         let Some(session) = self.sessions.get_mut(&id) else { return };
         match identity {
             Identity::Number(number) => {
-                let before = session.row();
                 session.next = session.next.max(number + 1);
                 #[cfg(feature = "zoo")]
                 session.forgotten.remove(&number);
                 // What the client has acknowledged goes; so does what lies so far back that no client may still wait for it.
                 session.first_unacked =
                     session.first_unacked.max(first_unacked.min(number)).max((number + 1).saturating_sub(window));
-                let kept = session.outcomes.split_off(&session.first_unacked);
-                for (number, outcome) in core::mem::replace(&mut session.outcomes, kept) {
+                while let Some(oldest) = session.outcomes.first_entry().filter(|oldest| *oldest.key() < session.first_unacked) {
+                    let (number, outcome) = oldest.remove_entry();
                     effects.delete(outcome_key(id, number), &seal(Kind::Outcome, &outcome));
                 }
                 effects.put(outcome_key(id, number), None, seal(Kind::Outcome, &outcome));
                 session.outcomes.insert(number, outcome);
-                effects.put(session_key(id), Some(&seal(Kind::Session, &before)), seal(Kind::Session, &session.row()));
+                let written = seal(Kind::Session, &session.row());
+                effects.put(session_key(id), Some(&session.written), written.clone());
+                session.written = written;
             }
             Identity::Key { key, stamp } => {
                 while let Some((oldest, old_key)) = session.ages.pop_first() {
@@ -329,7 +334,7 @@ mod tests {
             let mut effects = Effects::new(self.hash);
             change(&mut self.sessions, &mut effects);
             self.hash = effects.hash;
-            for (key, value) in effects.rows {
+            for (key, value) in effects.into_rows() {
                 match value {
                     Some(value) => self.rows.insert(key, value),
                     None => self.rows.remove(&key),

@@ -10,7 +10,7 @@ pub mod timing;
 pub mod transfer;
 
 pub use latency::{Latencies, Matrix, Ways};
-pub use policy::{Policy, PolicyError, Succession, order_of, preference};
+pub use policy::{Policy, PolicyError, Succession, order_of, preference, slot_of};
 pub use ranking::{Paths, Reason, central_order, quorum_latency, reasons};
 pub use timing::SuccessionTiming;
 pub use transfer::{Placement, View};
@@ -31,9 +31,9 @@ pub fn ring(voters: &[NodeId], leader: Option<NodeId>) -> Vec<NodeId> {
     order
 }
 
-/// How long a voter stays silent after it last heard a leader: those in front of it come first, each by a stagger. Voters that are not in the order come last.
-pub fn patience(order: &[NodeId], node: NodeId, timing: &Timing, jitter: Duration) -> Duration {
-    let slot = order.iter().position(|id| *id == node).unwrap_or(order.len());
+/// How long the voter with this place in the order ([`slot_of`]) stays silent after it last heard a leader: those in front of it come first, each by a
+/// stagger.
+pub fn patience(slot: usize, timing: &Timing, jitter: Duration) -> Duration {
     timing.detection + timing.stagger * slot as u32 + jitter
 }
 
@@ -53,7 +53,8 @@ mod tests {
     fn each_one_in_line_waits_a_stagger_longer() {
         let timing = Timing::default();
         let order = ring(&[NodeId(1), NodeId(2), NodeId(3)], Some(NodeId(1)));
-        let wait = |id| patience(&order, NodeId(id), &timing, Duration::ZERO);
+        let slot = |id| order.iter().position(|node| *node == NodeId(id)).unwrap_or(order.len());
+        let wait = |id| patience(slot(id), &timing, Duration::ZERO);
         assert_eq!(wait(2), timing.detection);
         assert_eq!(wait(3), timing.detection + timing.stagger);
         assert_eq!(wait(9), timing.detection + timing.stagger * 3, "a stranger comes last");

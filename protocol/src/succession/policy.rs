@@ -168,6 +168,27 @@ pub fn order_of(policy: &Policy, voters: &[NodeId], leader: Option<NodeId>, rank
     order
 }
 
+/// The place of `node` in [`order_of`], counted without making that order: every sign of life of a leader asks for it. Whoever is no voter comes after all
+/// of them. `voters` holds nobody twice.
+pub fn slot_of(policy: &Policy, voters: &[NodeId], leader: Option<NodeId>, ranking: &[NodeId], node: NodeId) -> usize {
+    if !voters.contains(&node) {
+        return voters.len();
+    }
+    let first = match policy {
+        Policy::Ring => &[],
+        Policy::Central => ranking,
+        Policy::Fixed(named) => named.as_slice(),
+    };
+    // Where a voter stands whoever leads: by its first mention, else by its id after all that are mentioned.
+    let key = |of: NodeId| (first.iter().position(|id| *id == of).unwrap_or(first.len()), of);
+    let after_leader = |of: NodeId| match (policy, leader) {
+        (Policy::Ring, Some(leader)) => (of <= leader, key(of)),
+        (_, leader) => (Some(of) == leader, key(of)),
+    };
+    let own = after_leader(node);
+    voters.iter().filter(|voter| after_leader(**voter) < own).count()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -254,6 +275,10 @@ mod tests {
                 let leader = leader.map(NodeId);
                 let order = order_of(&policy, &given, leader, &ids(&named));
                 prop_assert!(!leader.is_some_and(|leader| sorted.contains(&leader)) || order.last().copied() == leader);
+                for node in (0..14).map(NodeId) {
+                    let place = order.iter().position(|id| *id == node).unwrap_or(order.len());
+                    prop_assert_eq!(slot_of(&policy, &given, leader, &ids(&named), node), place);
+                }
                 for mut order in [order, preference(&policy, &given, &ids(&named))] {
                     order.sort_unstable();
                     prop_assert_eq!(&order, &sorted);

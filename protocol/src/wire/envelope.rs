@@ -57,6 +57,7 @@ pub enum Kind {
 }
 
 impl Kind {
+    /// Ascending.
     const ALL: &[Kind] = &[
         Kind::Hello,
         Kind::Welcome,
@@ -97,7 +98,14 @@ impl Kind {
     ];
 
     pub(super) fn from_number(number: u16) -> Option<Kind> {
-        Kind::ALL.iter().copied().find(|kind| *kind as u16 == number)
+        Kind::ALL.binary_search_by_key(&number, |kind| *kind as u16).ok().map(|place| Kind::ALL[place])
+    }
+
+    /// The kind of an envelope, without opening it.
+    pub(crate) fn of(bytes: &[u8]) -> Result<Kind, EnvelopeError> {
+        let [low, high, _version, ..] = *bytes else { return Err(EnvelopeError::TooShort) };
+        let number = u16::from_le_bytes([low, high]);
+        Kind::from_number(number).ok_or(EnvelopeError::UnknownKind { kind: number })
     }
 }
 
@@ -148,9 +156,19 @@ impl fmt::Display for EnvelopeError {
 
 impl core::error::Error for EnvelopeError {}
 
+/// Most envelopes are no longer than this: they are put together on the stack, and take one allocation of their exact size.
+const SHORT: usize = 256;
+
 /// Puts a body of version 1 in an envelope.
 pub fn seal<T: Serialize>(kind: Kind, body: &T) -> Bytes {
-    let mut bytes = Vec::with_capacity(64);
+    let mut short = [0; SHORT];
+    short[..2].copy_from_slice(&(kind as u16).to_le_bytes());
+    short[2] = 1;
+    if let Ok(body) = postcard::to_slice(body, &mut short[3..]) {
+        let length = 3 + body.len();
+        return Bytes::copy_from_slice(&short[..length]);
+    }
+    let mut bytes = Vec::with_capacity(2 * SHORT);
     bytes.extend_from_slice(&(kind as u16).to_le_bytes());
     bytes.push(1);
     // Encoding to memory fails only for types that postcard cannot express (unsized sequences); ours are all plain.
@@ -161,29 +179,31 @@ pub fn seal<T: Serialize>(kind: Kind, body: &T) -> Bytes {
 impl Envelope {
     /// Opens an envelope without decoding its body.
     pub fn parse(bytes: &Bytes) -> Result<Envelope, EnvelopeError> {
-        let [low, high, version, ..] = **bytes else { return Err(EnvelopeError::TooShort) };
-        let number = u16::from_le_bytes([low, high]);
-        let kind = Kind::from_number(number).ok_or(EnvelopeError::UnknownKind { kind: number })?;
-        Ok(Envelope { kind, version, body: bytes.slice(3..) })
+        let kind = Kind::of(bytes)?;
+        Ok(Envelope { kind, version: bytes[2], body: bytes.slice(3..) })
     }
 
     /// Decodes a body of version 1, all of it.
     pub fn decode<T: DeserializeOwned>(&self) -> Result<T, EnvelopeError> {
-        if self.version != 1 {
-            return Err(EnvelopeError::UnknownVersion { kind: self.kind, version: self.version });
-        }
-        match postcard::take_from_bytes(&self.body) {
-            Ok((value, [])) => Ok(value),
-            _ => Err(EnvelopeError::BadBody { kind: self.kind }),
-        }
+        decode(self.kind, self.version, &self.body)
+    }
+}
+
+fn decode<T: DeserializeOwned>(kind: Kind, version: u8, body: &[u8]) -> Result<T, EnvelopeError> {
+    if version != 1 {
+        return Err(EnvelopeError::UnknownVersion { kind, version });
+    }
+    match postcard::take_from_bytes(body) {
+        Ok((value, [])) => Ok(value),
+        _ => Err(EnvelopeError::BadBody { kind }),
     }
 }
 
 /// Opens an envelope of one expected kind.
 pub fn open<T: DeserializeOwned>(kind: Kind, bytes: &Bytes) -> Result<T, EnvelopeError> {
-    let envelope = Envelope::parse(bytes)?;
-    if envelope.kind != kind {
-        return Err(EnvelopeError::WrongKind { expected: kind, found: envelope.kind });
+    let found = Kind::of(bytes)?;
+    if found != kind {
+        return Err(EnvelopeError::WrongKind { expected: kind, found });
     }
-    envelope.decode()
+    decode(kind, bytes[2], &bytes[3..])
 }

@@ -1,7 +1,8 @@
 //! Many seeds on all cores. What is printed comes in the order of the seeds, whoever finished first.
 
 use super::{Run, evidence, line, wall_clock};
-use crate::engine::{self, Options, Outcome, Verdict};
+use crate::engine::{Options, Outcome, Verdict};
+use crate::fast::branch::Turn;
 use crate::scenario::Scenario;
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -12,7 +13,7 @@ use std::time::Duration;
 /// Failures that are printed with their evidence; all others with their line only.
 const IN_FULL: usize = 3;
 
-type Played = Result<(Outcome, Duration), String>;
+type Played = Result<(Outcome, Vec<Turn>, Duration), String>;
 
 /// Plays all seeds; whether all went well.
 pub(super) fn run(run: &Run, scenario: &Scenario, options: Options, seeds: Range<u64>) -> Result<bool, String> {
@@ -56,8 +57,8 @@ pub(super) fn run(run: &Run, scenario: &Scenario, options: Options, seeds: Range
 
 fn play(run: &Run, scenario: &Scenario, seed: u64, options: Options) -> Played {
     let clock = wall_clock();
-    let outcome = engine::run(run.which.engine, scenario, seed, options).map_err(|error| error.to_string())?;
-    Ok((outcome, clock()))
+    let (outcome, turns) = run.play(scenario, seed, options)?;
+    Ok((outcome, turns, clock()))
 }
 
 #[derive(Default)]
@@ -80,14 +81,14 @@ impl Summary {
         let mut waiting = BTreeMap::new();
         let mut next = first;
         for (seed, played) in receiver {
-            if run.first && !matches!(&played, Ok((outcome, _)) if outcome.verdict == Verdict::Ok) {
+            if run.first && !matches!(&played, Ok((outcome, ..)) if outcome.verdict == Verdict::Ok) {
                 // Seeds before this one are being played already: the first failure is among what still comes.
                 stop.store(true, Ordering::Relaxed);
             }
             waiting.insert(seed, played);
             while let Some(played) = waiting.remove(&next) {
-                let (outcome, wall) = played.inspect_err(|_| stop.store(true, Ordering::Relaxed))?;
-                let well = self.count(run, next, &outcome, wall);
+                let (outcome, turns, wall) = played.inspect_err(|_| stop.store(true, Ordering::Relaxed))?;
+                let well = self.count(run, next, &outcome, &turns, wall);
                 if run.first && !well {
                     stop.store(true, Ordering::Relaxed);
                     return Ok(());
@@ -99,7 +100,7 @@ impl Summary {
     }
 
     /// Counts and prints one seed; whether it went well.
-    fn count(&mut self, run: &Run, seed: u64, outcome: &Outcome, wall: Duration) -> bool {
+    fn count(&mut self, run: &Run, seed: u64, outcome: &Outcome, turns: &[Turn], wall: Duration) -> bool {
         self.events += outcome.events;
         self.simulated += outcome.simulated;
         match outcome.verdict {
@@ -114,7 +115,7 @@ impl Summary {
             print!("{}", evidence(outcome, false));
         }
         println!("{}", line(seed, outcome, wall));
-        println!("  replay: {}", run.which.replay(seed));
+        println!("  replay: {}", run.which.replay(seed, turns));
         false
     }
 }

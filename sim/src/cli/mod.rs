@@ -3,17 +3,22 @@
 //! What it prints is for people and for scripts: the last line of a single run has one fixed form. Exit status: 0 when all is well, 1 when a run
 //! failed, was vacuous or did not replay, 2 when the command or the scenario file is wrong.
 
+mod bench;
+#[cfg(feature = "zoo")]
+mod branching;
 mod determinism;
 mod explore;
 mod many;
 
 use crate::engine::{self, Engine, Options, Outcome, Verdict};
+use crate::fast::branch::{self, Branching, Turn};
 use crate::scenario::Scenario;
 use clap::{Args, Parser, Subcommand};
 use std::fmt::Write as _;
 use std::ops::Range;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
+use tertulia_protocol::dice::Seed;
 
 /// How much of the story is printed under a failure.
 const STORY: usize = 60;
@@ -34,6 +39,11 @@ enum Command {
     Explore(explore::Explore),
     /// Plays each seed in two processes and compares them
     CheckDeterminism(Check),
+    /// Measures how fast the engines are
+    Bench(bench::Bench),
+    /// Compares how soon known bugs are found with branches and without
+    #[cfg(feature = "zoo")]
+    Branching(branching::Compare),
 }
 
 #[derive(Args, Clone)]
@@ -67,6 +77,12 @@ struct Run {
     /// Tell what happened, also when all went well
     #[arg(long, conflicts_with = "seeds")]
     story: bool,
+    /// Let each seed go on in up to N other ways from its rare moments, as long as it does not fail
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    branch: u32,
+    /// Play the branch of a seed that these turns lead to
+    #[arg(long, value_name = "EVENTS:SALT,…", value_delimiter = ',', conflicts_with_all = ["seeds", "branch"])]
+    turns: Vec<Turn>,
 }
 
 #[derive(Args)]
@@ -92,6 +108,9 @@ pub fn main() -> ExitCode {
         Command::Run(run) => run.run(),
         Command::Explore(explore) => explore.run(),
         Command::CheckDeterminism(check) => determinism::check(&check),
+        Command::Bench(bench) => bench::bench(&bench),
+        #[cfg(feature = "zoo")]
+        Command::Branching(compare) => branching::compare(&compare),
     };
     match done {
         Ok(true) => ExitCode::SUCCESS,
@@ -112,14 +131,18 @@ impl Which {
         Ok(options)
     }
 
-    /// The command that plays one seed of this again.
-    fn replay(&self, seed: u64) -> String {
+    /// The command that plays one seed of this again, or a branch of it.
+    fn replay(&self, seed: u64, turns: &[Turn]) -> String {
         let mut command = format!("cargo sim run {} --seed {seed}", self.file);
         if self.engine != Engine::default() {
             let _ = write!(command, " --engine {}", self.engine.name());
         }
         if let Some(bug) = &self.bug {
             let _ = write!(command, " --bug {bug}");
+        }
+        if !turns.is_empty() {
+            let turns: Vec<String> = turns.iter().map(Turn::to_string).collect();
+            let _ = write!(command, " --turns {}", turns.join(","));
         }
         command
     }
@@ -152,12 +175,33 @@ impl Run {
             return many::run(self, &scenario, options, seeds.clone());
         }
         let clock = wall_clock();
-        let outcome = engine::run(self.which.engine, &scenario, self.seed, options).map_err(|error| error.to_string())?;
+        let (outcome, turns) = self.play(&scenario, self.seed, options)?;
         let wall = clock();
         let text = evidence(&outcome, self.story);
         print!("{text}");
+        if self.branch > 0 && !turns.is_empty() {
+            println!("  replay: {}", self.which.replay(self.seed, &turns));
+        }
         println!("{}", line(self.seed, &outcome, wall));
         Ok(outcome.verdict == Verdict::Ok)
+    }
+
+    /// Plays one seed, or its branches until one fails; the turns of the run that is told of.
+    fn play(&self, scenario: &Scenario, seed: u64, options: Options) -> Result<(Outcome, Vec<Turn>), String> {
+        let plain = self.branch == 0 && self.turns.is_empty();
+        if plain {
+            let outcome = engine::run(self.which.engine, scenario, seed, options).map_err(|error| error.to_string())?;
+            return Ok((outcome, Vec::new()));
+        }
+        if self.which.engine != Engine::Fast {
+            return Err("only the fast engine branches: leave out --engine, or --branch and --turns".to_owned());
+        }
+        if self.branch == 0 {
+            return Ok((branch::replay(scenario, Seed(seed), options, &self.turns), self.turns.clone()));
+        }
+        let branching = Branching { most: self.branch, horizon: None };
+        let explored = branch::explore(scenario, Seed(seed), options, branching);
+        Ok((explored.outcome, explored.turns))
     }
 }
 

@@ -15,7 +15,7 @@ use tertulia_protocol::ids::{Boot, ConnectionId};
 use tertulia_protocol::wire::Kind;
 
 /// Where a client sits: its script, and the connection that it believes to have.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(super) struct Seat {
     pub actor: Option<Actor>,
     connection: Option<ConnectionId>,
@@ -24,9 +24,10 @@ pub(super) struct Seat {
 }
 
 /// All connections there ever were, by number.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(super) struct Connections(Vec<Connection>);
 
+#[derive(Clone)]
 struct Connection {
     client: usize,
     node: usize,
@@ -156,7 +157,7 @@ impl World<'_> {
         let Some(state) = self.connections.get(connection) else { return 0 };
         state.words += 1;
         let (who, nth) = ((1 << 40) + state.client as u64 * 2 + way, state.words);
-        self.scenario.workload.link.pick(draw(self.seed, Purpose::LinkDelay, who, connection.0, nth))
+        self.scenario.workload.link.pick(draw(self.draws, Purpose::LinkDelay, who, connection.0, nth))
     }
 
     /// A node closes a connection: what still comes over it is nothing to it.

@@ -31,6 +31,7 @@ const PIN_FOR: u64 = 30_000_000;
 /// Row batches that may wait to be moved.
 const MANY: usize = 10_000;
 
+#[derive(Clone)]
 struct Pending {
     id: BatchId,
     batch: Batch,
@@ -44,12 +45,14 @@ struct Log {
     entries: Vec<Entry>,
 }
 
+#[derive(Clone)]
 struct Pin {
     applied: AppliedRow,
     rows: BTreeMap<Bytes, Bytes>,
     used: u64,
 }
 
+#[derive(Clone)]
 pub(super) struct Disk {
     seed: Seed,
     node: u64,
@@ -105,6 +108,11 @@ impl Disk {
             received: None,
             installing: None,
         }
+    }
+
+    /// Draws come from here from now on.
+    pub fn reseed(&mut self, seed: Seed) {
+        self.seed = seed;
     }
 
     pub fn incarnation(&self) -> Incarnation {

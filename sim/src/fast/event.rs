@@ -8,6 +8,7 @@ use tertulia_protocol::node::{Admin, Message};
 use tertulia_protocol::wire::handshake::HelloRefusal;
 
 /// Something with a time. `boot` is the process that it is meant for: if that has died, nothing happens.
+#[derive(Clone)]
 pub(super) enum Event {
     Peer {
         from: usize,
@@ -92,6 +93,7 @@ pub(super) enum Event {
 }
 
 /// What a client's end of a connection sends.
+#[derive(Clone)]
 pub(super) enum ClientWord {
     Open(ClientHello),
     Request(Request),
@@ -99,6 +101,7 @@ pub(super) enum ClientWord {
 }
 
 /// What a node's end of a connection sends.
+#[derive(Clone)]
 pub(super) enum NodeWord {
     Opened,
     Reply(Reply),
@@ -108,6 +111,7 @@ pub(super) enum NodeWord {
 }
 
 /// What a node is handed.
+#[derive(Clone)]
 pub(super) enum Input {
     /// `digest` is the message's.
     Message {

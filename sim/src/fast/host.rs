@@ -11,6 +11,7 @@ use tertulia_protocol::ids::{BatchId, Boot, ConnectionId, NodeId};
 use tertulia_protocol::node::Node;
 use tertulia_protocol::raft::Member;
 
+#[derive(Clone)]
 pub(super) struct Host {
     /// `None` while the process is down.
     pub machine: Option<Node>,

@@ -9,9 +9,11 @@
 //! - `clients`: connections between clients and nodes.
 //! - `operators`: what an operator asks of the cluster.
 //! - `phases`: faults, the end of faults, and what must hold afterwards.
+//! - [`branch`]: one run that goes on in several ways from its rare moments.
 //!
 //! A crash freezes first: the machine is dropped, and then it is decided what the disk keeps. Nothing that was on its way out is processed.
 
+pub mod branch;
 mod clients;
 mod codec;
 mod disk;
@@ -40,6 +42,7 @@ use phases::Phase;
 use queue::Queue;
 use std::time::Duration;
 use tertulia_protocol::dice::{Purpose, Seed, draw, within};
+use tertulia_protocol::facts::Fact;
 
 /// More events than any honest run has.
 const RUNAWAY: u64 = 100_000_000;
@@ -57,9 +60,12 @@ pub fn run(scenario: &Scenario, seed: Seed, options: Options) -> Result<Outcome,
 }
 
 /// Everything there is.
+#[derive(Clone)]
 struct World<'a> {
     scenario: &'a Scenario,
     seed: Seed,
+    /// Where the world's draws come from: the seed, or from a branch on what the seed and the branch's salt make.
+    draws: Seed,
     options: Options,
     now: u64,
     events: u64,
@@ -78,6 +84,10 @@ struct World<'a> {
     phase: Phase,
     coded: bool,
     sent: u64,
+    /// Empty between two takings of facts: the vector is used again.
+    facts: Vec<Fact>,
+    /// Named points that were reached since the last look, if somebody looks.
+    news: Option<Vec<&'static str>>,
     verdict: Option<Verdict>,
 }
 
@@ -92,6 +102,7 @@ impl<'a> World<'a> {
         let mut world = World {
             scenario,
             seed,
+            draws: seed,
             options,
             now: 0,
             events: 0,
@@ -108,6 +119,8 @@ impl<'a> World<'a> {
             phase: Phase::Safety,
             coded: codec::sampled(seed),
             sent: 0,
+            facts: Vec::new(),
+            news: None,
             verdict: None,
         };
         for node in 0..voters {
@@ -124,20 +137,25 @@ impl<'a> World<'a> {
     /// Runs until there is a verdict.
     fn play(&mut self) {
         while self.verdict.is_none() {
-            let Some((at, event)) = self.queue.pop() else {
-                return self.fail(Verdict::failed("liveness", "nothing will ever happen again"));
-            };
-            debug_assert!(at >= self.now);
-            self.now = at;
-            self.events += 1;
-            if self.events > RUNAWAY {
-                return self.fail(Verdict::failed("runaway", format!("{RUNAWAY} events in {at} us")));
-            }
-            self.happen(event);
-            if let Some(violation) = self.witness.violation() {
-                let verdict = Verdict::failed(violation.rule, violation.to_string());
-                self.fail(verdict);
-            }
+            self.step();
+        }
+    }
+
+    /// The next event.
+    fn step(&mut self) {
+        let Some((at, event)) = self.queue.pop() else {
+            return self.fail(Verdict::failed("liveness", "nothing will ever happen again"));
+        };
+        debug_assert!(at >= self.now);
+        self.now = at;
+        self.events += 1;
+        if self.events > RUNAWAY {
+            return self.fail(Verdict::failed("runaway", format!("{RUNAWAY} events in {at} us")));
+        }
+        self.happen(event);
+        if let Some(violation) = self.witness.violation() {
+            let verdict = Verdict::failed(violation.rule, violation.to_string());
+            self.fail(verdict);
         }
     }
 
@@ -172,7 +190,7 @@ impl<'a> World<'a> {
 
     /// A draw for something that has no better name than its time: what one node (or client) does at one microsecond.
     fn moment(&self, purpose: Purpose, who: u64, nth: u64) -> u64 {
-        draw(self.seed, purpose, who, self.now, nth)
+        draw(self.draws, purpose, who, self.now, nth)
     }
 
     fn outcome(mut self) -> Outcome {

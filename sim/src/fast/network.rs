@@ -39,6 +39,7 @@ impl Pair {
     const APART: Pair = Pair { boots: None, ids: (NodeId(0), NodeId(0)), up: (false, false), dialling: false, breaking: false };
 }
 
+#[derive(Clone)]
 pub(super) struct Network {
     seed: Seed,
     nodes: usize,
@@ -57,6 +58,11 @@ impl Network {
         let delays = (0..nodes * nodes).map(|link| cluster.delay(link / nodes, link % nodes)).collect();
         let repeats = vec![(0, 0); nodes * nodes * REMEMBERED];
         Network { seed, nodes, delays, pairs: vec![Pair::APART; nodes * nodes], repeats, touched: 0, draws: 0 }
+    }
+
+    /// Draws come from here from now on.
+    pub fn reseed(&mut self, seed: Seed) {
+        self.seed = seed;
     }
 
     /// The state of a connection; the order of the ends does not matter, `boots` are in ascending order of the nodes.

@@ -9,6 +9,7 @@ use crate::trace::digest;
 use crate::workload::time_of;
 use tertulia_protocol::contract::Loaded;
 use tertulia_protocol::dice::{Purpose, below, within};
+use tertulia_protocol::facts::Fact;
 use tertulia_protocol::ids::{Boot, ClusterId, LoadId, NodeId};
 use tertulia_protocol::node::{Config, HaltReason, Message, Node, Output};
 use tertulia_protocol::raft::Member;
@@ -119,7 +120,7 @@ impl World<'_> {
 
     fn config(&self, node: usize) -> Config {
         let cluster = &self.scenario.cluster;
-        let mut config = Config::new(self.node_id(node), CLUSTER, self.hosts[node].knows.clone(), self.seed);
+        let mut config = Config::new(self.node_id(node), CLUSTER, self.hosts[node].knows.clone(), self.draws);
         config.peer_address = peer_address(node);
         config.succession = cluster.policy();
         config.succession_timing = cluster.succession_timing;
@@ -185,6 +186,9 @@ impl World<'_> {
             return;
         }
         let inputs = std::mem::take(&mut self.hosts[node].inbox);
+        if inputs.is_empty() {
+            return self.drain(node);
+        }
         let mut left = 0;
         for (nth, input) in inputs.into_iter().enumerate() {
             if left == 0 {
@@ -197,7 +201,9 @@ impl World<'_> {
                 self.drain(node);
             }
         }
-        self.drain(node);
+        if left > 0 {
+            self.drain(node);
+        }
     }
 
     /// Takes all outputs, then the facts, then the deadline.
@@ -219,13 +225,22 @@ impl World<'_> {
 
     pub(super) fn take_facts(&mut self, node: usize) {
         let Some(machine) = &mut self.hosts[node].machine else { return };
-        for fact in machine.take_facts() {
+        machine.take_facts_into(&mut self.facts);
+        if self.facts.is_empty() {
+            return;
+        }
+        let mut facts = std::mem::take(&mut self.facts);
+        for fact in facts.drain(..) {
             self.witness.fact(self.now, node, &fact);
-            if let tertulia_protocol::facts::Fact::Reached { point } = fact {
+            if let Fact::Reached { point } = fact {
+                if let Some(news) = &mut self.news {
+                    news.push(point);
+                }
                 self.plan.reached(self.now, point);
                 self.schedule_plan();
             }
         }
+        self.facts = facts;
     }
 
     fn output(&mut self, node: usize, output: Output) {

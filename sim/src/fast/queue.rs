@@ -3,6 +3,7 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
+#[derive(Clone)]
 pub(super) struct Queue<T> {
     heap: BinaryHeap<Reverse<(u64, u64, u32)>>,
     slots: Vec<Option<T>>,
@@ -29,6 +30,12 @@ impl<T> Queue<T> {
         };
         self.scheduled += 1;
         self.heap.push(Reverse((at, self.scheduled, slot)));
+    }
+
+    /// What comes next, and when.
+    pub fn peek(&self) -> Option<(u64, &T)> {
+        let Reverse((at, _, slot)) = self.heap.peek()?;
+        self.slots[*slot as usize].as_ref().map(|event| (*at, event))
     }
 
     pub fn pop(&mut self) -> Option<(u64, T)> {

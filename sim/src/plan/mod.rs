@@ -133,6 +133,11 @@ pub struct FaultPlan {
 }
 
 impl FaultPlan {
+    /// What is drawn from now on comes from another seed; what is scheduled stays.
+    pub fn reseed(&mut self, seed: Seed) {
+        self.seed = seed;
+    }
+
     pub fn new(scenario: &Scenario, seed: Seed) -> FaultPlan {
         let mut plan = FaultPlan {
             faults: scenario.faults.clone(),
@@ -170,6 +175,11 @@ impl FaultPlan {
     /// When [`FaultPlan::poll`] has something to do.
     pub fn next_time(&self) -> Option<u64> {
         self.steps.keys().next().map(|(at, _)| *at)
+    }
+
+    /// Whether a fault is due to begin by then.
+    pub fn fires(&self, at: u64) -> bool {
+        self.steps.range(..=(at, u64::MAX)).any(|(_, step)| matches!(step, Step::Fire { .. }))
     }
 
     pub fn conditions(&self) -> &Conditions {

@@ -44,7 +44,7 @@ enum What {
 }
 
 /// A room on its way: made, joined, followed.
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct Room {
     id: Option<RoomId>,
     /// The room's newest event when this client joined.
@@ -80,6 +80,7 @@ struct Question {
 }
 
 /// One client with its script. Begins at [`Actor::starts`].
+#[derive(Clone)]
 pub struct Actor {
     number: u32,
     seed: Seed,

@@ -152,7 +152,7 @@ impl<S: StateMachine> Replica<S> {
 
     /// Goes on with receiving a snapshot, if one is needed. True if anything came of it.
     pub(super) fn receive(&mut self) -> bool {
-        if self.jump.is_some() {
+        if self.jump.is_some() || !self.lost && self.needed.is_none() && self.receiver.is_idle() {
             return false;
         }
         if self.needed.take_if(|(_, start)| *start <= self.applied.index).is_some() && !self.lost {

@@ -110,6 +110,11 @@ impl Receiver {
         }
     }
 
+    /// Nothing is received, and nothing is to be done about what was.
+    pub(in crate::replica) fn is_idle(&self) -> bool {
+        self.source.is_none() && self.walk.is_none() && self.steps.is_empty()
+    }
+
     /// No snapshot is needed any more.
     pub(in crate::replica) fn stop(&mut self) {
         self.source = None;
