@@ -2,6 +2,7 @@
 //!
 //! - [`scenario`]: what a `.toml` file says, parsed and checked, with errors that name the line.
 //! - [`plan`]: when each fault fires, whom it hits and when it ends: one plan for both engines.
+//! - [`points`]: named courses of events that a sweep must reach.
 //! - [`roster`]: which machine is which member.
 //! - [`operator`]: whoever changes the members, and asks until it is done.
 //! - [`workload`]: what the clients do and what they saw: one script for both engines.
@@ -19,6 +20,7 @@ pub mod engine;
 pub mod fast;
 pub mod operator;
 pub mod plan;
+pub mod points;
 pub mod roster;
 pub mod scenario;
 pub mod trace;

@@ -4,6 +4,7 @@
 //! and nobody was answered.
 
 use crate::plan::ClusterView;
+use crate::points::Crossings;
 use crate::roster::Roster;
 use crate::scenario::{self, Expect};
 use std::collections::BTreeMap;
@@ -21,6 +22,7 @@ pub struct Witness {
     leading: Vec<Option<Term>>,
     pub up: Vec<bool>,
     reached: BTreeMap<&'static str, u32>,
+    crossings: Crossings,
     /// By machine: who the members are by its log, and from which place on, oldest first.
     configured: Vec<Vec<Configured>>,
     /// The newest place of each room that any node has applied.
@@ -78,6 +80,7 @@ impl Witness {
             up: vec![false; hosts],
             configured: vec![Vec::new(); hosts],
             reached: BTreeMap::new(),
+            crossings: Crossings::new(hosts),
             posted: BTreeMap::new(),
             acked: BTreeMap::new(),
             tally: Tally::default(),
@@ -132,6 +135,8 @@ impl Witness {
     pub fn fact(&mut self, now: u64, node: usize, fact: &Fact) {
         let judged = self.judge.observe(At(now), Observed::Fact { node: self.id(node), fact });
         self.judged(judged);
+        self.crossings.fact(node, fact);
+        self.note_crossings();
         match fact {
             Fact::Started { boot, term, durable, applied, .. } => {
                 let (index, from) = (durable.index, applied);
@@ -215,6 +220,8 @@ impl Witness {
         self.up[node] = false;
         self.leading[node] = None;
         self.tally.crashes += 1;
+        self.crossings.crashed(node);
+        self.note_crossings();
         let judged = self.judge.observe(At(now), Observed::Crashed { node: self.id(node) });
         self.judged(judged);
     }
@@ -279,6 +286,12 @@ impl Witness {
         self.tally.longest_wait = self.tally.longest_wait.max(now - since);
         let open = self.tally.submitted > self.tally.acked + self.tally.refused;
         self.waiting_since = open.then_some(now);
+    }
+
+    fn note_crossings(&mut self) {
+        for point in self.crossings.take() {
+            *self.reached.entry(point).or_insert(0) += 1;
+        }
     }
 
     fn tell(&mut self, now: u64, sentence: impl FnOnce() -> String) {

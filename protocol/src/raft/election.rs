@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::dice::{Purpose, draw, within};
+use crate::sometimes;
 use crate::time::Duration;
 
 /// Who has said what in one election. An answer counts as long as its voter has not started again.
@@ -57,7 +58,7 @@ impl Raft {
         let from = if leases { self.heard + self.timing.detect_min } else { now.instant };
         let at = now.instant.max(from) + self.timing.stagger / 16 + self.timing.stagger * slot as u32;
         self.election_at = self.election_at.min(at);
-        self.facts.tell(|| Fact::Reached { point: "leader.link_lost" });
+        sometimes!(self.facts, "leader.link_lost");
     }
 
     /// Whether a log that ends at `last` holds all that ours does: compared by term, then by length (3.6.1).
@@ -87,6 +88,9 @@ impl Raft {
             return self.wait_for_leader(now.instant);
         }
         self.elections += 1;
+        if matches!(self.role, Role::Candidate { .. }) {
+            sometimes!(self.facts, "candidate.again");
+        }
         let term = self.vote.term;
         self.facts.tell(|| Fact::BecamePreCandidate { term });
         let mut ballot = Ballot::default();
@@ -134,6 +138,9 @@ impl Raft {
         let open = self.gate_is_open(now) || forced && !pre;
         // A log that has lost something cannot tell whether the candidate's holds it.
         if !open || term < self.vote.term || self.is_repairing() {
+            if !open && !pre {
+                sometimes!(self.facts, "vote.gate_shut");
+            }
             return self.tell_vote(from, self.vote.term, pre, false);
         }
         if pre {
@@ -145,6 +152,11 @@ impl Raft {
         }
         let free = self.vote.voted_for.is_none() || self.vote.voted_for == Some(from);
         if !free || !self.is_up_to_date(last) {
+            if free {
+                sometimes!(self.facts, "vote.log_too_old");
+            } else {
+                sometimes!(self.facts, "vote.given_already");
+            }
             return self.tell_vote(from, term, false, false);
         }
         self.vote.voted_for = Some(from);
@@ -231,6 +243,12 @@ impl Raft {
     fn become_leader(&mut self, now: Now, ballot: &Ballot) {
         let (term, last) = (self.vote.term, self.log.last());
         self.facts.tell(|| Fact::BecameLeader { term, last });
+        if self.commit < last.index {
+            sometimes!(self.facts, "leader.uncommitted_tail");
+        }
+        if self.configuration().is_joint() {
+            sometimes!(self.facts, "leader.in_joint");
+        }
         self.leader = Some(self.node);
         self.last_leader = Some(self.node);
         let uncommitted = self.log.slice(self.commit + 1, usize::MAX);

@@ -6,6 +6,8 @@
 
 use super::progress::Progress;
 use super::*;
+use crate::point;
+use crate::sometimes;
 use crate::time::Duration;
 
 /// Configurations that stand in the log.
@@ -220,7 +222,8 @@ impl Raft {
         self.members_version += 1;
         let committed = self.configurations.committed();
         let (removed, joint) = (committed.was_removed(self.node), committed.is_joint());
-        self.facts.tell(|| Fact::Reached { point: if joint { "configuration.joint" } else { "configuration.changed" } });
+        let point = if joint { point!("configuration.joint") } else { point!("configuration.changed") };
+        self.facts.tell(|| Fact::Reached { point });
         if removed {
             // Not at once: what is being said has to go out, and a successor has to be told.
             self.leave_at = Some(now.instant + self.timing.heartbeat * 4);
@@ -237,7 +240,7 @@ impl Raft {
             let next = self.configurations.committed().leave_joint();
             self.append_configuration(now, &next);
         } else if !self.configuration().is_voter(self.node) {
-            self.facts.tell(|| Fact::Reached { point: "leader.removed" });
+            sometimes!(self.facts, "leader.removed");
             self.step_aside(now);
         }
     }
@@ -250,7 +253,7 @@ impl Raft {
         }
         let Some(node) = self.configuration().to_promote(|id| self.has_caught_up(id)) else { return };
         if let Ok(Some(next)) = self.configuration().after(&Change::Promote { node }) {
-            self.facts.tell(|| Fact::Reached { point: "learner.promoted" });
+            sometimes!(self.facts, "learner.promoted");
             self.append_configuration(now, &next);
         }
     }

@@ -4,6 +4,7 @@
 //! stands in [`crate::succession`]; here it meets messages, timers and entries.
 
 use super::*;
+use crate::sometimes;
 use crate::succession::{
     Latencies, Matrix, Placement, Policy, Reason, Succession, SuccessionTiming, order_of, preference, reasons,
 };
@@ -222,7 +223,7 @@ impl Raft {
         }
         let before = leading.ranking.wanted.take().filter(|(order, _)| *order == wanted).map_or(0, |(_, times)| times);
         if before + 1 >= self.placing.timing.in_a_row {
-            self.facts.tell(|| Fact::Reached { point: "succession.revised" });
+            sometimes!(self.facts, "succession.revised");
             self.commit_succession(now, policy, wanted);
         } else {
             leading.ranking.wanted = Some((wanted, before + 1));
@@ -240,7 +241,7 @@ impl Raft {
             ready: &ready,
         };
         if let Some(to) = self.placing.placement.evaluate(now.instant, view) {
-            self.facts.tell(|| Fact::Reached { point: "leader.better_placed" });
+            sometimes!(self.facts, "leader.better_placed");
             // A target that has just gone is no harm: the next try is a cooldown away.
             let _ = self.transfer(now, to);
         }

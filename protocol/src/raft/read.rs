@@ -7,6 +7,7 @@
 //!   *sent*, and lasts `detect_min / (1 + drift)^2`, for both clocks may be off. It is given up for the rest of the term before another node is told to stand.
 
 use super::*;
+use crate::sometimes;
 use crate::time::Duration;
 
 /// Reads that may wait at one leader. More are dropped, and asked again by whoever waits for them.
@@ -93,10 +94,13 @@ impl Raft {
             leading.repair_reads.push_back(read);
             self.start_reads();
         } else if holds && commit >= leading.opened_by {
-            self.facts.tell(|| Fact::Reached { point: "read.by_lease" });
+            sometimes!(self.facts, "read.by_lease");
             self.let_read(&WaitingRead { confirm: Some((commit, 0)), ..read });
         } else if leading.reads.len() < MOST_READS {
             leading.reads.push_back(read);
+            if commit < leading.opened_by {
+                sometimes!(self.facts, "read.held");
+            }
             self.start_reads();
         }
     }
@@ -141,6 +145,7 @@ impl Raft {
             ready.push(read);
         }
         for read in ready {
+            sometimes!(self.facts, "read.by_round");
             self.let_read(&read);
         }
     }

@@ -8,6 +8,7 @@
 //! 3. the log here is the leader's through that index, durably.
 
 use super::*;
+use crate::sometimes;
 use crate::time::Duration;
 
 /// The id of the read that a repair asks for: above all that others ask.
@@ -52,7 +53,7 @@ impl Raft {
         if self.agreed.max(self.commit) >= index && self.writing.durable >= index {
             self.repair = None;
             self.writing.repaired = true;
-            self.facts.tell(|| Fact::Reached { point: "log.repaired" });
+            sometimes!(self.facts, "log.repaired");
         }
     }
 }

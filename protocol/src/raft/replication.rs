@@ -2,6 +2,7 @@
 
 use super::progress::Flow;
 use super::*;
+use crate::sometimes;
 
 /// Log bytes that a lagging follower is sent from disk at a time.
 const LOAD_BYTES: u32 = 256 << 10;
@@ -39,7 +40,7 @@ impl Raft {
     pub(super) fn heartbeat(&mut self, now: Now) {
         let heard = self.reached_by_quorum(now.instant, |progress| progress.heard);
         if now.instant.since(heard) >= self.timing.detection {
-            self.facts.tell(|| Fact::Reached { point: "leader.quorum_lost" });
+            sometimes!(self.facts, "leader.quorum_lost");
             return self.become_follower(now, None);
         }
         self.go_on_with_transfer(now);
@@ -258,7 +259,7 @@ impl Raft {
         #[cfg(feature = "zoo")]
         let counts = counts || self.has(crate::zoo::Bug::CountOldTerms);
         if !counts {
-            self.facts.tell(|| Fact::Reached { point: "commit.older_term_held_back" });
+            sometimes!(self.facts, "commit.older_term_held_back");
             return;
         }
         let bytes: usize =
@@ -269,6 +270,9 @@ impl Raft {
         leading.broadcast = true;
         self.commit = index;
         self.facts.tell(|| Fact::Committed { through, as_leader: true });
+        if self.configuration().is_joint() {
+            sometimes!(self.facts, "commit.in_joint");
+        }
         self.start_reads();
         if self.configurations.commit(index) {
             self.configuration_committed(now);
@@ -293,6 +297,7 @@ impl Raft {
         let start = self.log.start();
         if previous.index > self.log.last().index {
             let hint = self.log.last();
+            sometimes!(self.facts, "append.hole_refused");
             return self.refuse(from, previous.index, hint);
         }
         if previous.index >= start.index {
@@ -302,6 +307,7 @@ impl Raft {
                 _ => {
                     let below = Position { index: previous.index.saturating_sub(1), ..previous };
                     let hint = self.log.last_not_above(below).unwrap_or(start);
+                    sometimes!(self.facts, "append.conflict_refused");
                     return self.refuse(from, previous.index, hint);
                 }
             }
@@ -330,11 +336,11 @@ impl Raft {
                 Some(ours) if ours == entry.position() => continue,
                 Some(ours) if ours.term == entry.term || entry.index <= self.commit => return Err(entry.index),
                 Some(_) => {
-                    self.facts.tell(|| Fact::Reached { point: "log.replaced" });
+                    sometimes!(self.facts, "log.replaced");
                     self.log.truncate_from(entry.index);
                     self.writing.replaced_from(entry.index);
                     if self.configurations.truncate_from(entry.index) {
-                        self.facts.tell(|| Fact::Reached { point: "configuration.reverted" });
+                        sometimes!(self.facts, "configuration.reverted");
                         self.configuration_changed();
                     }
                     self.placing.truncate_from(entry.index);

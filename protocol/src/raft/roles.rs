@@ -1,6 +1,7 @@
 //! Changes of term and role: whose follower this node is, and since when.
 
 use super::*;
+use crate::sometimes;
 
 impl Raft {
     /// A greater term: its vote is free, and whatever this node was, it is a follower now (3.3).
@@ -42,7 +43,7 @@ impl Raft {
         // What was under way when the link broke is no sign of life. If the leader lives, it says so again.
         let late = |(lost, at): (NodeId, Instant)| lost == from && now.instant.since(at) < self.timing.heartbeat;
         if self.lost_leader.is_some_and(late) {
-            self.facts.tell(|| Fact::Reached { point: "leader.heard_late" });
+            sometimes!(self.facts, "leader.heard_late");
             return false;
         }
         if self.is_leader() {

@@ -7,6 +7,7 @@
 
 use super::log::cost;
 use super::*;
+use crate::sometimes;
 
 /// Marks that are kept of the log's extent; beyond it they become coarser.
 const MOST_MARKS: usize = 512;
@@ -93,7 +94,7 @@ impl Raft {
     /// Through where the log may be trimmed, when it has become long: all through `applied` is applied. `hold`: the place of a snapshot that a peer is reading.
     pub(crate) fn compact(&mut self, applied: Index, hold: Option<Index>) -> Option<Index> {
         let through = self.extent.compact(applied.min(self.handed), hold, self.limits.log_bytes)?;
-        self.facts.tell(|| Fact::Reached { point: "log.trimmed" });
+        sometimes!(self.facts, "log.trimmed");
         Some(through)
     }
 

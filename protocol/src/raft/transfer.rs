@@ -2,6 +2,7 @@
 
 use super::progress::Flow;
 use super::*;
+use crate::sometimes;
 
 /// A hand-over under way. The leader takes no proposals meanwhile: the successor must hold all that there is.
 #[derive(Clone, Copy, Debug)]
@@ -60,7 +61,7 @@ impl Raft {
         leading.lease_given_up = true;
         leading.transfer = Some(Transfer { to, until });
         leading.broadcast = true;
-        self.facts.tell(|| Fact::Reached { point: "transfer.begun" });
+        sometimes!(self.facts, "transfer.begun");
         self.go_on_with_transfer(now);
         Ok(true)
     }
@@ -97,7 +98,7 @@ impl Raft {
         if now.instant >= transfer.until {
             leading.transfer = None;
             leading.asked_in_vain.insert(transfer.to);
-            return self.facts.tell(|| Fact::Reached { point: "transfer.failed" });
+            return sometimes!(self.facts, "transfer.failed");
         }
         if leading.progress.get(&transfer.to).is_some_and(|progress| progress.matched == last) {
             self.send(transfer.to, Class::Control, RaftMessage::TimeoutNow { term });
@@ -132,7 +133,7 @@ impl Raft {
         let since = self.writing.waiting_since();
         let stalled = since.is_some_and(|since| now.instant.since(since) >= self.timing.disk_stall);
         if stalled && !self.stalled {
-            self.facts.tell(|| Fact::Reached { point: "disk.stalled" });
+            sometimes!(self.facts, "disk.stalled");
         }
         self.stalled = stalled;
         if stalled && matches!(&self.role, Role::Leader(leading) if leading.transfer.is_none()) {

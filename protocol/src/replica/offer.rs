@@ -1,6 +1,7 @@
 //! Requests on their way into the log: a session's numbers in order, each request once.
 
 use super::*;
+use crate::sometimes;
 
 impl<S: StateMachine> Replica<S> {
     /// Offers a request to this node as the leader.
@@ -78,7 +79,7 @@ impl<S: StateMachine> Replica<S> {
             }
         }
         self.held.insert((session, number), (now.instant, submission));
-        self.raft.tell(|| Fact::Reached { point: "session.number_held" });
+        sometimes!(self.raft, "session.number_held");
         Offer::Taken
     }
 

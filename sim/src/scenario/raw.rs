@@ -218,7 +218,7 @@ impl RawFault {
 #[derive(Deserialize, Default)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RawExpect {
-    pub reached: Option<Vec<String>>,
+    pub reached: Option<Spanned<Vec<String>>>,
     pub unavailable_max: Text,
     pub heal_within: Text,
     pub min_acked: Option<Spanned<i64>>,

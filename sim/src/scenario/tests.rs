@@ -47,6 +47,14 @@ fn mistakes_are_named_with_their_line_and_what_was_meant() {
 }
 
 #[test]
+fn points_are_known_ones() {
+    let wrong = refusal("when = \"configuration.join\"\ncrash = \"n1\"");
+    assert_eq!(wrong, "x.toml:10: no machine tells the point \"configuration.join\"; did you mean `configuration.joint`?");
+    let wrong = refusal("at = \"1s\"\ncrash = \"n1\"\n[expect]\nreached = [\"log.replaced\", \"crash.in_join\"]");
+    assert_eq!(wrong, "x.toml:13: no point is named \"crash.in_join\"; did you mean `crash.in_joint`?");
+}
+
+#[test]
 fn clocks_are_off_from_the_beginning_or_for_a_while() {
     let verb = |fault: &str| parse(&format!("at = \"1s\"\n{fault}")).unwrap().faults[0].verb.clone();
     let leader = vec![Target::Leader];

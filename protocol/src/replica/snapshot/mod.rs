@@ -12,6 +12,7 @@ pub(super) use receiver::{Receiver, Step};
 pub(super) use sender::Sender;
 
 use super::*;
+use crate::sometimes;
 use serde::{Deserialize, Serialize};
 
 /// Where a snapshot begins: behind [`APPLIED_KEY`], whose row follows from each part's own [`AppliedRow`].
@@ -230,7 +231,7 @@ impl<S: StateMachine> Replica<S> {
         self.leading_term = 0;
         self.raft.install(applied.position, known);
         self.raft.tell(|| Fact::SnapshotInstalled { at: applied.position, hash: applied.hash });
-        self.raft.tell(|| Fact::Reached { point: "snapshot.installed" });
+        sometimes!(self.raft, "snapshot.installed");
         self.raft.tell_installed();
         self.outputs.push_back(Output::Jumped);
     }

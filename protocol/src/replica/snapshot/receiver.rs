@@ -7,6 +7,7 @@
 //! - What was received is put in use only if its rows sum up to the state hash that the snapshot claims.
 
 use super::*;
+use crate::point;
 use crate::time::Duration;
 
 /// After so long without an answer a part is asked for again; a sender that is behind or wrong is left alone for as long.
@@ -117,6 +118,7 @@ impl Receiver {
 
     fn abandon(&mut self) {
         if self.walk.take().is_some_and(|walk| walk.applied.is_some()) {
+            self.steps.push_back(Step::Reached(point!("snapshot.abandoned")));
             self.steps.push_back(Step::Receive(Receive::Abandon));
         }
     }
@@ -175,15 +177,15 @@ impl Receiver {
         let pause = Duration::from_micros(bytes.saturating_mul(1_000_000) / self.bytes_per_second);
         self.ask_at = self.ask_at.max(now) + pause;
         if walk.applied.is_none() {
-            self.steps.push_back(Step::Reached("snapshot.begun"));
+            self.steps.push_back(Step::Reached(point!("snapshot.begun")));
             self.steps.push_back(Step::Receive(Receive::Begin));
         }
         if walk.sender.replace(from).is_some_and(|before| before != from) {
-            self.steps.push_back(Step::Reached("snapshot.resumed_elsewhere"));
+            self.steps.push_back(Step::Reached(point!("snapshot.resumed_elsewhere")));
         }
         let sum = match part.rows {
             None => {
-                self.steps.push_back(Step::Reached("snapshot.part_same"));
+                self.steps.push_back(Step::Reached(point!("snapshot.part_same")));
                 ask.have.unwrap_or_default()
             }
             Some(rows) => {
@@ -218,7 +220,7 @@ impl Receiver {
 
     fn finish(&mut self, now: Instant, applied: AppliedRow) {
         if self.walk.as_ref().is_none_or(|walk| walk.sum != applied.hash) {
-            self.steps.push_back(Step::Reached("snapshot.wrong_hash"));
+            self.steps.push_back(Step::Reached(point!("snapshot.wrong_hash")));
             self.abandon();
             self.ask_at = now + ASK_AGAIN;
             return;
@@ -476,7 +478,7 @@ mod tests {
         sender.applied.hash = StateHash(right.0 + 1);
         scene.answer(&sender, 4);
         assert_eq!((scene.installed, &scene.file), (None, &None));
-        assert_eq!(scene.reached, ["snapshot.begun", "snapshot.wrong_hash"]);
+        assert_eq!(scene.reached, ["snapshot.begun", "snapshot.wrong_hash", "snapshot.abandoned"]);
         assert!(scene.receiver.deadline().unwrap() >= scene.now + ASK_AGAIN, "it is not asked at once");
         sender.applied.hash = right;
         assert_eq!(scene.answer(&sender, 99), 10);

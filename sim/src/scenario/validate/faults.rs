@@ -111,6 +111,13 @@ impl Faults<'_> {
             (None, None, after, Some(when)) => {
                 let after = self.named(nth, after)?;
                 let nth = source.integer(&raw.nth, "nth", 1, 1_000_000)?.unwrap_or(1) as u32;
+                let known = tertulia_protocol::points::POINTS.iter().map(|(known, _)| *known);
+                if !tertulia_protocol::points::is_known(when.get_ref()) {
+                    let meant = suggest(when.get_ref(), known);
+                    return Err(
+                        source.error(Some(when.span()), format!("no machine tells the point \"{}\"{meant}", when.get_ref()))
+                    );
+                }
                 Ok(Trigger::Reached { point: when.get_ref().clone(), nth, after, wait })
             }
             _ => Err(source.error(Some(span), "a fault needs exactly one of at, every, after (with or without when) and when")),

@@ -254,6 +254,18 @@ fn workload(source: Source<'_>, raw: Option<RawWorkload>) -> Checked<Workload> {
     })
 }
 
+/// Names of points that some sweep can reach.
+fn points(source: Source<'_>, names: &Option<Spanned<Vec<String>>>) -> Checked<Vec<String>> {
+    let Some(names) = names else { return Ok(Vec::new()) };
+    match names.get_ref().iter().find(|name| !crate::points::is_known(name)) {
+        None => Ok(names.get_ref().clone()),
+        Some(name) => {
+            let meant = suggest(name, crate::points::all().map(|(known, _)| known));
+            Err(source.error(Some(names.span()), format!("no point is named \"{name}\"{meant}")))
+        }
+    }
+}
+
 fn expect(source: Source<'_>, raw: Option<RawExpect>, cluster: &Cluster) -> Checked<Expect> {
     let raw = raw.unwrap_or_default();
     let hosts = cluster.hosts();
@@ -272,7 +284,7 @@ fn expect(source: Source<'_>, raw: Option<RawExpect>, cluster: &Cluster) -> Chec
         }
     };
     Ok(Expect {
-        reached: raw.reached.unwrap_or_default(),
+        reached: points(source, &raw.reached)?,
         unavailable_max: source.read(&raw.unavailable_max, units::duration)?,
         heal_within: source.read(&raw.heal_within, units::duration)?.unwrap_or(10_000_000),
         min_acked: source.integer(&raw.min_acked, "min_acked", 0, i64::MAX)?.unwrap_or(1) as u64,
