@@ -1,6 +1,6 @@
 //! What time it is. The monotonic reading is tokio's, so that paused and simulated time work; only the wall clock differs.
 
-use std::time::UNIX_EPOCH;
+use std::time::{Duration, UNIX_EPOCH};
 use tertulia_protocol::contract::Now;
 use tertulia_protocol::time::{Instant, Timestamp};
 
@@ -8,6 +8,11 @@ use tertulia_protocol::time::{Instant, Timestamp};
 pub trait Clock: Clone + Send + Sync + 'static {
     /// The monotonic reading never goes back, and runs about as fast as tokio's timers.
     fn now(&self) -> Now;
+
+    /// How long tokio's timers run while this clock goes on by so much: just as long, except in a simulation of clocks that drift.
+    fn timer(&self, wait: Duration) -> Duration {
+        wait
+    }
 }
 
 /// The machine's clocks.

@@ -210,7 +210,7 @@ impl<N: Net, S: Store, C: Clock> Driver<N, S, C> {
     /// How long nothing needs to be done unless something arrives.
     fn wait(&self) -> Option<Duration> {
         let now = self.clock.now().instant;
-        self.node.poll_timeout().map(|at| at.since(now).max(TIMER_PAUSE))
+        self.node.poll_timeout().map(|at| self.clock.timer(at.since(now)).max(TIMER_PAUSE))
     }
 
     /// Hands over what woke us and everything else that is there by now, as inputs of one moment.

@@ -38,6 +38,8 @@ pub enum DiskFault {
     Full,
     /// Every write and every sync fails.
     FailingWrites,
+    /// One bit of everything that is read is not what was written. On the disk it is.
+    MisreadingReads,
 }
 
 /// A deterministic disk in memory. Clones share it.
@@ -58,6 +60,8 @@ struct State {
     /// Directory changes since the last `sync_dir`, oldest first.
     unsynced_names: Vec<NameChange>,
     fault: Option<DiskFault>,
+    /// Sectors that are written as a whole or not at all; 0 counts as 1.
+    unit: u64,
     /// Changes still let through before the disk freezes by itself.
     changes_left: Option<u64>,
     syncs: u64,
@@ -125,14 +129,20 @@ impl SimDisk {
         }
         let mut torn = |bound: u64| if outcome == CrashOutcome::Torn { draw(bound) } else { 0 };
         state.lose_names(&mut torn);
+        let unit = state.unit.max(1);
         for content in state.files.values_mut() {
-            content.lose(&mut torn);
+            content.lose(unit, &mut torn);
         }
     }
 
     /// Sets or ends a fault.
     pub fn set_fault(&self, fault: Option<DiskFault>) {
         self.lock().fault = fault;
+    }
+
+    /// From now on so many sectors in a row are written as a whole or not at all.
+    pub fn set_unit(&self, sectors: u64) {
+        self.lock().unit = sectors;
     }
 
     /// Flips the bits of `mask` in one byte, synced or not. `false` when there is no such file or byte.
@@ -252,14 +262,21 @@ impl Content {
         }
     }
 
-    fn lose(&mut self, torn: &mut dyn FnMut(u64) -> u64) {
+    /// Sectors of one unit have gone through as many states as the most written one; they come back from the same moment, as far as each of them goes.
+    fn lose(&mut self, unit: u64, torn: &mut dyn FnMut(u64) -> u64) {
         if self.len == self.synced_len || torn(2) == 0 {
             self.len = self.synced_len;
         }
+        let mut kept_of_unit: Option<(u64, u64)> = None;
         for (sector, mut versions) in std::mem::take(&mut self.unsynced) {
-            let kept = torn(versions.len() as u64 + 1) as usize;
+            let states = versions.len() as u64;
+            let kept = match kept_of_unit {
+                Some((of, drawn)) if unit > 1 && of == sector / unit => drawn.min(states),
+                _ => torn(states + 1),
+            };
+            kept_of_unit = Some((sector / unit, kept));
             if kept > 0 {
-                self.synced.insert(sector, versions.swap_remove(kept - 1));
+                self.synced.insert(sector, versions.swap_remove(kept as usize - 1));
             }
         }
         self.clear_from(self.len);
@@ -388,6 +405,11 @@ impl DiskFile for SimFile {
                     Some(from) => piece.copy_from_slice(&from[at..at + piece.len()]),
                     None => piece.fill(0),
                 }
+            }
+            if state.fault == Some(DiskFault::MisreadingReads)
+                && let Some(middle) = bytes.len().checked_div(2).and_then(|at| bytes.get_mut(at))
+            {
+                *middle ^= 0x10;
             }
             Ok(())
         })

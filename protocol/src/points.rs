@@ -37,6 +37,7 @@ pub const POINTS: &[Point] = &[
     ("read.by_lease", "a read is confirmed by the leader's lease"),
     ("read.by_round", "a read is confirmed by a round of heartbeats"),
     ("read.held", "a read waits until the leader's term has committed something (thesis 6.4)"),
+    ("reader.fell_behind", "a live reader does not keep up, and catches up from the store"),
     ("session.number_held", "a request has come before its predecessor, and waits for it"),
     ("snapshot.abandoned", "a snapshot was begun and is given up"),
     ("snapshot.begun", "the first part of a snapshot has come"),

@@ -1,7 +1,7 @@
 //! A scenario and a seed in, an outcome out, whichever engine.
 
 use crate::plan::FaultPlan;
-use crate::scenario::Scenario;
+use crate::scenario::{Scenario, Verb};
 use crate::witness::{Tally, Witness};
 use std::cell::{Cell, RefCell};
 use std::fmt;
@@ -149,6 +149,16 @@ pub(crate) fn judge_the_whole(scenario: &Scenario, plan: &FaultPlan, witness: &W
     if plan.should_touch() && tally.touched == 0 {
         why.push("no message was lost or doubled, though the scenario says so".to_owned());
     }
+    let clients_break = |verb: &Verb| matches!(verb, Verb::Disconnect { .. } | Verb::RetryStorm { .. });
+    let clients_wait = |verb: &Verb| matches!(verb, Verb::CutClients { .. } | Verb::SlowReader { .. });
+    let idle = [
+        (tally.held_back == 0 && plan.has(|verb| matches!(verb, Verb::Reorder { .. })), "no message was held back"),
+        (tally.queued == 0 && plan.has(|verb| matches!(verb, Verb::Clog { .. })), "no message waited on a clogged link"),
+        (tally.disconnected == 0 && plan.has(clients_break), "no client lost its connection"),
+        (tally.kept_waiting == 0 && plan.has(clients_wait), "nothing between clients and nodes was kept waiting"),
+    ];
+    let idle = idle.iter().filter(|(idle, _)| *idle);
+    why.extend(idle.map(|(_, told)| format!("{told}, though the scenario says so")));
     let missing = expect.reached.iter().filter(|point| !witness.reached(point));
     why.extend(missing.map(|point| format!("the point \"{point}\" was never reached")));
     if why.is_empty() { Verdict::Ok } else { Verdict::Vacuous { why } }

@@ -58,6 +58,14 @@ pub struct Tally {
     pub reads: u64,
     /// Messages between nodes that a fault lost or doubled.
     pub touched: u64,
+    /// Messages between nodes that a fault held back.
+    pub held_back: u64,
+    /// Messages between nodes that waited in the queue of a clogged link.
+    pub queued: u64,
+    /// Connections of clients that a fault broke.
+    pub disconnected: u64,
+    /// What clients and nodes said to each other and a fault kept waiting.
+    pub kept_waiting: u64,
     /// Microseconds.
     pub longest_wait: u64,
 }
@@ -95,7 +103,7 @@ impl Witness {
 
     /// What the fault plan is told.
     pub fn view<'a>(&'a self, line: &'a [usize]) -> ClusterView<'a> {
-        ClusterView { up: &self.up, leader: self.leader(), members: self.roster.members(), line }
+        ClusterView { up: &self.up, leader: self.leader(), members: self.roster.members(), line, seats: &[] }
     }
 
     /// A machine's id, as facts are told under. A machine without one has no process to tell any.

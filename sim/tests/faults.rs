@@ -110,3 +110,69 @@ fn links_that_differ_by_direction_are_refused_by_name_on_turmoil() {
     );
     play(Engine::Fast, faults);
 }
+
+#[test]
+fn messages_are_held_back_and_overtaken() {
+    on_both("[[fault]]\nat = \"3s\"\nreorder = \"20%\"\nby = \"20ms..80ms\"\nfor = \"2s\"", |outcome| {
+        outcome.tally.held_back > 20
+    });
+}
+
+#[test]
+fn messages_wait_on_a_clogged_link_and_when_too_many_do_its_connection_breaks() {
+    let narrow =
+        |rate: &str, queue: &str| format!("[[fault]]\nat = \"3s\"\nclog = \"{rate}\"\nqueue = \"{queue}\"\nfor = \"3s\"");
+    // Two hundred milliseconds for each message, three nodes: nothing commits faster than that.
+    on_both(&narrow("5/s", "10s"), |outcome| outcome.tally.queued > 10 && outcome.tally.longest_wait >= 390_000);
+    on_both(&narrow("4KiB/s", "200ms"), |outcome| outcome.tally.queued > 50);
+}
+
+#[test]
+fn a_leader_whose_clock_runs_slow_is_replaced_by_followers_whose_clocks_run_fast() {
+    // A heartbeat comes every 100 ms instead of 50, and a detection of 300 ms is over after 200.
+    let drifts = "[[fault]]\nat = \"3s\"\ndrift = \"-50%\"\non = \"leader\"\nfor = \"4s\"\n[[fault]]\nat = \"3s\"\ndrift = \"50%\"\non = \"follower\"\nfor = \"4s\"";
+    for engine in [Engine::Fast, Engine::Turmoil] {
+        let (plain, drifting) = (play(engine, ""), play(engine, drifts));
+        assert_ne!(plain.trace, drifting.trace);
+        assert!(drifting.story.iter().any(|(_, told)| told.contains("clocks drift: n") && told.contains("-500000 ppm")));
+    }
+}
+
+#[test]
+fn a_disk_that_misreads_halts_its_node_and_that_is_no_violation() {
+    on_both("[[fault]]\nat = \"3s\"\nmisread = \"leader\"\nrestart = \"1s\"", |outcome| {
+        outcome.tally.crashes == 1 && outcome.story.iter().any(|(_, told)| told.contains("halts, its disk has failed"))
+    });
+}
+
+#[test]
+fn clients_lose_their_connections_and_come_back() {
+    on_both("[[fault]]\nat = \"3s\"\ndisconnect = \"all\"", |outcome| outcome.tally.disconnected == 4);
+    on_both("[[fault]]\nat = \"3s\"\nretry-storm = \"50%\"\nfor = \"2s\"", |outcome| outcome.tally.disconnected >= 8);
+}
+
+#[test]
+fn clients_that_are_cut_off_are_not_answered() {
+    let faults = "[[fault]]\nat = \"3s\"\ncut-clients = \"all\"\nfor = \"2s\"";
+    on_both(faults, |outcome| outcome.tally.longest_wait >= 1_800_000 && outcome.tally.kept_waiting > 0);
+    // Who is cut off from one node only moves.
+    for engine in [Engine::Fast, Engine::Turmoil] {
+        let outcome = play(engine, "[[fault]]\nat = \"3s\"\ncut-clients = \"at leader\"\non = \"leader\"");
+        assert!(outcome.tally.kept_waiting > 0 && outcome.tally.longest_wait < 1_000_000, "{:?}", outcome.tally);
+    }
+}
+
+#[test]
+fn a_slow_reader_leaves_the_live_audience_and_comes_back() {
+    let text = CLUSTER.replace("voters = 3\n", "voters = 3\nreader = \"1KiB\"\n");
+    let slow = "[[fault]]\nat = \"3s\"\nslow-reader = [1]\nfor = \"800ms\"\n";
+    for engine in [Engine::Fast, Engine::Turmoil] {
+        let behind = |faults: &str| {
+            let scenario = Scenario::parse("x", &format!("{text}{faults}")).unwrap();
+            let outcome = engine::run(engine, &scenario, 3, Options::default()).unwrap();
+            assert_eq!(outcome.verdict, Verdict::Ok, "{} engine", engine.name());
+            outcome.points.iter().any(|(point, _)| *point == "reader.fell_behind")
+        };
+        assert!(!behind("") && behind(slow), "{} engine", engine.name());
+    }
+}

@@ -156,6 +156,56 @@ fn everything_happens_at_once() {
     holds("everything.toml");
 }
 
+#[test]
+fn no_two_clocks_agree() {
+    holds("clocks.toml");
+}
+
+#[test]
+fn leases_hold_on_clocks_that_drift() {
+    holds("lease.toml");
+}
+
+#[test]
+fn messages_overtake_each_other() {
+    holds("reorder.toml");
+}
+
+#[test]
+fn links_let_little_through() {
+    holds("clog.toml");
+}
+
+#[test]
+fn the_power_fails_on_disks_with_sectors() {
+    holds("torn-sectors.toml");
+}
+
+#[test]
+fn what_is_read_is_not_what_was_written() {
+    holds("misread.toml");
+}
+
+#[test]
+fn connections_of_clients_break() {
+    holds("disconnect.toml");
+}
+
+#[test]
+fn clients_cannot_reach_their_node() {
+    holds("cut-clients.toml");
+}
+
+#[test]
+fn readers_do_not_keep_up() {
+    holds("slow-reader.toml");
+}
+
+#[test]
+fn all_clients_retry_at_once() {
+    holds("retry-storm.toml");
+}
+
 /// An expectation about the end that can only hold would be worth nothing.
 #[test]
 fn another_leader_other_members_or_other_counts_than_expected_are_failures() {

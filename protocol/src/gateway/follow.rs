@@ -109,6 +109,7 @@ impl Gateway {
             }
         }
         if lagging {
+            self.fell_behind = true;
             self.audiences.remove(&room);
         }
         let to = if lagging { self.audience(room) } else { audience };

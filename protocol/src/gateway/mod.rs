@@ -73,6 +73,8 @@ pub(crate) struct Gateway {
     pub(crate) applied: Index,
     /// The state is being replaced by a snapshot's: nobody is live, and nothing is read for followers.
     jumping: bool,
+    /// A live reader did not keep up since this was last asked.
+    fell_behind: bool,
     outputs: VecDeque<node::Output>,
 }
 
@@ -95,12 +97,18 @@ impl Gateway {
             audiences: BTreeMap::new(),
             leaderless_since: Some(now.instant),
             jumping: false,
+            fell_behind: false,
             outputs: VecDeque::new(),
         }
     }
 
     pub(crate) fn poll_output(&mut self) -> Option<node::Output> {
         self.outputs.pop_front()
+    }
+
+    /// Whether a live reader has not kept up since the last call, and catches up from the store now.
+    pub(crate) fn take_fell_behind(&mut self) -> bool {
+        core::mem::take(&mut self.fell_behind)
     }
 
     pub(crate) fn poll_timeout(&self) -> Option<Instant> {

@@ -284,6 +284,9 @@ impl Node {
                     self.replica.tell(|| fact);
                 }
                 self.gateway.handle_event(&self.replica, event);
+                if self.gateway.take_fell_behind() {
+                    self.replica.tell(|| Fact::Reached { point: crate::point!("reader.fell_behind") });
+                }
             }
             replica::Output::Readable { id } => self.gateway.handle_readable(self.now, &mut self.replica, id),
         }

@@ -53,10 +53,12 @@ impl Lease {
     }
 }
 
-/// How long a lease may be relied on: by a clock that may be slow, against one that may be fast.
+/// How long a lease may be relied on: by a clock that may be slow, against one that may be fast. A clock that is slow by a part shows that part less of the time, and not
+/// the other way round: `1 - drift`, which is less than `1 / (1 + drift)`.
 fn lease_lasts(detect_min: Duration, drift_ppm: u32) -> Duration {
-    let grown = u128::from(1_000_000 + u64::from(drift_ppm));
-    Duration::from_micros((detect_min.as_micros() * 1_000_000_000_000 / (grown * grown)) as u64)
+    let million = 1_000_000u128;
+    let (slow, fast) = (million.saturating_sub(drift_ppm.into()), million + u128::from(drift_ppm));
+    Duration::from_micros((detect_min.as_micros() * slow / fast) as u64)
 }
 
 impl Raft {
@@ -169,8 +171,11 @@ mod tests {
         assert_eq!(lease_lasts(gate, 0), gate);
         // A leader's clock that is slow by 1 % against a voter's that is fast by 1 %.
         let lasts = lease_lasts(gate, 10_000);
-        assert!(lasts.as_micros() * 101 * 101 <= gate.as_micros() * 100 * 100);
-        assert!(lasts > Duration::from_millis(196) - Duration::from_millis(1));
+        let (until_it_is_over, until_somebody_may_stand) = (lasts.as_micros() * 100 / 99, gate.as_micros() * 100 / 101);
+        assert!(until_it_is_over <= until_somebody_may_stand, "{until_it_is_over} {until_somebody_may_stand}");
+        assert!(lasts > Duration::from_millis(196));
+        let lasts = lease_lasts(gate, 100_000);
+        assert!(lasts.as_micros() * 100 / 90 <= gate.as_micros() * 100 / 110, "{lasts:?}");
     }
 
     #[test]

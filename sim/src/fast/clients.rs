@@ -5,6 +5,7 @@
 
 use super::World;
 use super::event::{ClientWord, Event, Input, NodeWord};
+use super::trouble::Waiting;
 use crate::engine::Verdict;
 use crate::trace::{Chain, digest};
 use crate::workload::{Actor, Wire};
@@ -18,7 +19,7 @@ use tertulia_protocol::wire::Kind;
 #[derive(Clone, Default)]
 pub(super) struct Seat {
     pub actor: Option<Actor>,
-    connection: Option<ConnectionId>,
+    pub connection: Option<ConnectionId>,
     pub chain: Chain,
     timer: u64,
 }
@@ -28,15 +29,17 @@ pub(super) struct Seat {
 pub(super) struct Connections(Vec<Connection>);
 
 #[derive(Clone)]
-struct Connection {
-    client: usize,
-    node: usize,
+pub(super) struct Connection {
+    pub client: usize,
+    pub node: usize,
     /// The process that accepted it.
-    boot: Option<Boot>,
+    pub boot: Option<Boot>,
     /// When the last word of each way arrives.
     to_node: u64,
     to_client: u64,
     words: u64,
+    /// What a fault keeps from going on.
+    pub waiting: Waiting,
 }
 
 impl World<'_> {
@@ -136,7 +139,7 @@ impl World<'_> {
     }
 
     /// Sends a client's word on its way.
-    fn ask(&mut self, connection: ConnectionId, word: ClientWord) {
+    pub(super) fn ask(&mut self, connection: ConnectionId, word: ClientWord) {
         let takes = self.word_takes(connection, 0);
         let now = self.now;
         let Some(state) = self.connections.get(connection) else { return };
@@ -182,7 +185,8 @@ impl World<'_> {
         }
         for connection in to.iter() {
             self.hosts[node].chain.output(connection.0);
-            self.hosts[node].written.push((*connection, event.cost()));
+            let owed = self.owes_credit(*connection, event.cost());
+            self.hosts[node].written.push((*connection, if owed { 0 } else { event.cost() }));
             self.say(*connection, NodeWord::Event(event.clone()), told);
         }
     }
@@ -191,13 +195,15 @@ impl World<'_> {
         if !self.hosts[node].runs(boot) {
             return;
         }
-        for (connection, bytes) in std::mem::take(&mut self.hosts[node].written) {
+        let written = std::mem::take(&mut self.hosts[node].written);
+        for (connection, bytes) in written.into_iter().filter(|(_, bytes)| *bytes > 0) {
             self.input(node, Input::Drained { connection, bytes });
         }
     }
 
     /// A client's word arrives.
     pub(super) fn heard_from_client(&mut self, connection: ConnectionId, word: ClientWord) {
+        let Some(word) = self.hold_for_node(connection, word) else { return };
         let Some(state) = self.connections.get(connection) else { return };
         let node = state.node;
         let host = &self.hosts[node];
@@ -221,6 +227,13 @@ impl World<'_> {
 
     /// A node's word arrives, unless the client has turned to another connection.
     pub(super) fn heard_from_node(&mut self, connection: ConnectionId, word: NodeWord, digest: u64) {
+        if let Some(word) = self.hold_for_client(connection, word, digest) {
+            self.deliver(connection, word, digest);
+        }
+    }
+
+    /// A client takes a node's word.
+    pub(super) fn deliver(&mut self, connection: ConnectionId, word: NodeWord, digest: u64) {
         let Some(client) = self.connections.get(connection).map(|state| state.client) else { return };
         let (now, seat) = (self.now, &mut self.seats[client]);
         let Some(actor) = seat.actor.as_mut().filter(|_| seat.connection == Some(connection)) else { return };
@@ -251,11 +264,16 @@ impl World<'_> {
 
 impl Connections {
     fn open(&mut self, client: usize, node: usize) -> ConnectionId {
-        self.0.push(Connection { client, node, boot: None, to_node: 0, to_client: 0, words: 0 });
+        self.0.push(Connection { client, node, boot: None, to_node: 0, to_client: 0, words: 0, waiting: Waiting::default() });
         ConnectionId(self.0.len() as u64)
     }
 
-    fn get(&mut self, connection: ConnectionId) -> Option<&mut Connection> {
+    /// In the order in which they were opened.
+    pub fn all(&self) -> impl Iterator<Item = ConnectionId> + use<> {
+        (1..=self.0.len() as u64).map(ConnectionId)
+    }
+
+    pub fn get(&mut self, connection: ConnectionId) -> Option<&mut Connection> {
         self.0.get_mut(connection.0.checked_sub(1)? as usize)
     }
 }

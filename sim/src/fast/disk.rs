@@ -8,8 +8,9 @@
 //! draw the new ones. Snapshots that are read are copies of the rows, a few at a time.
 
 mod rot;
+mod torn;
 
-use crate::scenario::{DiskFate, Span};
+use crate::scenario::{Cluster, DiskFate, Span};
 use bytes::Bytes;
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::Bound;
@@ -58,6 +59,8 @@ pub(super) struct Disk {
     node: u64,
     /// How long one sync takes.
     pub sync: Span,
+    /// What is written as a whole or not at all, in bytes.
+    sector: Option<u32>,
     incarnation: Incarnation,
     /// What a crash cannot take.
     vote: Vote,
@@ -85,12 +88,17 @@ pub(super) struct Disk {
 
 impl Disk {
     /// An empty data folder. `node` keys the draws.
-    pub fn new(seed: Seed, node: u64, sync: Span) -> Disk {
+    pub fn new(seed: Seed, node: u64, cluster: &Cluster) -> Disk {
+        Disk::with(seed, node, cluster.sync, cluster.sector)
+    }
+
+    fn with(seed: Seed, node: u64, sync: Span, sector: Option<u32>) -> Disk {
         let half = |nth| u128::from(draw(seed, Purpose::Identity, node, 0, nth));
         Disk {
             seed,
             node,
             sync,
+            sector,
             incarnation: Incarnation(half(0) << 64 | half(1)),
             vote: Vote::default(),
             durable: Log::default(),
@@ -312,7 +320,10 @@ impl Disk {
             |batch: &Batch| u64::from(batch.reset.is_some()) + u64::from(batch.vote.is_some()) + batch.entries.len() as u64;
         let total: u64 = pending.iter().map(|pending| parts(&pending.batch)).sum();
         let what = draw(self.seed, Purpose::DiskTorn, self.node, torn, 0);
-        let mut left = below(what, total + 1) as usize;
+        let mut left = match self.sector {
+            None => below(what, total + 1) as usize,
+            Some(sector) => self.whole_records(&pending, torn, sector),
+        };
         for Pending { mut batch, .. } in pending {
             if left == 0 {
                 break;
@@ -419,7 +430,7 @@ mod tests {
     }
 
     pub(super) fn disk() -> Disk {
-        Disk::new(Seed(1), 1, Span::millis(1, 4))
+        Disk::with(Seed(1), 1, Span::millis(1, 4), None)
     }
 
     pub(super) fn batch(entries: Vec<Entry>) -> Batch {

@@ -58,6 +58,22 @@ pub(super) enum Event {
         a: usize,
         b: usize,
     },
+    /// The first message of a clogged link's queue has passed.
+    Trickle {
+        from: usize,
+        to: usize,
+        nth: u64,
+    },
+    /// A clogged link's queue was full.
+    Overrun {
+        from: usize,
+        to: usize,
+        nth: u64,
+    },
+    /// A slow client takes the next word.
+    Drip {
+        connection: ConnectionId,
+    },
     /// The end of a connection is noticed.
     Noticed {
         a: usize,

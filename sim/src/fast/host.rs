@@ -2,12 +2,12 @@
 
 use super::disk::Disk;
 use super::event::Input;
+use crate::plan::NodeClock;
 use crate::scenario::DiskFailure;
 use crate::trace::{Chain, digest};
-use crate::workload;
 use std::collections::BTreeSet;
 use tertulia_protocol::contract::{Now, StoreError};
-use tertulia_protocol::ids::{BatchId, Boot, ConnectionId, NodeId};
+use tertulia_protocol::ids::{BatchId, Boot, ConnectionId, LoadId, NodeId};
 use tertulia_protocol::node::Node;
 use tertulia_protocol::raft::Member;
 
@@ -22,8 +22,8 @@ pub(super) struct Host {
     pub peers: BTreeSet<NodeId>,
     /// Of the present process, or of the last one.
     pub boot: Boot,
-    /// How far this node's wall clock is ahead, in microseconds.
-    pub ahead: u64,
+    /// This machine's clocks, as the fault plan has them.
+    pub clock: NodeClock,
     pub chain: Chain,
     /// What has come while the node was busy. Not empty: a wake-up is scheduled, or the node is paused.
     pub inbox: Vec<Input>,
@@ -36,14 +36,14 @@ pub(super) struct Host {
 }
 
 impl Host {
-    pub fn new(disk: Disk, ahead: u64, knows: Vec<Member>) -> Host {
+    pub fn new(disk: Disk, clock: NodeClock, knows: Vec<Member>) -> Host {
         Host {
             machine: None,
             disk,
             knows,
             peers: BTreeSet::new(),
             boot: Boot(0),
-            ahead,
+            clock,
             chain: Chain::default(),
             inbox: Vec::new(),
             paused: false,
@@ -58,7 +58,7 @@ impl Host {
     }
 
     pub fn now(&self, at: u64) -> Now {
-        workload::now(at, self.ahead)
+        self.clock.now(at)
     }
 
     /// A write has failed.
@@ -66,11 +66,20 @@ impl Host {
         let now = self.now(at);
         let message = match how {
             DiskFailure::Full => "no space left on device (simulated)",
-            DiskFailure::Failing => "input/output error (simulated)",
+            DiskFailure::Failing | DiskFailure::Misread => "input/output error (simulated)",
         };
         if let Some(node) = &mut self.machine {
             node.handle_store_failed(now, batch, StoreError { message: message.to_owned() });
             self.chain.input(at, 11);
+        }
+    }
+
+    /// What was read is not what was written, and its checksum says so.
+    pub fn fail_load(&mut self, at: u64, load: LoadId) {
+        let now = self.now(at);
+        if let Some(node) = &mut self.machine {
+            node.handle_loaded(now, load, Err(StoreError { message: "a bad checksum (simulated)".to_owned() }));
+            self.chain.input(at, 14);
         }
     }
 

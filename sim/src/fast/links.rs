@@ -121,6 +121,7 @@ impl World<'_> {
         let before = *self.network.pair(a, b);
         if before.boots != Some(boots) {
             // Who was connected to an earlier process learns of its end by the new one's call.
+            self.clogged.clear(a, b);
             self.tell_down(a, b, before);
             let pair = Pair { boots: Some(boots), ids: (of_a.node, of_b.node), up: (false, false), breaking: false, ..before };
             *self.network.pair(a, b) = Pair { dialling: false, ..pair };
@@ -162,6 +163,7 @@ impl World<'_> {
     }
 
     fn end_connection(&mut self, a: usize, b: usize) {
+        self.clogged.clear(a, b);
         let before = *self.network.pair(a, b);
         *self.network.pair(a, b) = Pair { boots: None, up: (false, false), ..before };
         self.tell_down(a, b, before);

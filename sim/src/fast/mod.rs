@@ -5,8 +5,8 @@
 //!
 //! - `queue`, `event`: what happens when.
 //! - `host`, `nodes`: machines, their inputs and outputs, crashes and restarts.
-//! - `disk`, `network`, `links`: what they stand on.
-//! - `clients`: connections between clients and nodes.
+//! - `disk`, `network`, `links`, `clog`: what they stand on.
+//! - `clients`, `trouble`: connections between clients and nodes, and what faults do to them.
 //! - `operators`: what an operator asks of the cluster.
 //! - `phases`: faults, the end of faults, and what must hold afterwards.
 //! - [`branch`]: one run that goes on in several ways from its rare moments.
@@ -15,6 +15,7 @@
 
 pub mod branch;
 mod clients;
+mod clog;
 mod codec;
 mod disk;
 mod event;
@@ -25,6 +26,7 @@ mod nodes;
 mod operators;
 mod phases;
 mod queue;
+mod trouble;
 
 use crate::engine::{Options, Outcome, Unplayable, Verdict, catch};
 use crate::operator::Operator;
@@ -34,6 +36,7 @@ use crate::trace::Chain;
 use crate::witness::Witness;
 use crate::workload::{Actor, actors};
 use clients::{Connections, Seat};
+use clog::Clogged;
 use disk::Disk;
 use event::Event;
 use host::Host;
@@ -72,6 +75,7 @@ struct World<'a> {
     queue: Queue<Event>,
     hosts: Vec<Host>,
     network: Network,
+    clogged: Clogged,
     plan: FaultPlan,
     /// When the plan is scheduled to be asked next.
     plan_due: u64,
@@ -80,6 +84,9 @@ struct World<'a> {
     operator_due: u64,
     seats: Vec<Seat>,
     connections: Connections,
+    /// Connections of clients that a fault broke, and words between clients and nodes that one kept waiting.
+    disconnected: u64,
+    kept_waiting: u64,
     witness: Witness,
     phase: Phase,
     coded: bool,
@@ -95,9 +102,10 @@ impl<'a> World<'a> {
     fn new(scenario: &'a Scenario, seed: Seed, options: Options) -> World<'a> {
         let (voters, hosts) = (scenario.cluster.voters, scenario.cluster.hosts());
         let offset = |node: usize, what| draw(seed, Purpose::StartOffset, node as u64, what, 0);
+        let plan = FaultPlan::new(scenario, seed);
         let host = |node: usize| {
-            let disk = Disk::new(seed, node as u64, scenario.cluster.sync);
-            Host::new(disk, within(offset(node, 1), 0, 5_000), nodes::first_voters(voters))
+            let disk = Disk::new(seed, node as u64, &scenario.cluster);
+            Host::new(disk, plan.conditions().clock(node), nodes::first_voters(voters))
         };
         let mut world = World {
             scenario,
@@ -109,12 +117,15 @@ impl<'a> World<'a> {
             queue: Queue::new(),
             hosts: (0..hosts).map(host).collect(),
             network: Network::new(seed, &scenario.cluster),
-            plan: FaultPlan::new(scenario, seed),
+            clogged: Clogged::default(),
+            plan,
             plan_due: u64::MAX,
             operator: Operator::default(),
             operator_due: u64::MAX,
             seats: (0..actors(scenario)).map(|_| Seat::default()).collect(),
             connections: Connections::default(),
+            disconnected: 0,
+            kept_waiting: 0,
             witness: Witness::new(&scenario.cluster),
             phase: Phase::Safety,
             coded: codec::sampled(seed),
@@ -169,6 +180,9 @@ impl<'a> World<'a> {
             Event::Wake { node, boot } => self.wake(node, boot),
             Event::Drained { node, boot } => self.drained(node, boot),
             Event::Start { node } => self.start(node),
+            Event::Trickle { from, to, nth } => self.trickle(from, to, nth),
+            Event::Overrun { from, to, nth } => self.overrun(from, to, nth),
+            Event::Drip { connection } => self.drip(connection),
             Event::Dialled { a, b } => self.dialled(a, b),
             Event::Noticed { a, b, boots } => self.noticed(a, b, boots),
             Event::ToNode { connection, word } => self.heard_from_client(connection, word),

@@ -49,6 +49,8 @@ pub(super) struct Network {
     repeats: Vec<(u64, u32)>,
     /// Messages that a fault lost or doubled.
     pub touched: u64,
+    /// Messages that a fault held back.
+    pub held_back: u64,
     draws: u64,
 }
 
@@ -57,7 +59,7 @@ impl Network {
         let nodes = cluster.hosts();
         let delays = (0..nodes * nodes).map(|link| cluster.delay(link / nodes, link % nodes)).collect();
         let repeats = vec![(0, 0); nodes * nodes * REMEMBERED];
-        Network { seed, nodes, delays, pairs: vec![Pair::APART; nodes * nodes], repeats, touched: 0, draws: 0 }
+        Network { seed, nodes, delays, pairs: vec![Pair::APART; nodes * nodes], repeats, touched: 0, held_back: 0, draws: 0 }
     }
 
     /// Draws come from here from now on.
@@ -86,6 +88,13 @@ impl Network {
         let (loss, duplicate, delays) = conditions.weather(from, to);
         for (more, by) in delays.enumerate() {
             at += by.pick(drawn(Purpose::LinkExtraDelay, nth + ((more as u64) << 32)));
+        }
+        for (nth_fault, (part, by)) in conditions.held_back(from, to).enumerate() {
+            let which = nth + (1 << 40) + ((nth_fault as u64) << 48);
+            if chance(drawn(Purpose::LinkLoss, which), part) {
+                at += by.pick(drawn(Purpose::LinkExtraDelay, which));
+                self.held_back += 1;
+            }
         }
         let again = (duplicate > 0 && chance(drawn(Purpose::LinkDuplicate, nth), duplicate))
             .then(|| at + delay.pick(drawn(Purpose::LinkDelay, nth + (1 << 32))));

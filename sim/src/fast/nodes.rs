@@ -4,10 +4,9 @@ use super::World;
 use super::codec;
 use super::event::{Event, Input, NodeWord};
 use crate::engine::{Tamper, Verdict};
-use crate::scenario::DiskFate;
+use crate::scenario::{DiskFailure, DiskFate};
 use crate::trace::digest;
-use crate::workload::time_of;
-use tertulia_protocol::contract::Loaded;
+use tertulia_protocol::contract::{Loaded, Query};
 use tertulia_protocol::dice::{Purpose, below, within};
 use tertulia_protocol::facts::Fact;
 use tertulia_protocol::ids::{Boot, ClusterId, LoadId, NodeId};
@@ -213,13 +212,29 @@ impl World<'_> {
             self.output(node, output);
         }
         self.take_facts(node);
+        self.set_timer(node);
+    }
+
+    /// Schedules the deadline of a node, if that is earlier than what is scheduled.
+    fn set_timer(&mut self, node: usize) {
         let host = &mut self.hosts[node];
         let Some(deadline) = host.machine.as_ref().and_then(Node::poll_timeout) else { return };
-        let due = time_of(deadline).max(self.now + 1);
+        let due = host.clock.time_of(deadline).max(self.now + 1);
         if due < host.timer {
             host.timer = due;
             let boot = host.boot;
             self.queue.push(due, Event::NodeTimer { node, boot });
+        }
+    }
+
+    /// Clocks have changed: deadlines come earlier or later. A timer that comes too early is set anew.
+    pub(super) fn set_clocks(&mut self) {
+        for node in 0..self.hosts.len() {
+            let clock = self.plan.conditions().clock(node);
+            if clock != self.hosts[node].clock {
+                self.hosts[node].clock = clock;
+                self.set_timer(node);
+            }
         }
     }
 
@@ -250,7 +265,8 @@ impl World<'_> {
             Output::Store { id, batch } => {
                 let told = digest(&(2u8, id, &batch));
                 self.hosts[node].chain.output(told);
-                if let Some(how) = self.plan.conditions().broken_disk(node) {
+                let broken = self.plan.conditions().broken_disk(node);
+                if let Some(how) = broken.filter(|how| *how != DiskFailure::Misread) {
                     return self.hosts[node].fail_store(self.now, id, how);
                 }
                 let sync = self.plan.conditions().slow_disk(node).unwrap_or(self.scenario.cluster.sync);
@@ -262,13 +278,7 @@ impl World<'_> {
                 self.hosts[node].chain.output(digest(&(3u8, through, &rows)));
                 self.hosts[node].disk.apply(self.now, through, rows);
             }
-            Output::Load { id, query } => {
-                let told = digest(&(4u8, id, &query));
-                self.hosts[node].chain.output(told);
-                let loaded = self.hosts[node].disk.load(self.now, &query);
-                let takes = within(self.moment(Purpose::DiskSync, node as u64, told), 20, 1_000);
-                self.queue.push(self.now + takes, Event::Loaded { node, boot, id, loaded });
-            }
+            Output::Load { id, query } => self.load(node, id, &query),
             Output::Trim { through } => {
                 self.hosts[node].chain.output(digest(&(7u8, through)));
                 self.hosts[node].disk.trim(through);
@@ -314,6 +324,17 @@ impl World<'_> {
         }
     }
 
+    fn load(&mut self, node: usize, id: LoadId, query: &Query) {
+        let told = digest(&(4u8, id, query));
+        self.hosts[node].chain.output(told);
+        if self.plan.conditions().broken_disk(node) == Some(DiskFailure::Misread) {
+            return self.hosts[node].fail_load(self.now, id);
+        }
+        let (boot, loaded) = (self.hosts[node].boot, self.hosts[node].disk.load(self.now, query));
+        let takes = within(self.moment(Purpose::DiskSync, node as u64, told), 20, 1_000);
+        self.queue.push(self.now + takes, Event::Loaded { node, boot, id, loaded });
+    }
+
     fn send(&mut self, from: usize, to: NodeId, message: Message) {
         let told = digest(&message);
         self.hosts[from].chain.output(told ^ to.0.rotate_left(32));
@@ -323,6 +344,20 @@ impl World<'_> {
         if self.coded {
             self.check_codec(Kind::Peer, &message);
         }
+        if self.clogged.waits(from, to) || self.plan.conditions().clog(from, to).is_some() {
+            return self.queue_up((from, sender), to, boot, message, told);
+        }
+        self.put_on_the_wire((from, sender), to, boot, message, told);
+    }
+
+    pub(super) fn put_on_the_wire(
+        &mut self,
+        (from, sender): (usize, NodeId),
+        to: usize,
+        boot: Boot,
+        message: Message,
+        told: u64,
+    ) {
         let [first, second] = self.network.send(self.now, from, to, told, self.plan.conditions());
         if let Some(at) = second {
             let message = message.clone();
@@ -404,7 +439,7 @@ impl World<'_> {
             return;
         }
         let Some(deadline) = host.machine.as_ref().and_then(Node::poll_timeout) else { return };
-        let due = time_of(deadline);
+        let due = host.clock.time_of(deadline);
         if due <= self.now {
             return self.input(node, Input::Timeout);
         }

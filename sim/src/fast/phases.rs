@@ -6,7 +6,7 @@
 use super::World;
 use super::event::Event;
 use crate::engine::Verdict;
-use crate::plan::Action;
+use crate::plan::{Action, ClusterView};
 use crate::scenario::Rot;
 use tertulia_protocol::gateway::Status;
 
@@ -37,8 +37,9 @@ impl World<'_> {
             self.plan_due = u64::MAX;
         }
         loop {
-            let line = self.witness.line();
-            let Some(actions) = self.plan.poll(self.now, self.witness.view(&line)) else { break };
+            let (line, seats) = (self.witness.line(), self.seats_taken());
+            let view = ClusterView { seats: &seats, ..self.witness.view(&line) };
+            let Some(actions) = self.plan.poll(self.now, view) else { break };
             self.carry_out(actions);
         }
         self.schedule_plan();
@@ -65,6 +66,9 @@ impl World<'_> {
                 Action::Reset { a, b } => self.reset(a, b),
                 Action::Operator(call) => self.want(call),
                 Action::Links => self.review_all_links(),
+                Action::Clocks => self.set_clocks(),
+                Action::Disconnect { client } => self.disconnect(client),
+                Action::Clients => self.review_clients(),
             }
         }
     }
@@ -152,7 +156,10 @@ impl World<'_> {
 
     /// Everything has settled: the last rules, and whether the run proves anything.
     fn finish(&mut self) {
-        self.witness.tally.touched = self.network.touched;
+        let tally = &mut self.witness.tally;
+        (tally.touched, tally.held_back) = (self.network.touched, self.network.held_back);
+        tally.queued = self.clogged.queued;
+        (tally.disconnected, tally.kept_waiting) = (self.disconnected, self.kept_waiting);
         self.witness.finish(self.now);
         if let Some(violation) = self.witness.violation() {
             let verdict = Verdict::failed(violation.rule, violation.to_string());

@@ -1,8 +1,10 @@
-//! What is wrong with links and disks just now: which ways are blocked, what the weather does to messages, which disks are slow, stalled or broken.
-//! Both engines look here.
+//! What is wrong just now: which ways are blocked, what the weather does to messages, which disks are slow, stalled or broken, how far clocks are off,
+//! which clients are cut off or read slowly. Both engines look here.
 
 use super::Nodes;
-use crate::scenario::{DiskFailure, Span};
+use super::clients::ClientSet;
+use super::clock::NodeClock;
+use crate::scenario::{DiskFailure, Span, Throughput};
 use std::collections::BTreeMap;
 
 /// Delays by (from, to).
@@ -18,6 +20,36 @@ pub struct Conditions {
     /// Other delays of links, by the fault's effect.
     maps: Vec<(u64, Delays)>,
     disks: Vec<DiskTrouble>,
+    /// By node.
+    clocks: Vec<NodeClock>,
+    /// By node: the sum of its drifts.
+    drifts: Vec<i64>,
+    readers: Vec<Readers>,
+}
+
+#[derive(Clone, Debug)]
+struct Readers {
+    effect: u64,
+    kind: ReaderKind,
+    who: ClientSet,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum ReaderKind {
+    /// Nothing passes between them and these nodes.
+    Cut(Nodes),
+    /// They take so many bytes a second, or nothing.
+    Slow(Option<u64>),
+}
+
+/// How a client takes what it is sent.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Reading {
+    /// As it comes.
+    Freely,
+    /// So many bytes a second.
+    Slowly(u64),
+    Nothing,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -32,6 +64,10 @@ pub(super) enum WeatherKind {
     Loss(u32),
     Delay(Span),
     Duplicate(u32),
+    /// So many millionths are held back by so much.
+    Reorder(u32, Span),
+    /// So much passes in a second; what would wait for longer than this breaks the connection.
+    Clog(Throughput, u64),
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -59,18 +95,93 @@ impl std::fmt::Display for WeatherKind {
             WeatherKind::Loss(ppm) => write!(f, "loss of {} %", percent(ppm)),
             WeatherKind::Duplicate(ppm) => write!(f, "doubling of {} %", percent(ppm)),
             WeatherKind::Delay(by) => write!(f, "delay by {} to {} ms", by.from / 1_000, by.to / 1_000),
+            WeatherKind::Reorder(ppm, by) => {
+                write!(f, "{} % held back by {} to {} ms", percent(ppm), by.from / 1_000, by.to / 1_000)
+            }
+            WeatherKind::Clog(Throughput::Bytes(rate), _) => write!(f, "no more than {rate} bytes a second"),
+            WeatherKind::Clog(Throughput::Messages(rate), _) => write!(f, "no more than {rate} messages a second"),
         }
     }
 }
 
 impl Conditions {
-    pub(super) fn new(nodes: usize) -> Conditions {
-        Conditions { nodes, blocked: vec![0; nodes * nodes], ..Conditions::default() }
+    /// `clocks` and their drifts, by node.
+    pub(super) fn new(clocks: Vec<NodeClock>, drifts: Vec<i64>) -> Conditions {
+        let nodes = clocks.len();
+        Conditions { nodes, blocked: vec![0; nodes * nodes], clocks, drifts, ..Conditions::default() }
     }
 
     #[cfg(test)]
     pub(crate) fn for_tests(nodes: usize) -> Conditions {
-        Conditions::new(nodes)
+        Conditions::new(vec![NodeClock::new(0, 0); nodes], vec![0; nodes])
+    }
+
+    /// What a machine's clocks read.
+    pub fn clock(&self, node: usize) -> NodeClock {
+        self.clocks[node]
+    }
+
+    /// Moves wall clocks, each by so many microseconds.
+    pub(super) fn shift_clocks(&mut self, by: &[(usize, i64)]) {
+        for (node, micros) in by {
+            self.clocks[*node].shift(*micros);
+        }
+    }
+
+    /// From now on clocks drift by so many millionths more.
+    pub(super) fn add_drifts(&mut self, now: u64, by: &[(usize, i64)]) {
+        for (node, ppm) in by {
+            self.drifts[*node] += ppm;
+            self.clocks[*node].set_drift(now, self.drifts[*node]);
+        }
+    }
+
+    /// Whether nothing passes between a client and a node.
+    pub fn cut_off(&self, client: u32, node: usize) -> bool {
+        let cuts = |readers: &Readers| matches!(readers.kind, ReaderKind::Cut(on) if on >> node & 1 == 1);
+        self.readers.iter().any(|readers| cuts(readers) && readers.who.contains(&client))
+    }
+
+    /// How a client reads: the slowest counts.
+    pub fn reading(&self, client: u32) -> Reading {
+        let of_it = self.readers.iter().filter(|readers| readers.who.contains(&client));
+        of_it.fold(Reading::Freely, |reading, readers| match (readers.kind, reading) {
+            (ReaderKind::Slow(None), _) => Reading::Nothing,
+            (ReaderKind::Slow(Some(rate)), Reading::Freely) => Reading::Slowly(rate),
+            (ReaderKind::Slow(Some(rate)), Reading::Slowly(other)) => Reading::Slowly(rate.min(other)),
+            (_, reading) => reading,
+        })
+    }
+
+    /// Whether every client reads as it comes, and is cut off from nobody.
+    pub fn clients_are_well(&self) -> bool {
+        self.readers.is_empty()
+    }
+
+    pub(super) fn add_readers(&mut self, effect: u64, kind: ReaderKind, who: ClientSet) {
+        self.readers.push(Readers { effect, kind, who });
+    }
+
+    /// The parts of messages on this way that are held back, in millionths, and by how much.
+    pub fn held_back(&self, from: usize, to: usize) -> impl Iterator<Item = (u32, Span)> + '_ {
+        self.weather_at(from, to).filter_map(|kind| match kind {
+            WeatherKind::Reorder(ppm, by) => Some((ppm, by)),
+            _ => None,
+        })
+    }
+
+    /// What passes this way in a second, and how long a message may wait, in microseconds: the newest counts.
+    pub fn clog(&self, from: usize, to: usize) -> Option<(Throughput, u64)> {
+        let clogs = self.weather_at(from, to).filter_map(|kind| match kind {
+            WeatherKind::Clog(rate, queue) => Some((rate, queue)),
+            _ => None,
+        });
+        clogs.last()
+    }
+
+    fn weather_at(&self, from: usize, to: usize) -> impl Iterator<Item = WeatherKind> + '_ {
+        let ends = (1 << from) | (1 << to);
+        self.weather.iter().filter(move |weather| weather.on & ends != 0).map(|weather| weather.kind)
     }
 
     pub fn blocked(&self, from: usize, to: usize) -> bool {
@@ -127,7 +238,7 @@ impl Conditions {
             match weather.kind {
                 WeatherKind::Loss(ppm) => loss = loss.saturating_add(ppm),
                 WeatherKind::Duplicate(ppm) => duplicate = duplicate.saturating_add(ppm),
-                WeatherKind::Delay(_) => {}
+                WeatherKind::Delay(_) | WeatherKind::Reorder(..) | WeatherKind::Clog(..) => {}
             }
         }
         let delays = here.filter_map(|weather| match weather.kind {
@@ -162,6 +273,7 @@ impl Conditions {
         self.weather.retain(|weather| weather.effect != effect);
         self.maps.retain(|(of, _)| *of != effect);
         self.disks.retain(|disk| disk.effect != effect);
+        self.readers.retain(|readers| readers.effect != effect);
     }
 
     /// A broken disk works again; which effect that was.

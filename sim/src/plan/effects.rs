@@ -1,9 +1,10 @@
 //! What faults do to a cluster when they begin, and what is undone when they end.
 
+use super::clients::ClientSet;
 use super::conditions::{DiskKind, WeatherKind};
 use super::targets::{Pick, Way, each, names};
 use super::{Action, ClusterView, Draw, FaultPlan, Nodes, OperatorCall, Step};
-use crate::scenario::{DiskFailure, DiskFate, Operation, Rot, Target, Verb};
+use crate::scenario::{DiskFailure, DiskFate, Operation, Rot, Signed, Target, Verb};
 use tertulia_protocol::dice::below;
 
 /// What has to be undone.
@@ -16,7 +17,18 @@ pub(super) enum Effect {
     Split(Vec<Way>),
     /// Something in the conditions of links or disks.
     Conditions,
+    /// Wall clocks that are off, each by so many microseconds more.
+    Skewed(Vec<(usize, i64)>),
+    /// Clocks that drift, each by so many millionths more.
+    Drifting(Vec<(usize, i64)>),
+    /// Something in the conditions of clients.
+    Clients,
+    /// They lose their connections all at once, again and again.
+    Storm(ClientSet),
 }
+
+/// What has to be undone, what is to be done at once, and how it is told.
+pub(super) type Begun = (Option<Effect>, Vec<Action>, String);
 
 /// One time that a fault fires.
 pub(super) struct Occurrence<'a> {
@@ -30,7 +42,7 @@ pub(super) struct Occurrence<'a> {
 
 impl FaultPlan {
     /// What a fault does at once, and what has to be undone at its end. `None`: its target is not there.
-    pub(super) fn begin(&mut self, what: Occurrence<'_>) -> Option<(Option<Effect>, Vec<Action>, String)> {
+    pub(super) fn begin(&mut self, what: Occurrence<'_>) -> Option<Begun> {
         let Occurrence { now, fault, nth, effect, lasts, view } = what;
         let draw = self.draw(fault, Draw::Target, nth);
         let anybody = Pick { view, draw, up_only: false };
@@ -42,6 +54,25 @@ impl FaultPlan {
         };
         let verb = self.faults[fault].verb.clone();
         Some(match &verb {
+            Verb::Reorder { ppm, by, on } => weather(WeatherKind::Reorder(*ppm, *by), on)?,
+            Verb::Clog { rate, queue, on } => weather(WeatherKind::Clog(*rate, *queue), on)?,
+            Verb::Skew { by, on } | Verb::Jump { by, on } => {
+                let off = self.draw_each(fault, nth, *by, anybody.all(on)?);
+                self.conditions.shift_clocks(&off);
+                let lasting = matches!(verb, Verb::Skew { .. });
+                let told = format!("wall clocks {}: {}", if lasting { "are off" } else { "leap" }, told_offsets(&off));
+                (lasting.then_some(Effect::Skewed(off)), vec![Action::Clocks], told)
+            }
+            Verb::Drift { ppm, on } => {
+                let off = self.draw_each(fault, nth, *ppm, anybody.all(on)?);
+                self.conditions.add_drifts(now, &off);
+                let each: Vec<String> = off.iter().map(|(node, ppm)| format!("n{} {ppm:+} ppm", node + 1)).collect();
+                (Some(Effect::Drifting(off)), vec![Action::Clocks], format!("clocks drift: {}", each.join(", ")))
+            }
+            Verb::Disconnect { .. } | Verb::CutClients { .. } | Verb::SlowReader { .. } | Verb::RetryStorm { .. } => {
+                let what = Occurrence { now, fault, nth, effect, lasts, view };
+                self.begin_clients(&what, &verb, anybody)?
+            }
             Verb::Loss { ppm, on } => weather(WeatherKind::Loss(*ppm), on)?,
             Verb::Delay { by, on } => weather(WeatherKind::Delay(*by), on)?,
             Verb::Duplicate { ppm, on } => weather(WeatherKind::Duplicate(*ppm), on)?,
@@ -78,18 +109,24 @@ impl FaultPlan {
         })
     }
 
-    fn trouble_disks(&mut self, effect: u64, kind: DiskKind, on: Nodes) -> (Option<Effect>, Vec<Action>, String) {
+    /// A draw of its own for each of these nodes.
+    fn draw_each(&self, fault: usize, nth: u32, range: Signed, nodes: Nodes) -> Vec<(usize, i64)> {
+        each(nodes).map(|node| (node, range.pick(self.draw(fault, Draw::Amount, nth << 6 | node as u32)))).collect()
+    }
+
+    fn trouble_disks(&mut self, effect: u64, kind: DiskKind, on: Nodes) -> Begun {
         self.conditions.add_disk(effect, kind, on);
         let told = match kind {
             DiskKind::Stalled { .. } => "stalled",
             DiskKind::Slow(_) => "slow",
             DiskKind::Broken(DiskFailure::Full) => "full",
             DiskKind::Broken(DiskFailure::Failing) => "broken",
+            DiskKind::Broken(DiskFailure::Misread) => "misread",
         };
         (Some(Effect::Conditions), Vec::new(), format!("disk {told}: {}", names(on)))
     }
 
-    fn operate(&mut self, operation: Operation, pick: Pick<'_>) -> Option<(Option<Effect>, Vec<Action>, String)> {
+    fn operate(&mut self, operation: Operation, pick: Pick<'_>) -> Option<Begun> {
         let call = |call| vec![Action::Operator(call)];
         let (actions, told) = match operation {
             Operation::Transfer(target) => {
@@ -146,14 +183,7 @@ impl FaultPlan {
         true
     }
 
-    fn crash(
-        &mut self,
-        fault: usize,
-        nth: u32,
-        nodes: Nodes,
-        disk: DiskFate,
-        rot: Option<Rot>,
-    ) -> (Option<Effect>, Vec<Action>, String) {
+    fn crash(&mut self, fault: usize, nth: u32, nodes: Nodes, disk: DiskFate, rot: Option<Rot>) -> Begun {
         let fate = match disk {
             DiskFate::Any => {
                 [DiskFate::Keep, DiskFate::LoseUnsynced, DiskFate::Torn][below(self.draw(fault, Draw::Fate, nth), 3) as usize]
@@ -195,6 +225,28 @@ impl FaultPlan {
                 self.conditions.end(effect);
                 other_delays.then_some(Action::Links).into_iter().collect()
             }
+            Effect::Skewed(off) => {
+                self.conditions.shift_clocks(&undone(&off));
+                vec![Action::Clocks]
+            }
+            Effect::Drifting(off) => {
+                self.conditions.add_drifts(now, &undone(&off));
+                vec![Action::Clocks]
+            }
+            Effect::Clients => {
+                self.conditions.end(effect);
+                vec![Action::Clients]
+            }
+            Effect::Storm(_) => Vec::new(),
         }
     }
+}
+
+fn undone(off: &[(usize, i64)]) -> Vec<(usize, i64)> {
+    off.iter().map(|(node, by)| (*node, -by)).collect()
+}
+
+fn told_offsets(off: &[(usize, i64)]) -> String {
+    let each: Vec<String> = off.iter().map(|(node, by)| format!("n{} by {:+.1} ms", node + 1, *by as f64 / 1_000.0)).collect();
+    each.join(", ")
 }

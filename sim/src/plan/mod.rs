@@ -6,13 +6,16 @@
 //!
 //! Draws are keyed by the fault's id and the number of the occurrence, so that removing one fault leaves the others as they were.
 
+mod clients;
+mod clock;
 mod conditions;
 mod effects;
 mod targets;
 
-pub use conditions::Conditions;
+pub use clock::NodeClock;
+pub use conditions::{Conditions, Reading};
 
-use crate::scenario::{DiskFate, Fault, Rot, Scenario, Trigger, Verb};
+use crate::scenario::{DiskFate, Fault, Rot, Scenario, Signed, Trigger, Verb};
 use crate::trace::digest;
 use effects::{Effect, Occurrence};
 use std::collections::BTreeMap;
@@ -20,6 +23,8 @@ use tertulia_protocol::dice::{Purpose, Seed, draw};
 
 const RETRY: u64 = 25_000;
 const PATIENCE: u64 = 1_000_000;
+/// How far wall clocks are ahead where a scenario does not say, in microseconds.
+const ROUGHLY_RIGHT: Signed = Signed { from: 0, to: 5_000 };
 
 /// What an engine knows of the cluster when a fault fires.
 #[derive(Clone, Copy, Debug)]
@@ -31,6 +36,8 @@ pub struct ClusterView<'a> {
     pub members: Nodes,
     /// Who should lead next, in order, without the leader itself.
     pub line: &'a [usize],
+    /// By client: the node that it is connected to.
+    pub seats: &'a [Option<usize>],
 }
 
 /// What an engine has to do. Changes of links and disks are in [`Conditions`] already.
@@ -63,6 +70,14 @@ pub enum Action {
     },
     /// The links changed.
     Links,
+    /// Clocks changed.
+    Clocks,
+    /// The connection of this client breaks, if it has one.
+    Disconnect {
+        client: u32,
+    },
+    /// It changed which clients are cut off or read slowly.
+    Clients,
     Operator(OperatorCall),
 }
 
@@ -91,8 +106,19 @@ pub type Nodes = u64;
 
 #[derive(Clone, Debug)]
 enum Step {
-    Fire { fault: usize, occurrence: u32, give_up: u64, again: bool },
-    End { effect: u64 },
+    Fire {
+        fault: usize,
+        occurrence: u32,
+        give_up: u64,
+        again: bool,
+    },
+    End {
+        effect: u64,
+    },
+    /// The next gust of a storm of clients.
+    Beat {
+        effect: u64,
+    },
 }
 
 /// What a fault has come to.
@@ -125,6 +151,8 @@ pub struct FaultPlan {
     /// The first machine that no fault has brought in.
     next_spare: usize,
     hosts: usize,
+    /// Clients that are there from the beginning.
+    clients: u32,
     stop: u64,
     /// Crashes that made something rot.
     rotten: u32,
@@ -147,10 +175,11 @@ impl FaultPlan {
             next_effect: 0,
             effects: BTreeMap::new(),
             progress: vec![Progress::default(); scenario.faults.len()],
-            conditions: Conditions::new(scenario.cluster.hosts()),
+            conditions: clocks_of(scenario, seed),
             gone: 0,
             next_spare: scenario.cluster.voters,
             hosts: scenario.cluster.hosts(),
+            clients: scenario.workload.clients,
             stop: scenario.workload.stop,
             rotten: 0,
             healed: false,
@@ -196,6 +225,7 @@ impl FaultPlan {
         let key = self.next_key(now)?;
         match self.steps.remove(&key)? {
             Step::End { effect } => Some(self.end(now, effect)),
+            Step::Beat { effect } => Some(self.storm_again(now, effect)),
             Step::Fire { fault, occurrence, give_up, again } => {
                 if !again && !self.chain(now, fault) {
                     return Some(Vec::new());
@@ -251,7 +281,7 @@ impl FaultPlan {
         never
             .map(|(fault, progress)| {
                 let why = match progress {
-                    Progress { resolved, .. } if *resolved > 0 => "nothing was written to the disk that was to fail",
+                    Progress { resolved, .. } if *resolved > 0 => "nothing was asked of the disk that was to fail",
                     Progress { scheduled: 0, .. } => "what it waits for never came",
                     Progress { unresolved: 0, .. } => "its time never came",
                     _ => "its target was never there",
@@ -265,6 +295,11 @@ impl FaultPlan {
     /// Whether there were faults that lose or double messages.
     pub fn should_touch(&self) -> bool {
         self.faults.iter().any(|fault| matches!(fault.verb, Verb::Loss { .. } | Verb::Duplicate { .. }))
+    }
+
+    /// Whether there is a fault with such a verb.
+    pub fn has(&self, verb: impl Fn(&Verb) -> bool) -> bool {
+        self.faults.iter().any(|fault| verb(&fault.verb))
     }
 
     /// How often faults fired in all.
@@ -363,6 +398,19 @@ enum Draw {
     Torn = 5,
     Restart = 6,
     Rot = 7,
+    Amount = 8,
+    Beat = 9,
+}
+
+/// Conditions in which nothing is wrong but the clocks, as far as the scenario says so.
+fn clocks_of(scenario: &Scenario, seed: Seed) -> Conditions {
+    let hosts = 0..scenario.cluster.hosts();
+    let drawn = |host: usize, what| draw(seed, Purpose::StartOffset, host as u64, what, 0);
+    let drifts: Vec<i64> =
+        hosts.clone().map(|host| scenario.cluster.clock(host).drift.map_or(0, |drift| drift.pick(drawn(host, 2)))).collect();
+    let ahead = |host: usize| scenario.cluster.clock(host).skew.unwrap_or(ROUGHLY_RIGHT).pick(drawn(host, 1));
+    let clocks = hosts.map(|host| NodeClock::new(ahead(host), drifts[host])).collect();
+    Conditions::new(clocks, drifts)
 }
 
 #[cfg(test)]

@@ -4,12 +4,12 @@ use super::*;
 use crate::scenario::DiskFailure;
 
 fn plan(faults: &str) -> FaultPlan {
-    let head = "schema = 1\nname = \"x\"\n[cluster]\nvoters = 5\n[workload]\nclients = 1\nrate = \"1/s\"\nstop = \"20s\"\n";
+    let head = "schema = 1\nname = \"x\"\n[cluster]\nvoters = 5\n[workload]\nclients = 2\nrate = \"1/s\"\nstop = \"20s\"\n";
     FaultPlan::new(&Scenario::parse("x", &format!("{head}{faults}")).unwrap(), Seed(1))
 }
 
 fn view(leader: Option<usize>) -> ClusterView<'static> {
-    ClusterView { up: &[true; 5], leader, members: 0b11111, line: &[3, 4, 0, 1] }
+    ClusterView { up: &[true; 5], leader, members: 0b11111, line: &[3, 4, 0, 1], seats: &[Some(0), Some(2)] }
 }
 
 fn run(plan: &mut FaultPlan, until: u64, leader: Option<usize>) -> Vec<Action> {
@@ -146,7 +146,7 @@ fn operators_bring_in_machines_that_stand_by_and_each_only_once() {
         "[[fault]]\nid = \"late\"\nat = \"3s\"\nadd = 1\n",
     );
     let mut plan = FaultPlan::new(&Scenario::parse("x", &format!("{head}{faults}")).unwrap(), Seed(1));
-    let view = ClusterView { up: &[true, true, true, false, false], leader: Some(1), members: 0b111, line: &[2, 0] };
+    let view = ClusterView { up: &[true, true, true, false, false], leader: Some(1), members: 0b111, line: &[2, 0], seats: &[] };
     let mut actions = Vec::new();
     while let Some(at) = plan.next_time().filter(|at| *at < 4_000_000) {
         while let Some(some) = plan.poll(at, view) {
@@ -156,4 +156,70 @@ fn operators_bring_in_machines_that_stand_by_and_each_only_once() {
     let join = |host, replace| Action::Operator(OperatorCall::Join { host, replace });
     assert_eq!(actions, [Action::Gone { node: 1 }, join(3, Some(1)), join(4, None)]);
     assert_eq!(plan.never_fired().len(), 1, "no machine is left for the third");
+}
+
+#[test]
+fn a_skew_ends_a_drift_leaves_what_it_has_done_and_a_jump_stays() {
+    let mut plan = plan(concat!(
+        "[[fault]]\nat = \"1s\"\nskew = \"2s\"\non = \"n1\"\nfor = \"1s\"\n",
+        "[[fault]]\nat = \"1s\"\ndrift = \"10%\"\non = \"n2\"\nfor = \"1s\"\n",
+        "[[fault]]\nat = \"1s\"\njump = \"-3s\"\non = \"n3\"\n",
+    ));
+    let off = |plan: &FaultPlan, at: u64| {
+        let now = |node| plan.conditions().clock(node).now(at);
+        let right = crate::workload::now(at, 0);
+        let wall = |node| now(node).wall.0 as i64 - right.wall.0 as i64;
+        let instant = |node: usize| now(node).instant.0 as i64 - right.instant.0 as i64;
+        ((0..3).map(wall).map(|micros| micros / 10_000).collect::<Vec<_>>(), (0..3).map(instant).collect::<Vec<_>>())
+    };
+    assert_eq!(off(&plan, 900_000), (vec![0, 0, 0], vec![0, 0, 0]));
+    assert_eq!(run(&mut plan, 1_500_000, None), [Action::Clocks; 3]);
+    let (wall, instant) = off(&plan, 1_500_000);
+    assert_eq!((wall[0], instant), (200, vec![0, 50_000, 0]));
+    assert!(wall[1] == 5 && (-300..=-299).contains(&wall[2]), "{wall:?}");
+    run(&mut plan, 2_500_000, None);
+    let (wall, instant) = off(&plan, 9_000_000);
+    assert_eq!((wall[0], instant), (0, vec![0, 100_000, 0]));
+    assert!(wall[1] == 10 && (-300..=-299).contains(&wall[2]), "{wall:?}");
+}
+
+#[test]
+fn a_storm_breaks_all_connections_again_and_again_until_it_ends() {
+    let mut plan = plan("[[fault]]\nat = \"1s\"\nretry-storm = \"all\"\nfor = \"2s\"");
+    let actions = run(&mut plan, 10_000_000, None);
+    let of = |client| actions.iter().filter(|action| **action == Action::Disconnect { client }).count();
+    assert!(of(0) >= 7 && of(0) == of(1), "{} {}", of(0), of(1));
+    assert_eq!(run(&mut plan, 20_000_000, None), []);
+}
+
+#[test]
+fn clients_are_cut_off_and_read_slowly_for_a_while() {
+    let mut plan = plan(concat!(
+        "[[fault]]\nat = \"1s\"\ncut-clients = \"at leader\"\non = \"leader\"\nfor = \"1s\"\n",
+        "[[fault]]\nat = \"1s\"\nslow-reader = 1\nrate = \"4KiB/s\"\nfor = \"2s\"\n",
+        "[[fault]]\nat = \"1s\"\nslow-reader = \"all\"\nfor = \"1s\"\n",
+        "[[fault]]\nat = \"5s\"\ndisconnect = \"1 drawn\"\n",
+    ));
+    run(&mut plan, 1_500_000, Some(2));
+    assert!(plan.conditions().cut_off(1, 2) && !plan.conditions().cut_off(1, 0) && !plan.conditions().cut_off(0, 2));
+    assert_eq!(plan.conditions().reading(0), Reading::Nothing);
+    run(&mut plan, 2_500_000, Some(2));
+    assert!(!plan.conditions().cut_off(1, 2));
+    assert_eq!((plan.conditions().reading(0), plan.conditions().reading(1)), (Reading::Slowly(4_096), Reading::Freely));
+    let last = run(&mut plan, 6_000_000, Some(2));
+    assert!(plan.conditions().clients_are_well() && matches!(last[..], [Action::Clients, Action::Disconnect { .. }]), "{last:?}");
+}
+
+#[test]
+fn weather_holds_back_and_clogs() {
+    let mut plan = plan(concat!(
+        "[[fault]]\nat = \"1s\"\nreorder = \"5%\"\nby = \"20ms..80ms\"\non = \"n1\"\nfor = \"1s\"\n",
+        "[[fault]]\nat = \"1s\"\nclog = \"100/s\"\non = \"n2\"\nfor = \"1s\"\n",
+    ));
+    run(&mut plan, 1_500_000, None);
+    assert_eq!(plan.conditions().held_back(3, 0).collect::<Vec<_>>(), [(50_000, crate::scenario::Span::millis(20, 80))]);
+    assert_eq!(plan.conditions().held_back(3, 4).count(), 0);
+    assert_eq!(plan.conditions().clog(1, 3), Some((crate::scenario::Throughput::Messages(100), 1_000_000)));
+    run(&mut plan, 2_500_000, None);
+    assert!(plan.conditions().is_fair() && plan.conditions().clog(1, 3).is_none());
 }

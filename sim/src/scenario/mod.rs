@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 use tertulia_protocol::contract::{Limits, Timing};
 use tertulia_protocol::ids::NodeId;
 use tertulia_protocol::succession::{Policy, SuccessionTiming};
-pub use units::Span;
+pub use units::{Signed, Span, Throughput};
 
 /// A whole scenario.
 #[derive(Clone, PartialEq, Debug)]
@@ -41,10 +41,25 @@ pub struct Cluster {
     pub links: BTreeMap<(usize, usize), Span>,
     /// How long one sync of the log takes.
     pub sync: Span,
+    /// What a disk writes as a whole or not at all, in bytes. `None`: what is torn is torn between records.
+    pub sector: Option<u32>,
+    /// Clocks of machines that are not named.
+    pub clock: Clock,
+    /// Clocks of named machines, counted from 0; what they do not say is as for all others.
+    pub clocks: BTreeMap<usize, Clock>,
     pub timing: Timing,
     pub limits: Limits,
     /// How often the ways are measured, and how reluctant a leader is to hand over.
     pub succession_timing: SuccessionTiming,
+}
+
+/// How a machine's clocks are from the beginning.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Clock {
+    /// Microseconds that the wall clock is ahead. `None`: at most 5 ms.
+    pub skew: Option<Signed>,
+    /// Millionths that both clocks run fast. `None`: they run as time does.
+    pub drift: Option<Signed>,
 }
 
 /// Who should lead next.
@@ -72,6 +87,12 @@ impl Cluster {
     /// All machines, spares included.
     pub fn hosts(&self) -> usize {
         self.voters + self.spares
+    }
+
+    /// How the clocks of a machine are from the beginning.
+    pub fn clock(&self, host: usize) -> Clock {
+        let own = self.clocks.get(&host).copied().unwrap_or_default();
+        Clock { skew: own.skew.or(self.clock.skew), drift: own.drift.or(self.clock.drift) }
     }
 
     /// The one-way delay from one node to another, counted from 0.
@@ -184,6 +205,66 @@ pub enum Verb {
         restart: Span,
     },
     Operator(Operation),
+    /// The wall clock is off by so much more while it lasts; drawn for each node.
+    Skew {
+        by: Signed,
+        on: Vec<Target>,
+    },
+    /// Both clocks run fast (or slow, below 0) by so many millionths more while it lasts; drawn for each node.
+    Drift {
+        ppm: Signed,
+        on: Vec<Target>,
+    },
+    /// The wall clock leaps, once; drawn for each node.
+    Jump {
+        by: Signed,
+        on: Vec<Target>,
+    },
+    /// So many millionths of messages are held back by an extra time, so that later ones overtake them.
+    Reorder {
+        ppm: u32,
+        by: Span,
+        on: Vec<Target>,
+    },
+    /// Each way of a link lets so much through, and messages queue behind each other. One that would wait for longer than `queue` microseconds breaks
+    /// the connection, and what waits is lost with it.
+    Clog {
+        rate: Throughput,
+        queue: u64,
+        on: Vec<Target>,
+    },
+    /// The connections of these clients break, once.
+    Disconnect {
+        clients: Clients,
+    },
+    /// Nothing passes between these clients and these nodes; what is sent arrives when it ends, as with TCP.
+    CutClients {
+        clients: Clients,
+        on: Vec<Target>,
+    },
+    /// These clients take so many bytes a second of what their nodes send, or nothing.
+    SlowReader {
+        clients: Clients,
+        rate: Option<u64>,
+    },
+    /// While it lasts, all of these clients lose their connections at one moment, come back and resend, again and again.
+    RetryStorm {
+        clients: Clients,
+    },
+}
+
+/// Which clients a fault hits; drawn when it fires.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Clients {
+    All,
+    /// Counted from 0.
+    Numbers(Vec<u32>),
+    /// So many drawn ones, in millionths of all, at least one.
+    Part(u32),
+    /// So many drawn ones.
+    Drawn(u32),
+    /// Whoever is connected to these nodes just then.
+    At(Vec<Target>),
 }
 
 /// What an operator asks of the cluster.
@@ -233,6 +314,8 @@ pub enum DiskFailure {
     Full,
     /// Every write and every sync fails.
     Failing,
+    /// What is read is not what was written.
+    Misread,
 }
 
 #[derive(Clone, PartialEq, Eq, Debug)]

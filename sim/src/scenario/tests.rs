@@ -55,8 +55,79 @@ fn points_are_known_ones() {
 }
 
 #[test]
-fn faults_that_no_engine_plays_are_refused_by_name() {
-    assert_eq!(refusal("at = \"1s\"\nskew = \"n1\""), "x.toml:11: `skew` is not implemented yet: no engine can play it");
+fn clocks_are_off_from_the_beginning_or_for_a_while() {
+    let verb = |fault: &str| parse(&format!("at = \"1s\"\n{fault}")).unwrap().faults[0].verb.clone();
+    let leader = vec![Target::Leader];
+    assert_eq!(verb("skew = \"-2s\"\non = \"leader\""), Verb::Skew { by: Signed::fixed(-2_000_000), on: leader.clone() });
+    assert_eq!(verb("drift = \"-1%..1%\""), Verb::Drift { ppm: Signed { from: -10_000, to: 10_000 }, on: vec![Target::All] });
+    assert_eq!(verb("jump = \"1m\"\non = \"leader\""), Verb::Jump { by: Signed::fixed(60_000_000), on: leader });
+    assert!(refusal("at = \"1s\"\nclock = \"n1\"").starts_with("x.toml:11: `clock` is no verb: write `skew`, `drift` or `jump`"));
+    assert!(refusal("at = \"1s\"\nskew = \"n1\"").starts_with("x.toml:11: \"n1\" is not a duration"));
+    assert!(refusal("at = \"1s\"\ndrift = \"0%\"").contains("a `drift` of nothing changes no clock"));
+    assert!(refusal("at = \"1s\"\njump = \"1s\"\nfor = \"1s\"").contains("over at once"));
+    let cluster = |clocks: &str| {
+        let text = HEAD.replace("voters = 3\n", &format!("voters = 3\nclocks = {clocks}\n")).replace("[[fault]]\n", "");
+        Scenario::parse("x.toml", &text).map(|scenario| scenario.cluster).map_err(|error| error.to_string())
+    };
+    let given = cluster("{ default = { skew = \"1ms\", drift = \"5ppm\" }, n2 = { drift = \"-1%\" } }").unwrap();
+    assert_eq!(given.clock(1), Clock { skew: Some(Signed::fixed(1_000)), drift: Some(Signed::fixed(-10_000)) });
+    assert_eq!(given.clock(2), given.clock);
+    assert!(
+        cluster("{ n4 = { drift = \"1%\" } }")
+            .unwrap_err()
+            .contains("x.toml:5: \"n4\" has no clock: write \"default\", or n1 to n3")
+    );
+    assert!(cluster("{ n1 = { } }").unwrap_err().contains("give `skew`, `drift` or both"));
+    assert!(cluster("{ n1 = { drft = \"1%\" } }").unwrap_err().contains("unknown key `drft`; did you mean `drift`?"));
+}
+
+#[test]
+fn links_are_clogged_and_messages_overtake() {
+    let verb = |fault: &str| parse(&format!("at = \"1s\"\n{fault}")).unwrap().faults[0].verb.clone();
+    let all = vec![Target::All];
+    let clog = Verb::Clog { rate: Throughput::Bytes(64 << 10), queue: 500_000, on: all.clone() };
+    assert_eq!(verb("clog = \"64KiB/s\"\nqueue = \"500ms\""), clog);
+    assert_eq!(verb("reorder = \"5%\"\nby = \"20ms\""), Verb::Reorder { ppm: 50_000, by: Span::fixed(20_000), on: all });
+    assert!(refusal("at = \"1s\"\nclog = \"64KiB\"").starts_with("x.toml:11: \"64KiB\" is not a throughput"));
+    assert!(refusal("at = \"1s\"\nclog = \"9/s\"\nqueue = \"2m\"").starts_with("x.toml:12: `queue` is the longest"));
+    assert!(refusal("at = \"1s\"\nreorder = \"5%\"").starts_with("x.toml:11: messages that are reordered are held back"));
+    assert!(refusal("at = \"1s\"\nloss = \"5%\"\nby = \"1s\"").contains("`by` goes only with reorder"));
+}
+
+#[test]
+fn clients_are_named_by_number_by_lot_or_by_their_node() {
+    let clients = |value: &str| match parse(&format!("at = \"1s\"\ndisconnect = {value}"))
+        .map(|scenario| scenario.faults[0].verb.clone())
+    {
+        Ok(Verb::Disconnect { clients }) => Ok(clients),
+        Ok(verb) => panic!("{verb:?}"),
+        Err(error) => Err(error),
+    };
+    assert_eq!(clients("\"all\""), Ok(Clients::All));
+    assert_eq!(clients("[2, 1, 2]"), Ok(Clients::Numbers(vec![0, 1])));
+    assert_eq!(clients("2"), Ok(Clients::Numbers(vec![1])));
+    assert_eq!(clients("\"50%\""), Ok(Clients::Part(500_000)));
+    assert_eq!(clients("\"2 drawn\""), Ok(Clients::Drawn(2)));
+    assert_eq!(clients("\"at leader\""), Ok(Clients::At(vec![Target::Leader])));
+    assert_eq!(clients("3"), Err("x.toml:11: there is no client 3: the workload has 1 to 2".to_owned()));
+    assert!(clients("\"at leadr\"").unwrap_err().contains("did you mean `leader`?"));
+    assert!(clients("\"al\"").unwrap_err().starts_with("x.toml:11: unknown clients \"al\"; did you mean `all`?"));
+    assert!(clients("\"leader\"").unwrap_err().contains("or \"at leader\" for those"));
+    assert!(clients("\"0%\"").unwrap_err().contains("none"));
+    assert!(refusal("at = \"1s\"\nslow-reader = \"all\"\nrate = \"5/s\"").contains("a reader takes bytes"));
+    assert!(refusal("at = \"1s\"\ncrash = \"n1\"\nrate = \"5KiB/s\"").contains("`rate` goes only with slow-reader"));
+}
+
+#[test]
+fn sectors_and_readers_have_sizes_that_there_are() {
+    let cluster = |keys: &str| {
+        let text = HEAD.replace("voters = 3\n", &format!("voters = 3\n{keys}\n")).replace("[[fault]]\n", "");
+        Scenario::parse("x.toml", &text).map(|scenario| scenario.cluster).map_err(|error| error.to_string())
+    };
+    assert_eq!(cluster("disk = { sector = \"4KiB\" }").unwrap().sector, Some(4_096));
+    assert_eq!(cluster("reader = \"8KiB\"").unwrap().limits.reader_bytes, 8_192);
+    assert!(cluster("disk = { sector = \"1000B\" }").unwrap_err().contains("x.toml:5: a disk has no sectors of 1000 bytes"));
+    assert!(cluster("reader = \"8B\"").unwrap_err().contains("x.toml:5: 8 bytes are out of range for `reader`"));
 }
 
 #[test]
@@ -80,8 +151,11 @@ fn what_belongs_to_one_verb_is_refused_beside_another() {
     let line = |key: &str| refusal(&format!("at = \"1s\"\npause = \"n1\"\n{key}"));
     assert_eq!(line("disk = \"keep\""), "x.toml:12: `disk` goes only with crash");
     assert_eq!(line("rot = \"log\""), "x.toml:12: `rot` goes only with crash");
-    assert_eq!(line("restart = \"1s\""), "x.toml:12: `restart` goes only with fail, full");
-    assert_eq!(line("on = \"n1\""), "x.toml:12: `on` goes only with loss, delay, duplicate, slow-disk");
+    assert_eq!(line("restart = \"1s\""), "x.toml:12: `restart` goes only with fail, full, misread");
+    assert_eq!(
+        line("on = \"n1\""),
+        "x.toml:12: `on` goes only with loss, delay, duplicate, slow-disk, skew, drift, jump, reorder, clog, cut-clients"
+    );
     assert!(refusal("at = \"1s\"\nreset = \"n1\"\nfor = \"1s\"").contains("`for` does not go with a verb that is over at once"));
     assert!(refusal("at = \"1s\"\nfail = \"n1\"").contains("with `restart`"));
     assert!(refusal("at = \"1s\"\ncrash = \"n1\"\nrot = \"vots\"").contains("did you mean `vote`?"));

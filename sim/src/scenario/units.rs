@@ -22,6 +22,100 @@ impl Span {
     }
 }
 
+/// A range of numbers that may be negative, both ends included: microseconds that a clock is off, or millionths that it drifts.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Signed {
+    pub from: i64,
+    pub to: i64,
+}
+
+impl Signed {
+    pub const fn fixed(value: i64) -> Signed {
+        Signed { from: value, to: value }
+    }
+
+    /// Maps a uniform draw onto the range.
+    pub fn pick(self, draw: u64) -> i64 {
+        self.from.saturating_add_unsigned(tertulia_protocol::dice::below(draw, self.to.abs_diff(self.from).saturating_add(1)))
+    }
+}
+
+/// The most that a clock may be off: what is more is surely a mistake of the file.
+const MOST_OFF: u64 = 365 * 24 * 3_600_000_000;
+/// The most that a clock may drift, in millionths: half or one and a half times as fast.
+const MOST_DRIFT: u64 = 500_000;
+
+/// One time that a clock is off, which may be negative, or `"a..b"`: `"-50ms"`, `"-1s..1s"`.
+pub fn offset(text: &str) -> Result<Signed, String> {
+    let within = |text: &str, micros: u64| match micros {
+        ..=MOST_OFF => Ok(micros),
+        _ => Err(format!("\"{text}\" is more than a year: no clock is off by so much")),
+    };
+    signed(text, |text| duration(text).and_then(|micros| within(text, micros)))
+}
+
+/// One drift of a clock, in millionths, which may be negative, or `"a..b"`: `"200ppm"`, `"-1%"`, `"-0.1%..0.1%"`.
+pub fn drift(text: &str) -> Result<Signed, String> {
+    signed(text, |text| {
+        let ppm = match text.strip_suffix("ppm") {
+            Some(number) => decimal(number.trim(), 1),
+            None => percent(text).ok().map(u64::from),
+        };
+        let wrong = || format!("\"{text}\" is not a drift: write one in ppm or percent, such as \"200ppm\" or \"-1%\"");
+        match ppm.ok_or_else(wrong)? {
+            ppm @ ..=MOST_DRIFT => Ok(ppm),
+            _ => Err(format!("a drift of \"{text}\" is too much: at most 50% either way")),
+        }
+    })
+}
+
+fn signed(text: &str, parse: impl Fn(&str) -> Result<u64, String>) -> Result<Signed, String> {
+    let one = |text: &str| {
+        let text = text.trim();
+        match text.strip_prefix('-') {
+            Some(text) => Ok::<i64, String>(-(parse(text.trim_start())? as i64)),
+            None => Ok(parse(text.strip_prefix('+').unwrap_or(text))? as i64),
+        }
+    };
+    let Some((from, to)) = text.split_once("..") else { return one(text).map(Signed::fixed) };
+    let (from, to) = (one(from)?, one(to)?);
+    if from > to {
+        return Err(format!("\"{text}\" runs backwards: write the smaller end first"));
+    }
+    Ok(Signed { from, to })
+}
+
+/// How much passes a link, or a reader, in a second.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Throughput {
+    Bytes(u64),
+    Messages(u64),
+}
+
+impl Throughput {
+    /// Microseconds that a message of so many bytes takes.
+    pub fn takes(self, bytes: u64) -> u64 {
+        match self {
+            Throughput::Bytes(rate) => (bytes * 1_000_000).div_ceil(rate),
+            Throughput::Messages(rate) => 1_000_000u64.div_ceil(rate),
+        }
+    }
+}
+
+/// `"64KiB/s"` or `"200/s"`.
+pub fn throughput(text: &str) -> Result<Throughput, String> {
+    let wrong = || format!("\"{text}\" is not a throughput: write bytes or messages a second, such as \"64KiB/s\" or \"200/s\"");
+    let number = text.strip_suffix("/s").ok_or_else(wrong)?.trim();
+    let found = match number.parse::<u64>() {
+        Ok(messages) => Throughput::Messages(messages),
+        Err(_) => Throughput::Bytes(bytes(number).map_err(|_| wrong())?),
+    };
+    match found {
+        Throughput::Bytes(0) | Throughput::Messages(0) => Err(format!("\"{text}\" lets nothing through: that is a partition")),
+        found => Ok(found),
+    }
+}
+
 /// `"250us"`, `"5ms"`, `"1.5s"`, `"2m"` in microseconds.
 pub fn duration(text: &str) -> Result<u64, String> {
     let split = text.find(|c: char| c.is_ascii_alphabetic()).unwrap_or(text.len());
@@ -113,6 +207,28 @@ mod tests {
         assert_eq!(bytes("500B"), Ok(500));
         assert!(bytes("5").unwrap_err().contains("unit"));
         assert!(bytes("-5MiB").is_err());
+    }
+
+    #[test]
+    fn clocks_are_off_and_drift_either_way() {
+        assert_eq!(offset("-50ms"), Ok(Signed::fixed(-50_000)));
+        assert_eq!(offset("-1s..+250us"), Ok(Signed { from: -1_000_000, to: 250 }));
+        assert_eq!(drift("-0.1%..200ppm"), Ok(Signed { from: -1_000, to: 200 }));
+        assert!(drift("5").unwrap_err().contains("in ppm or percent"));
+        assert!(drift("60%").unwrap_err().contains("at most 50%"));
+        assert!(offset("1s..-1s").unwrap_err().contains("backwards"));
+        assert!(offset("600000m").unwrap_err().contains("more than a year"));
+        let ends = [0, u64::MAX].map(|draw| Signed { from: -3, to: 4 }.pick(draw));
+        assert_eq!((ends, Signed::fixed(-3).pick(9)), ([-3, 4], -3));
+    }
+
+    #[test]
+    fn what_passes_a_link_in_a_second_is_bytes_or_messages() {
+        assert_eq!(throughput("64KiB/s"), Ok(Throughput::Bytes(64 << 10)));
+        assert_eq!(throughput("200/s").map(|rate| rate.takes(9_999)), Ok(5_000));
+        assert_eq!(throughput("1KiB/s").map(|rate| rate.takes(512)), Ok(500_000));
+        assert!(throughput("0/s").unwrap_err().contains("that is a partition"));
+        assert!(throughput("64KiB").unwrap_err().contains("such as"));
     }
 
     #[test]

@@ -5,7 +5,8 @@
 
 use super::host::CLIENT_PORT;
 use super::net::{TurmoilNet, host_name};
-use super::stage::{Stage, Standing, Told, lock};
+use super::stage::{ClientLine, Stage, Standing, Told, lock};
+use crate::plan::Reading;
 use crate::trace::digest;
 use crate::workload::{Actor, Wire, actors};
 use std::io;
@@ -21,6 +22,8 @@ use tokio::task::{AbortHandle, JoinSet};
 
 /// How often a client looks at what the director says.
 const LOOK: u64 = 20_000;
+/// How often a client that is kept waiting looks whether it may go on: turmoil's clock is no finer than a fifth of it.
+const STEP: Duration = Duration::from_millis(5);
 /// How long to wait for a connection: a partition answers nothing.
 const CONNECT_LIMIT: Duration = Duration::from_secs(1);
 
@@ -36,6 +39,8 @@ struct Line {
     server: usize,
     /// Crashes of the server when the connection was begun.
     crashes: u64,
+    /// How often a fault had broken this client's connection by then.
+    broken: u64,
     requests: mpsc::UnboundedSender<bytes::Bytes>,
     heard: mpsc::UnboundedReceiver<Heard>,
     task: AbortHandle,
@@ -64,6 +69,12 @@ async fn play(stage: Arc<Stage>, number: u32) {
     let mut reading = false;
     loop {
         let at = stage.elapsed();
+        lock(&stage.seats)[number as usize] = line.as_ref().map(|line| line.server);
+        if line.as_ref().is_some_and(|line| stage.broken[number as usize].load(Relaxed) > line.broken) {
+            stage.disconnected.fetch_add(1, Relaxed);
+            line = None;
+            actor.disconnected(at);
+        }
         if line.as_ref().is_some_and(|line| stage.crashes[line.server].load(Relaxed) > line.crashes) {
             line = None;
             actor.disconnected(at);
@@ -80,7 +91,7 @@ async fn play(stage: Arc<Stage>, number: u32) {
         }
         while let Some(wire) = actor.poll(at) {
             match wire {
-                Wire::Connect { server, hello } => line = Some(connect(&stage, server, &hello)),
+                Wire::Connect { server, hello } => line = Some(connect(&stage, number, server, &hello)),
                 Wire::Disconnect => line = None,
                 Wire::Send(request) => {
                     if let Some(line) = &line {
@@ -150,7 +161,7 @@ fn hear(stage: &Stage, number: u32, actor: &mut Actor, line: &mut Option<Line>, 
     }
 }
 
-fn connect(stage: &Arc<Stage>, server: u32, hello: &ClientHello) -> Line {
+fn connect(stage: &Arc<Stage>, client: u32, server: u32, hello: &ClientHello) -> Line {
     let (requests, to_send) = mpsc::unbounded_channel();
     let (to_actor, heard) = mpsc::unbounded_channel();
     let mut greeting = CLIENT_MAGIC.to_vec();
@@ -158,23 +169,78 @@ fn connect(stage: &Arc<Stage>, server: u32, hello: &ClientHello) -> Line {
     let net = TurmoilNet::of_clients(stage);
     let server = lock(&stage.roster).serving(server);
     let address = format!("{}:{CLIENT_PORT}", host_name(server));
+    let way = Way { stage: Arc::clone(stage), client, node: server };
     let task = tokio::spawn(async move {
         // Why it ended does not matter to the client: it moves on.
-        let _ = converse(&net, &address, &greeting, to_send, &to_actor).await;
+        let _ = converse(&net, &way, &address, &greeting, to_send, &to_actor).await;
         let _ = to_actor.send(Heard::Ended);
     });
     let crashes = stage.crashes[server].load(Relaxed);
-    Line { server, crashes, requests, heard, task: task.abort_handle() }
+    let broken = stage.broken[client as usize].load(Relaxed);
+    Line { server, crashes, broken, requests, heard, task: task.abort_handle() }
+}
+
+/// The way between a client and its node, with what faults do to it.
+struct Way {
+    stage: Arc<Stage>,
+    client: u32,
+    node: usize,
+}
+
+impl Way {
+    /// Waits while nothing passes.
+    async fn open(&self) {
+        while self.stage.conditions().cut_off(self.client, self.node) {
+            self.stage.kept_waiting.fetch_add(1, Relaxed);
+            tokio::time::sleep(STEP).await;
+        }
+    }
+
+    /// Waits until the client takes something, which is not at once while it reads slowly.
+    async fn read(&self) {
+        self.open().await;
+        while self.stage.conditions().reading(self.client) == Reading::Nothing {
+            self.stage.kept_waiting.fetch_add(1, Relaxed);
+            tokio::time::sleep(STEP).await;
+            self.open().await;
+        }
+    }
+
+    /// The client takes a frame of so many bytes.
+    async fn take(&self, bytes: u64) {
+        self.read().await;
+        let Reading::Slowly(rate) = self.stage.conditions().reading(self.client) else { return };
+        self.stage.kept_waiting.fetch_add(1, Relaxed);
+        tokio::time::sleep(Duration::from_micros((bytes * 1_000_000).div_ceil(rate))).await;
+    }
+}
+
+/// Removes what the node knows of a connection when that ends.
+struct Registered<'a>(&'a Way, u16);
+
+impl Drop for Registered<'_> {
+    fn drop(&mut self) {
+        lock(&self.0.stage.lines).remove(&self.1);
+    }
 }
 
 async fn converse(
     net: &TurmoilNet,
+    way: &Way,
     address: &str,
     greeting: &[u8],
     mut to_send: mpsc::UnboundedReceiver<bytes::Bytes>,
     to_actor: &mpsc::UnboundedSender<Heard>,
 ) -> io::Result<()> {
-    let stream = tokio::time::timeout(CONNECT_LIMIT, net.connect(address)).await.map_err(|_| io::ErrorKind::TimedOut)??;
+    let connecting = async {
+        way.open().await;
+        net.connect(address).await
+    };
+    let stream = tokio::time::timeout(CONNECT_LIMIT, connecting).await.map_err(|_| io::ErrorKind::TimedOut)??;
+    let unread = Arc::<std::sync::atomic::AtomicU64>::default();
+    let line = ClientLine { client: way.client, node: way.node, unread: Arc::clone(&unread) };
+    lock(&way.stage.lines).insert(stream.local_port, line);
+    let _registered = Registered(way, stream.local_port);
     let (mut input, mut output) = tokio::io::split(stream);
     output.write_all(greeting).await?;
     let gone = |_| io::Error::from(io::ErrorKind::BrokenPipe);
@@ -182,6 +248,9 @@ async fn converse(
     let mut reader = FrameReader::new(CLIENT_FRAME_LIMIT);
     loop {
         while let Some(frame) = reader.next_frame().map_err(io::Error::other)? {
+            if !way.stage.conditions().clients_are_well() {
+                way.take(frame.body.len() as u64).await;
+            }
             let heard = match frame.kind {
                 Kind::Reply => Heard::Reply(frame.decode().map_err(io::Error::other)?),
                 Kind::Event => Heard::Event(frame.decode().map_err(io::Error::other)?),
@@ -189,15 +258,23 @@ async fn converse(
             };
             to_actor.send(heard).map_err(gone)?;
         }
+        way.open().await;
         tokio::select! {
             biased;
             request = to_send.recv() => match request {
-                Some(request) => output.write_all(&request).await?,
+                Some(request) => {
+                    way.open().await;
+                    output.write_all(&request).await?;
+                }
                 None => return Ok(()),
             },
-            read = input.read_buf(reader.buffer()) => if read? == 0 {
-                return Ok(());
-            },
+            read = input.read_buf(reader.buffer()) => {
+                let read = read? as u64;
+                if read == 0 {
+                    return Ok(());
+                }
+                let _ = unread.fetch_update(Relaxed, Relaxed, |unread| Some(unread.saturating_sub(read)));
+            }
         }
     }
 }

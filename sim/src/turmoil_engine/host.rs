@@ -3,8 +3,8 @@
 use super::net::{TurmoilNet, host_name};
 use super::pause::while_not_paused;
 use super::stage::{Ending, Stage, Told, lock};
+use crate::scenario::{DiskFailure, Verb};
 use crate::trace::digest;
-use crate::workload;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
@@ -22,19 +22,25 @@ const PEER_PORT: u16 = 9_000;
 /// How often it is looked whether an operator asks for something.
 const LOOK: Duration = Duration::from_millis(5);
 pub const CLIENT_PORT: u16 = 8_000;
+/// What rows keep in memory where disks misread, in bytes.
+const SMALL_CACHE: usize = 8 << 10;
 /// Small segments, so that a run fills several.
 const SEGMENT_BYTES: u64 = 64 << 10;
 
-/// Turmoil's time, with a wall clock that is a few milliseconds off on each node.
+/// Turmoil's time, as this machine's clocks read it.
 #[derive(Clone)]
 struct SimClock {
     stage: Arc<Stage>,
-    ahead: u64,
+    node: usize,
 }
 
 impl Clock for SimClock {
     fn now(&self) -> Now {
-        workload::now(self.stage.elapsed(), self.ahead)
+        self.stage.clock(self.node).now(self.stage.elapsed())
+    }
+
+    fn timer(&self, wait: Duration) -> Duration {
+        Duration::from_micros(self.stage.clock(self.node).takes(wait.as_micros() as u64))
     }
 }
 
@@ -143,7 +149,11 @@ fn prepare(stage: &Arc<Stage>, node: usize) -> Result<Setup<TurmoilNet, SimStore
     let secret = secret();
     // Only whole segments are trimmed off a log.
     let segment_bytes = SEGMENT_BYTES.min(stage.scenario.cluster.limits.log_bytes / 4);
-    let options = StoreOptions { segment_bytes, ..StoreOptions::default() };
+    let mut options = StoreOptions { segment_bytes, ..StoreOptions::default() };
+    if stage.scenario.faults.iter().any(|fault| matches!(fault.verb, Verb::BreakDisk { how: DiskFailure::Misread, .. })) {
+        // What is in memory is not read from the disk, and in a short run all of it would be.
+        options.rows.cache_bytes = SMALL_CACHE;
+    }
     let incarnation = || stage.incarnation(node);
     let identity = FolderIdentity { cluster: secret.cluster_id(), node: id };
     let (opened, restored) = open(disk, identity, Boot(boot), incarnation, options).map_err(|error| error.to_string())?;
@@ -192,7 +202,7 @@ fn prepare(stage: &Arc<Stage>, node: usize) -> Result<Setup<TurmoilNet, SimStore
         peer_listen: format!("0.0.0.0:{PEER_PORT}"),
         store: InlineStore::new(opened, latency),
         restored,
-        clock: SimClock { stage: Arc::clone(stage), ahead: draw(seed, Purpose::StartOffset, who, 1, 0) % 5_000 },
+        clock: SimClock { stage: Arc::clone(stage), node },
         entropy: entropy(seed, who, boot),
         shutdown: Box::pin(std::future::pending()),
         facts: Some(Box::new(facts)),

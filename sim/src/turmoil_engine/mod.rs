@@ -12,7 +12,7 @@ mod stage;
 use crate::engine::{Options, Outcome, Unplayable, Verdict};
 use crate::operator::Operator;
 use crate::operator::{self, Folder, Then};
-use crate::plan::{Action, FaultPlan};
+use crate::plan::{Action, ClusterView, FaultPlan};
 use crate::scenario::{DiskFailure, DiskFate, Rot, Scenario, Span, Verb};
 use crate::trace::{Chain, digest};
 use crate::witness::Witness;
@@ -22,7 +22,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, SystemTime};
-use tertulia_driver::sim_disk::{CrashOutcome, DiskFault, SimDisk};
+use tertulia_driver::sim_disk::{CrashOutcome, DiskFault};
 use tertulia_protocol::contract::StateHash;
 use tertulia_protocol::dice::{Purpose, Seed, below, draw};
 use tertulia_protocol::facts::Fact;
@@ -160,7 +160,10 @@ impl Run<'_> {
             self.tick()?;
         }
         self.witness.finish(self.now);
-        self.witness.tally.touched = self.stage.touched.load(Relaxed);
+        let (tally, count) = (&mut self.witness.tally, |count: &std::sync::atomic::AtomicU64| count.load(Relaxed));
+        (tally.touched, tally.held_back) = (count(&self.stage.touched), count(&self.stage.held_back));
+        tally.queued = count(&self.stage.queued);
+        (tally.disconnected, tally.kept_waiting) = (count(&self.stage.disconnected), count(&self.stage.kept_waiting));
         self.violation()?;
         Ok(crate::engine::judge_the_whole(&self.stage.scenario, &self.plan, &self.witness))
     }
@@ -273,8 +276,9 @@ impl Run<'_> {
 
     fn faults(&mut self) {
         loop {
-            let line = self.witness.line();
-            let Some(actions) = self.plan.poll(self.now, self.witness.view(&line)) else { break };
+            let (line, seats) = (self.witness.line(), lock(&self.stage.seats).clone());
+            let view = ClusterView { seats: &seats, ..self.witness.view(&line) };
+            let Some(actions) = self.plan.poll(self.now, view) else { break };
             self.show_conditions();
             for action in actions {
                 self.carry_out(action);
@@ -290,6 +294,7 @@ impl Run<'_> {
             lock(disk).set_fault(conditions.broken_disk(node).map(|how| match how {
                 DiskFailure::Full => DiskFault::Full,
                 DiskFailure::Failing => DiskFault::FailingWrites,
+                DiskFailure::Misread => DiskFault::MisreadingReads,
             }));
         }
     }
@@ -321,6 +326,9 @@ impl Run<'_> {
                 }
             }
             Action::Links => self.set_links(),
+            // Both are conditions, and whoever they concern looks there.
+            Action::Clocks | Action::Clients => {}
+            Action::Disconnect { client } => drop(self.stage.broken[client as usize].fetch_add(1, Relaxed)),
             Action::Operator(call) => self.operator.want(self.now, call),
         }
     }
@@ -348,7 +356,7 @@ impl Run<'_> {
         self.sim.crash(host_name(node));
         self.witness.crashed(self.now, node);
         if fate == DiskFate::Wipe {
-            *lock(&self.stage.disks[node]) = SimDisk::new();
+            *lock(&self.stage.disks[node]) = stage::empty_disk(&self.stage.scenario);
             self.stage.wipes[node].fetch_add(1, Relaxed);
             self.witness.wiped(self.now, node);
         }

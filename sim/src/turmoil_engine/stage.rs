@@ -1,13 +1,13 @@
 //! What the hosts of one run share with the loop that directs them. Everything runs on one thread; the locks are there because the driver's types are `Send`.
 
 use super::host::first_voters;
-use crate::plan::Conditions;
+use crate::plan::{Conditions, NodeClock};
 use crate::roster::Roster;
 use crate::scenario::Scenario;
 use crate::trace::Chain;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
-use std::sync::{Mutex, MutexGuard, PoisonError};
-use tertulia_driver::sim_disk::SimDisk;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tertulia_driver::sim_disk::{SECTOR, SimDisk};
 use tertulia_judge::ClientFact;
 use tertulia_protocol::dice::{Purpose, Seed, draw};
 use tertulia_protocol::facts::Fact;
@@ -38,6 +38,15 @@ pub struct Standing {
     pub trouble: Option<String>,
 }
 
+/// One connection of a client, as its node must know it to feel how slowly the client reads.
+#[derive(Clone)]
+pub struct ClientLine {
+    pub client: u32,
+    pub node: usize,
+    /// Bytes that the node has written and the client has not taken.
+    pub unread: Arc<AtomicU64>,
+}
+
 pub struct Stage {
     pub scenario: Scenario,
     pub seed: Seed,
@@ -47,6 +56,18 @@ pub struct Stage {
     pub paused: Vec<AtomicBool>,
     /// By `from * hosts + to`: how often the connections of this way were broken.
     pub resets: Vec<AtomicU64>,
+    /// Messages that a fault held back, and those that waited on a clogged link.
+    pub held_back: AtomicU64,
+    pub queued: AtomicU64,
+    /// By client: how often a fault broke its connection.
+    pub broken: Vec<AtomicU64>,
+    /// By client: the node that it is connected to.
+    pub seats: Mutex<Vec<Option<usize>>>,
+    /// Connections of clients that a fault broke, and times that one kept a client or its node waiting.
+    pub disconnected: AtomicU64,
+    pub kept_waiting: AtomicU64,
+    /// By the client's port: whose connection that is.
+    pub lines: Mutex<std::collections::BTreeMap<u16, ClientLine>>,
     /// Which machine is which member, as the director knows it.
     pub roster: Mutex<Roster>,
     /// How often each node has crashed.
@@ -78,6 +99,13 @@ pub struct Stage {
     pub bug: Option<tertulia_protocol::zoo::Bug>,
 }
 
+/// A disk with nothing on it, with sectors as the scenario says.
+pub fn empty_disk(scenario: &Scenario) -> SimDisk {
+    let disk = SimDisk::new();
+    disk.set_unit(scenario.cluster.sector.map_or(1, |bytes| u64::from(bytes) / SECTOR as u64));
+    disk
+}
+
 pub fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -90,7 +118,14 @@ impl Stage {
         Stage {
             scenario: scenario.clone(),
             seed,
-            disks: (0..nodes).map(|_| Mutex::new(SimDisk::new())).collect(),
+            disks: (0..nodes).map(|_| Mutex::new(empty_disk(scenario))).collect(),
+            held_back: AtomicU64::new(0),
+            queued: AtomicU64::new(0),
+            broken: (0..actors).map(|_| AtomicU64::new(0)).collect(),
+            seats: Mutex::new(vec![None; actors]),
+            disconnected: AtomicU64::new(0),
+            kept_waiting: AtomicU64::new(0),
+            lines: Mutex::default(),
             boots: (0..nodes).map(|_| AtomicU64::new(0)).collect(),
             paused: (0..nodes).map(|_| AtomicBool::new(false)).collect(),
             resets: (0..nodes * nodes).map(|_| AtomicU64::new(0)).collect(),
@@ -127,6 +162,11 @@ impl Stage {
 
     pub fn set_now(&self, now: u64) {
         self.now.store(now, Relaxed);
+    }
+
+    /// What a machine's clocks read, inside a host.
+    pub fn clock(&self, node: usize) -> NodeClock {
+        self.conditions().clock(node)
     }
 
     pub fn conditions(&self) -> MutexGuard<'_, Conditions> {

@@ -54,7 +54,7 @@ impl Disk {
     /// An empty folder in the place of this one, the nth of this machine.
     pub fn wiped(&self, nth: u64) -> Disk {
         let half = |which| u128::from(draw(self.seed, Purpose::Identity, self.node, 16 + nth, which));
-        Disk { incarnation: Incarnation(half(0) << 64 | half(1)), ..Disk::new(self.seed, self.node, self.sync) }
+        Disk { incarnation: Incarnation(half(0) << 64 | half(1)), ..Disk::with(self.seed, self.node, self.sync, self.sector) }
     }
 }
 

@@ -2,11 +2,20 @@
 
 use super::*;
 
+/// The verbs that `on` goes with.
+const WITH_ON: [&str; 10] =
+    ["loss", "delay", "duplicate", "slow-disk", "skew", "drift", "jump", "reorder", "clog", "cut-clients"];
+
+/// How long the queue of a clogged link may be.
+const QUEUE: std::ops::RangeInclusive<u64> = 1_000..=60_000_000;
+
 /// All faults of a file; each may name others.
 pub(super) struct Faults<'a> {
     pub source: Source<'a>,
     pub raw: &'a [Spanned<RawFault>],
     pub cluster: &'a Cluster,
+    /// How many clients there are.
+    pub clients: u32,
     pub stop: u64,
 }
 
@@ -27,8 +36,10 @@ impl Faults<'_> {
 
     fn one(&self, nth: usize) -> Checked<Fault> {
         let (span, raw) = (self.raw[nth].span(), self.raw[nth].get_ref());
-        if let Some((name, at)) = raw.refused() {
-            return Err(self.source.not_yet(name, at));
+        if let Some(clock) = &raw.clock {
+            let message =
+                "`clock` is no verb: write `skew`, `drift` or `jump`, with `on`; clocks from the beginning on stand in [cluster]";
+            return Err(self.source.error(Some(clock.span()), message));
         }
         let verb = match raw.verbs().as_slice() {
             [(verb, _)] => self.verb(raw, verb)?,
@@ -44,7 +55,9 @@ impl Faults<'_> {
         };
         let trigger = self.trigger(nth, raw, span.clone())?;
         let lasts = self.source.read(&raw.lasts, units::span)?;
-        if let (Some(lasts), Verb::Reset { .. } | Verb::Operator(_)) = (&raw.lasts, &verb) {
+        if let (Some(lasts), Verb::Reset { .. } | Verb::Operator(_) | Verb::Jump { .. } | Verb::Disconnect { .. }) =
+            (&raw.lasts, &verb)
+        {
             return Err(self.source.error(Some(lasts.span()), "`for` does not go with a verb that is over at once"));
         }
         let id = raw.id.as_ref().map_or_else(|| format!("fault {}", nth + 1), |id| id.get_ref().clone());
@@ -138,8 +151,11 @@ impl Faults<'_> {
     fn verb(&self, raw: &RawFault, verb: &str) -> Checked<Verb> {
         self.only(&raw.disk, "disk", verb, &["crash"])?;
         self.only(&raw.rot, "rot", verb, &["crash"])?;
-        self.only(&raw.restart, "restart", verb, &["fail", "full"])?;
-        self.only(&raw.on, "on", verb, &["loss", "delay", "duplicate", "slow-disk"])?;
+        self.only(&raw.restart, "restart", verb, &["fail", "full", "misread"])?;
+        self.only(&raw.on, "on", verb, &WITH_ON)?;
+        self.only(&raw.queue, "queue", verb, &["clog"])?;
+        self.only(&raw.by, "by", verb, &["reorder"])?;
+        self.only(&raw.rate, "rate", verb, &["slow-reader"])?;
         let on = match &raw.on {
             Some(on) => self.targets(on.get_ref(), on.span(), false)?,
             None => vec![Target::All],
@@ -163,6 +179,14 @@ impl Faults<'_> {
             "slow-disk" => Verb::SlowDisk { sync: span(&raw.slow_disk)?, on },
             "full" => self.break_disk(raw, &raw.full, DiskFailure::Full)?,
             "fail" => self.break_disk(raw, &raw.fail, DiskFailure::Failing)?,
+            "misread" => self.break_disk(raw, &raw.misread, DiskFailure::Misread)?,
+            "skew" | "jump" | "drift" => self.clock(raw, verb, on)?,
+            "reorder" => self.reorder(raw, on)?,
+            "clog" => self.clog(raw, on)?,
+            "disconnect" => Verb::Disconnect { clients: self.clients(&raw.disconnect)? },
+            "cut-clients" => Verb::CutClients { clients: self.clients(&raw.cut_clients)?, on },
+            "slow-reader" => self.slow_reader(raw)?,
+            "retry-storm" => Verb::RetryStorm { clients: self.clients(&raw.retry_storm)? },
             operation => Verb::Operator(self.operation(raw, operation)?),
         })
     }
@@ -175,6 +199,55 @@ impl Faults<'_> {
             }
             _ => Ok(()),
         }
+    }
+
+    fn clock(&self, raw: &RawFault, verb: &str, on: Vec<Target>) -> Checked<Verb> {
+        let value = match verb {
+            "skew" => &raw.skew,
+            "jump" => &raw.jump,
+            _ => &raw.drift,
+        };
+        let parse = if verb == "drift" { units::drift } else { units::offset };
+        let off = self.source.read(value, parse)?.unwrap_or(Signed::fixed(0));
+        if off == Signed::fixed(0) {
+            let message = format!("a `{verb}` of nothing changes no clock");
+            return Err(self.source.error(value.as_ref().map(Spanned::span), message));
+        }
+        Ok(match verb {
+            "skew" => Verb::Skew { by: off, on },
+            "jump" => Verb::Jump { by: off, on },
+            _ => Verb::Drift { ppm: off, on },
+        })
+    }
+
+    fn reorder(&self, raw: &RawFault, on: Vec<Target>) -> Checked<Verb> {
+        let Some(by) = self.source.read(&raw.by, units::span)?.filter(|by| by.to > 0) else {
+            let message = "messages that are reordered are held back for a time: say for how long, with `by = \"20ms..80ms\"`";
+            return Err(self.source.error(raw.by.as_ref().or(raw.reorder.as_ref()).map(Spanned::span), message));
+        };
+        Ok(Verb::Reorder { ppm: self.source.read(&raw.reorder, units::percent)?.unwrap_or(0), by, on })
+    }
+
+    fn clog(&self, raw: &RawFault, on: Vec<Target>) -> Checked<Verb> {
+        let rate = self.source.read(&raw.clog, units::throughput)?.unwrap_or(Throughput::Messages(1));
+        let queue = self.source.read(&raw.queue, units::duration)?.unwrap_or(1_000_000);
+        if !QUEUE.contains(&queue) {
+            let message = "`queue` is the longest that a message may wait before the connection breaks: 1ms to 60s";
+            return Err(self.source.error(raw.queue.as_ref().map(Spanned::span), message));
+        }
+        Ok(Verb::Clog { rate, queue, on })
+    }
+
+    fn slow_reader(&self, raw: &RawFault) -> Checked<Verb> {
+        let rate = match self.source.read(&raw.rate, units::throughput)? {
+            Some(Throughput::Messages(_)) => {
+                let message = "a reader takes bytes: write a rate such as \"4KiB/s\"";
+                return Err(self.source.error(raw.rate.as_ref().map(Spanned::span), message));
+            }
+            Some(Throughput::Bytes(rate)) => Some(rate),
+            None => None,
+        };
+        Ok(Verb::SlowReader { clients: self.clients(&raw.slow_reader)?, rate })
     }
 
     fn rot(&self, raw: &RawFault) -> Checked<Option<Rot>> {
@@ -337,7 +410,7 @@ impl Faults<'_> {
         }
     }
 
-    fn targets(&self, value: &Value, at: Range<usize>, rest: bool) -> Checked<Vec<Target>> {
+    pub(super) fn targets(&self, value: &Value, at: Range<usize>, rest: bool) -> Checked<Vec<Target>> {
         let names: Vec<&str> = match value {
             Value::String(name) => vec![name],
             Value::Array(names) => names.iter().filter_map(Value::as_str).collect(),

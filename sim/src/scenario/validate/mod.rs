@@ -1,5 +1,6 @@
 //! From what stands in a file to what can be run: units, ranges, names, and exactly one verb a fault.
 
+mod clients;
 mod faults;
 
 use super::error::{ScenarioError, Source, suggest};
@@ -12,6 +13,9 @@ use toml::{Spanned, Value};
 
 /// The shortest log that a scenario may ask for, in bytes.
 const MIN_LOG: u64 = 16 << 10;
+
+/// How few and how many bytes of events may be let wait for one reader.
+const READER: std::ops::RangeInclusive<u64> = 1 << 10..=16 << 20;
 
 type Checked<T> = Result<T, ScenarioError>;
 
@@ -29,7 +33,7 @@ pub(super) fn validate(source: Source<'_>) -> Checked<Scenario> {
     let name = raw.name.ok_or_else(|| source.error(None, "a scenario needs a name"))?.into_inner();
     let cluster = cluster(source, raw.cluster)?;
     let workload = workload(source, raw.workload)?;
-    let faults = Faults { source, raw: &raw.fault, cluster: &cluster, stop: workload.stop }.all()?;
+    let faults = Faults { source, raw: &raw.fault, cluster: &cluster, clients: workload.clients, stop: workload.stop }.all()?;
     let expect = expect(source, raw.expect, &cluster)?;
     Ok(Scenario { name, about: raw.about.unwrap_or_default(), cluster, workload, faults, expect })
 }
@@ -72,17 +76,10 @@ impl Source<'_> {
     fn link_delay(&self, value: &Spanned<String>) -> Checked<Span> {
         units::span(value.get_ref()).map_err(|message| self.error(Some(value.span()), message))
     }
-
-    fn not_yet(&self, name: &str, at: Range<usize>) -> ScenarioError {
-        self.error(Some(at), format!("`{name}` is not implemented yet: no engine can play it"))
-    }
 }
 
 fn cluster(source: Source<'_>, raw: Option<RawCluster>) -> Checked<Cluster> {
     let Some(raw) = raw else { return Err(source.error(None, "a scenario needs a [cluster]")) };
-    if let Some(value) = &raw.clocks {
-        return Err(source.not_yet("clocks", value.span()));
-    }
     let voters = source.integer(&raw.voters, "voters", 1, 15)?.unwrap_or(3) as usize;
     let spares = source.integer(&raw.spares, "spares", 0, 15)?.unwrap_or(0) as usize;
     let (succession, succession_timing) = succession(source, raw.succession, voters)?;
@@ -119,11 +116,57 @@ fn cluster(source: Source<'_>, raw: Option<RawCluster>) -> Checked<Cluster> {
             links.insert(source.link(&name, &value, voters + spares)?, source.link_delay(&value)?);
         }
     }
-    if let Some(sector) = raw.disk.as_ref().and_then(|disk| disk.sector.as_ref()) {
-        return Err(source.not_yet("sector", sector.span()));
+    if let Some(bytes) = source.read(&raw.reader, units::bytes)? {
+        if !READER.contains(&bytes) {
+            let message = format!("{bytes} bytes are out of range for `reader`: {} to {}", READER.start(), READER.end());
+            return Err(source.error(raw.reader.as_ref().map(Spanned::span), message));
+        }
+        limits.reader_bytes = bytes as u32;
     }
-    let sync = source.read(&raw.disk.and_then(|disk| disk.sync), units::span)?.unwrap_or(Span::millis(1, 4));
-    Ok(Cluster { voters, spares, succession, link, links, sync, timing, limits, succession_timing })
+    let (clock, clocks) = clocks(source, raw.clocks.unwrap_or_default(), voters + spares)?;
+    let disk = raw.disk.unwrap_or_default();
+    let sector = sector(source, &disk.sector)?;
+    let sync = source.read(&disk.sync, units::span)?.unwrap_or(Span::millis(1, 4));
+    Ok(Cluster { voters, spares, succession, link, links, sync, sector, clock, clocks, timing, limits, succession_timing })
+}
+
+fn sector(source: Source<'_>, text: &Text) -> Checked<Option<u32>> {
+    match source.read(text, units::bytes)? {
+        Some(bytes) if !(512..=65_536).contains(&bytes) || !bytes.is_power_of_two() => {
+            let message = format!("a disk has no sectors of {bytes} bytes: a power of two from 512B to 64KiB");
+            Err(source.error(text.as_ref().map(Spanned::span), message))
+        }
+        sector => Ok(sector.map(|bytes| bytes as u32)),
+    }
+}
+
+fn clocks(
+    source: Source<'_>,
+    raw: BTreeMap<String, Spanned<RawClock>>,
+    hosts: usize,
+) -> Checked<(Clock, BTreeMap<usize, Clock>)> {
+    let (mut all, mut named) = (Clock::default(), BTreeMap::new());
+    for (name, value) in raw {
+        let at = value.span();
+        let clock = Clock {
+            skew: source.read(&value.get_ref().skew, units::offset)?,
+            drift: source.read(&value.get_ref().drift, units::drift)?,
+        };
+        if clock == Clock::default() {
+            let message =
+                format!("the clock of \"{name}\" is not off: give `skew`, `drift` or both, such as {{ drift = \"200ppm\" }}");
+            return Err(source.error(Some(at), message));
+        }
+        match node(&name, hosts) {
+            _ if name == "default" => all = clock,
+            Some(host) if name.starts_with('n') => drop(named.insert(host, clock)),
+            _ => {
+                let message = format!("\"{name}\" has no clock: write \"default\", or n1 to n{hosts}");
+                return Err(source.error(Some(at), message));
+            }
+        }
+    }
+    Ok((all, named))
 }
 
 fn succession(source: Source<'_>, raw: Option<Spanned<RawSuccession>>, voters: usize) -> Checked<(Succession, SuccessionTiming)> {
