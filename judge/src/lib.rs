@@ -27,7 +27,7 @@ mod story;
 mod view;
 
 pub use observed::{At, ClientFact, Extent, Observed, ReadPost, Violation, text_digest};
-pub use rules::RULES;
+pub use rules::{RULES, about};
 
 use rules::Rule;
 use tertulia_protocol::facts::Fact;

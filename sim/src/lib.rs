@@ -9,6 +9,7 @@
 //! - [`fast`]: the discrete-event engine over the bare machines. It hunts.
 //! - [`turmoil_engine`]: the production driver on turmoil's network. It confirms.
 //! - [`engine`]: a scenario and a seed in, an outcome out, whichever engine.
+//! - [`record`]: everything that happened in a run, for a page that a person reads.
 //! - [`trace`]: the hash that says whether two runs were the same run.
 //! - [`cli`]: the `sim` command.
 //!
@@ -19,6 +20,7 @@ pub mod engine;
 pub mod fast;
 pub mod operator;
 pub mod plan;
+pub mod record;
 pub mod roster;
 pub mod scenario;
 pub mod trace;
