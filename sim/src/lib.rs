@@ -10,6 +10,7 @@
 //! - [`turmoil_engine`]: the production driver on turmoil's network. It confirms.
 //! - [`engine`]: a scenario and a seed in, an outcome out, whichever engine.
 //! - [`record`]: everything that happened in a run, for a page that a person reads.
+//! - [`html`]: that page.
 //! - [`trace`]: the hash that says whether two runs were the same run.
 //! - [`cli`]: the `sim` command.
 //!
@@ -18,6 +19,7 @@
 pub mod cli;
 pub mod engine;
 pub mod fast;
+pub mod html;
 pub mod operator;
 pub mod plan;
 pub mod record;

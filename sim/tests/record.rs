@@ -14,8 +14,8 @@ fn load(name: &str) -> Scenario {
 fn recorded(engine: Engine, name: &str) -> Recording {
     let scenario = load(name);
     let plain = engine::run(engine, &scenario, 1, Options::default()).unwrap_or_else(|error| panic!("{error}"));
-    let (outcome, recording) = engine::record(engine, &scenario, 1, Options::default(), Window::default())
-        .unwrap_or_else(|error| panic!("{error}"));
+    let (outcome, recording) =
+        engine::record(engine, &scenario, 1, Options::default(), Window::default()).unwrap_or_else(|error| panic!("{error}"));
     assert_eq!(outcome, plain, "{name} on {}", engine.name());
     recording
 }

@@ -1,10 +1,11 @@
-//! The `sim` command: play a scenario for one seed or many, and check that runs replay.
+//! The `sim` command: play a scenario for one seed or many, look at one closely, and check that runs replay.
 //!
 //! What it prints is for people and for scripts: the last line of a single run has one fixed form. Exit status: 0 when all is well, 1 when a run
 //! failed, was vacuous or did not replay, 2 when the command or the scenario file is wrong.
 
 mod determinism;
 mod many;
+mod replay;
 
 use crate::engine::{self, Engine, Options, Outcome, Verdict};
 use crate::scenario::Scenario;
@@ -29,6 +30,8 @@ struct Cli {
 enum Command {
     /// Plays a scenario, for one seed or a range of seeds
     Run(Run),
+    /// Plays one seed again and tells what happened: as text, or as a page to look through
+    Replay(replay::Replay),
     /// Plays each seed in two processes and compares them
     CheckDeterminism(Check),
 }
@@ -87,6 +90,7 @@ fn seeds(text: &str) -> Result<Range<u64>, String> {
 pub fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Run(run) => run.run(),
+        Command::Replay(replay) => replay.run(),
         Command::CheckDeterminism(check) => determinism::check(&check),
     };
     match done {
