@@ -29,7 +29,7 @@ mod topics;
 mod view;
 
 pub use observed::{At, ClientFact, Extent, Observed, ReadPost, Violation, text_digest};
-pub use rules::RULES;
+pub use rules::{RULES, about};
 
 use rules::Rule;
 use tertulia_protocol::facts::Fact;

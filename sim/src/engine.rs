@@ -1,6 +1,7 @@
 //! A scenario and a seed in, an outcome out, whichever engine.
 
 use crate::plan::FaultPlan;
+use crate::record::{Recording, Window};
 use crate::scenario::{Scenario, Verb};
 use crate::witness::{Tally, Witness};
 use std::cell::{Cell, RefCell};
@@ -106,6 +107,23 @@ pub fn run(engine: Engine, scenario: &Scenario, seed: u64, options: Options) -> 
     match engine {
         Engine::Fast => crate::fast::run(scenario, Seed(seed), options),
         Engine::Turmoil => crate::turmoil_engine::run(scenario, Seed(seed), options),
+    }
+}
+
+/// Plays a scenario and keeps what happened. The run is the one that [`run`] would have played.
+///
+/// # Errors
+/// As [`run`].
+pub fn record(
+    engine: Engine,
+    scenario: &Scenario,
+    seed: u64,
+    options: Options,
+    window: Window,
+) -> Result<(Outcome, Recording), Unplayable> {
+    match engine {
+        Engine::Fast => crate::fast::record(scenario, Seed(seed), options, window),
+        Engine::Turmoil => crate::turmoil_engine::record(scenario, Seed(seed), options, window),
     }
 }
 

@@ -11,6 +11,8 @@
 //! - [`turmoil_engine`]: the production driver on turmoil's network. It confirms.
 //! - [`explore`]: every course of a small scope, over bare replicas.
 //! - [`engine`]: a scenario and a seed in, an outcome out, whichever engine.
+//! - [`record`]: everything that happened in a run, for a page that a person reads.
+//! - [`html`]: that page.
 //! - [`trace`]: the hash that says whether two runs were the same run.
 //! - [`cli`]: the `sim` command.
 //!
@@ -20,9 +22,11 @@ pub mod cli;
 pub mod engine;
 pub mod explore;
 pub mod fast;
+pub mod html;
 pub mod operator;
 pub mod plan;
 pub mod points;
+pub mod record;
 pub mod roster;
 pub mod scenario;
 pub mod trace;

@@ -5,6 +5,7 @@
 
 use crate::plan::ClusterView;
 use crate::points::Crossings;
+use crate::record::Recorder;
 use crate::roster::Roster;
 use crate::scenario::{self, Expect};
 use std::collections::BTreeMap;
@@ -33,6 +34,8 @@ pub struct Witness {
     pub tally: Tally,
     waiting_since: Option<u64>,
     story: Vec<(u64, String)>,
+    /// Listens, when the run is to be drawn.
+    pub recorder: Option<Box<Recorder>>,
 }
 
 /// Who the members are, by one word of a log.
@@ -87,6 +90,7 @@ impl Witness {
             tally: Tally::default(),
             waiting_since: None,
             story: Vec::new(),
+            recorder: None,
         }
     }
 
@@ -134,6 +138,9 @@ impl Witness {
     }
 
     pub fn fact(&mut self, now: u64, node: usize, fact: &Fact) {
+        if let Some(recorder) = &mut self.recorder {
+            recorder.fact(now, node, fact);
+        }
         let judged = self.judge.observe(At(now), Observed::Fact { node: self.id(node), fact });
         self.judged(judged);
         self.crossings.fact(node, fact);
@@ -218,6 +225,9 @@ impl Witness {
     }
 
     pub fn crashed(&mut self, now: u64, node: usize) {
+        if let Some(recorder) = &mut self.recorder {
+            recorder.crashed(now, node);
+        }
         self.up[node] = false;
         self.leading[node] = None;
         self.tally.crashes += 1;
@@ -229,23 +239,35 @@ impl Witness {
 
     /// The folder on a machine was let in, under this id.
     pub fn joined(&mut self, now: u64, node: usize, id: NodeId) {
+        if let Some(recorder) = &mut self.recorder {
+            recorder.joined(now, node, id);
+        }
         self.roster.joined(node, id);
         self.tell(now, || format!("n{} joins as node {}", node + 1, id.0));
     }
 
     /// After a crash: the whole disk is gone.
     pub fn wiped(&mut self, now: u64, node: usize) {
+        if let Some(recorder) = &mut self.recorder {
+            recorder.wiped(now, node);
+        }
         let judged = self.judge.observe(At(now), Observed::Wiped { node: self.id(node) });
         self.judged(judged);
     }
 
     /// After a crash: the log is not as it was written.
     pub fn damaged(&mut self, now: u64, node: usize) {
+        if let Some(recorder) = &mut self.recorder {
+            recorder.damaged(now, node);
+        }
         let judged = self.judge.observe(At(now), Observed::Damaged { node: self.id(node) });
         self.judged(judged);
     }
 
     pub fn client(&mut self, now: u64, fact: &ClientFact) {
+        if let Some(recorder) = &mut self.recorder {
+            recorder.client(now, fact);
+        }
         let judged = self.judge.observe(At(now), Observed::Client(fact));
         self.judged(judged);
         match fact {

@@ -72,6 +72,13 @@ macro_rules! rules {
         pub(crate) fn all() -> Vec<Box<dyn Rule>> {
             vec![$(Box::new($module::$rule::default())),*]
         }
+        /// The file of a rule.
+        fn source(name: &str) -> Option<&'static str> {
+            match name {
+                $($name => Some(include_str!(concat!(stringify!($module), ".rs"))),)*
+                _ => None,
+            }
+        }
     };
 }
 
@@ -105,6 +112,12 @@ rules! {
     converged::Converged = "converged",
 }
 
+/// What a rule says, where it comes from, what it verifies and what it does not: the lines at the head of its file. `None`: there is no such rule.
+pub fn about(name: &str) -> Option<String> {
+    let head = source(name)?.lines().map_while(|line| line.strip_prefix("//!"));
+    Some(head.map(|line| line.strip_prefix(' ').unwrap_or(line)).collect::<Vec<_>>().join("\n"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -113,5 +126,14 @@ mod tests {
     fn the_list_of_names_is_that_of_the_rules() {
         let names: Vec<&str> = all().iter().map(|rule| rule.name()).collect();
         assert_eq!(names, RULES);
+    }
+
+    #[test]
+    fn every_rule_says_what_it_is_about() {
+        for name in RULES {
+            let about = about(name).unwrap_or_default();
+            assert!(about.contains("Verifies:") && about.contains("Source:") && !about.contains("//!"), "{name}: {about}");
+        }
+        assert_eq!(about("no-such-rule"), None);
     }
 }

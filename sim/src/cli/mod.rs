@@ -1,4 +1,4 @@
-//! The `sim` command: play a scenario for one seed or many, and check that runs replay.
+//! The `sim` command: play a scenario for one seed or many, look at one closely, and check that runs replay.
 //!
 //! What it prints is for people and for scripts: the last line of a single run has one fixed form. Exit status: 0 when all is well, 1 when a run
 //! failed, was vacuous or did not replay, 2 when the command or the scenario file is wrong.
@@ -9,6 +9,7 @@ mod branching;
 mod determinism;
 mod explore;
 mod many;
+mod replay;
 
 use crate::engine::{self, Engine, Options, Outcome, Verdict};
 use crate::fast::branch::{self, Branching, Turn};
@@ -37,6 +38,8 @@ enum Command {
     Run(Run),
     /// Searches every course of a small scope
     Explore(explore::Explore),
+    /// Plays one seed again and tells what happened: as text, or as a page to look through
+    Replay(replay::Replay),
     /// Plays each seed in two processes and compares them
     CheckDeterminism(Check),
     /// Measures how fast the engines are
@@ -107,6 +110,7 @@ pub fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Run(run) => run.run(),
         Command::Explore(explore) => explore.run(),
+        Command::Replay(replay) => replay.run(),
         Command::CheckDeterminism(check) => determinism::check(&check),
         Command::Bench(bench) => bench::bench(&bench),
         #[cfg(feature = "zoo")]

@@ -7,6 +7,7 @@ use super::World;
 use super::event::{ClientWord, Event, Input, NodeWord};
 use super::trouble::Waiting;
 use crate::engine::Verdict;
+use crate::record::Said;
 use crate::trace::{Chain, digest};
 use crate::workload::{Actor, Wire};
 use std::sync::Arc;
@@ -144,6 +145,14 @@ impl World<'_> {
         let now = self.now;
         let Some(state) = self.connections.get(connection) else { return };
         state.to_node = state.to_node.max(now + takes);
+        if let Some(recorder) = &mut self.witness.recorder {
+            let said = match &word {
+                ClientWord::Open(_) => Said::Hello,
+                ClientWord::Request(request) => Said::Request(request),
+                ClientWord::Close => Said::HangUp,
+            };
+            recorder.sent(now, (recorder.client_lane(state.client), state.node), connection.0, said, false);
+        }
         self.queue.push(state.to_node, Event::ToNode { connection, word });
     }
 
@@ -153,6 +162,15 @@ impl World<'_> {
         let now = self.now;
         let Some(state) = self.connections.get(connection) else { return };
         state.to_client = state.to_client.max(now + takes);
+        if let Some(recorder) = &mut self.witness.recorder {
+            let said = match &word {
+                NodeWord::Opened => Said::Welcome,
+                NodeWord::Reply(reply) => Said::Reply(reply),
+                NodeWord::Event(event) => Said::Event(event),
+                NodeWord::Closed => Said::Closed,
+            };
+            recorder.sent(now, (state.node, recorder.client_lane(state.client)), connection.0, said, false);
+        }
         self.queue.push(state.to_client, Event::ToClient { connection, word, digest });
     }
 
@@ -207,6 +225,9 @@ impl World<'_> {
         let Some(state) = self.connections.get(connection) else { return };
         let node = state.node;
         let host = &self.hosts[node];
+        if let Some(recorder) = &mut self.witness.recorder {
+            recorder.arrived(self.now, (recorder.client_lane(state.client), node), connection.0, host.machine.is_some());
+        }
         match word {
             ClientWord::Open(_) if host.machine.is_none() => self.say(connection, NodeWord::Closed, 1),
             ClientWord::Open(hello) => {
@@ -234,7 +255,11 @@ impl World<'_> {
 
     /// A client takes a node's word.
     pub(super) fn deliver(&mut self, connection: ConnectionId, word: NodeWord, digest: u64) {
-        let Some(client) = self.connections.get(connection).map(|state| state.client) else { return };
+        let Some((client, node)) = self.connections.get(connection).map(|state| (state.client, state.node)) else { return };
+        if let Some(recorder) = &mut self.witness.recorder {
+            let taken = self.seats[client].connection == Some(connection);
+            recorder.arrived(self.now, (node, recorder.client_lane(client)), connection.0, taken);
+        }
         let (now, seat) = (self.now, &mut self.seats[client]);
         let Some(actor) = seat.actor.as_mut().filter(|_| seat.connection == Some(connection)) else { return };
         seat.chain.input(now, digest);

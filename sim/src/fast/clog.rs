@@ -11,6 +11,7 @@ use tertulia_protocol::ids::{Boot, NodeId};
 use tertulia_protocol::node::Message;
 use tertulia_protocol::wire::{Kind, encode_frame};
 
+#[derive(Clone)]
 struct Waiting {
     sender: NodeId,
     boot: Boot,
@@ -21,6 +22,7 @@ struct Waiting {
 }
 
 /// One way of a link.
+#[derive(Clone)]
 struct Pipe {
     /// Which pipe of this way: an event of an earlier one does nothing.
     nth: u64,
@@ -30,7 +32,7 @@ struct Pipe {
 }
 
 /// The ways on which something waits, by (from, to).
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(super) struct Clogged {
     pipes: BTreeMap<(usize, usize), Pipe>,
     made: u64,

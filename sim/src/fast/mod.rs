@@ -31,6 +31,7 @@ mod trouble;
 use crate::engine::{Options, Outcome, Unplayable, Verdict, catch};
 use crate::operator::Operator;
 use crate::plan::FaultPlan;
+use crate::record::{Recorder, Recording, Window};
 use crate::scenario::Scenario;
 use crate::trace::Chain;
 use crate::witness::Witness;
@@ -60,6 +61,20 @@ pub fn run(scenario: &Scenario, seed: Seed, options: Options) -> Result<Outcome,
         world.fail(Verdict::failed("panic", panic));
     }
     Ok(world.outcome())
+}
+
+/// Plays one seed and keeps what happened.
+///
+/// # Errors
+/// As [`run`].
+pub fn record(scenario: &Scenario, seed: Seed, options: Options, window: Window) -> Result<(Outcome, Recording), Unplayable> {
+    let mut world = World::new(scenario, seed, options);
+    world.witness.recorder = Some(Box::new(Recorder::new(window, scenario.cluster.hosts())));
+    if let Err(panic) = catch(|| world.play()) {
+        world.fail(Verdict::failed("panic", panic));
+    }
+    let recording = Recording::take(&mut world.witness, world.plan.marks());
+    Ok((world.outcome(), recording))
 }
 
 /// Everything there is.

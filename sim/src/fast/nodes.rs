@@ -4,6 +4,7 @@ use super::World;
 use super::codec;
 use super::event::{Event, Input, NodeWord};
 use crate::engine::{Tamper, Verdict};
+use crate::record::Said;
 use crate::scenario::{DiskFailure, DiskFate};
 use crate::trace::digest;
 use tertulia_protocol::contract::{Loaded, Query};
@@ -339,7 +340,12 @@ impl World<'_> {
         let told = digest(&message);
         self.hosts[from].chain.output(told ^ to.0.rotate_left(32));
         let Some(to) = self.witness.roster.host(to) else { return };
-        let Some(boot) = self.linked(from, to) else { return };
+        let Some(boot) = self.linked(from, to) else {
+            if let Some(recorder) = &mut self.witness.recorder {
+                recorder.sent(self.now, (from, to), told, Said::Peer(&message), true);
+            }
+            return;
+        };
         let sender = self.node_id(from);
         if self.coded {
             self.check_codec(Kind::Peer, &message);
@@ -359,6 +365,9 @@ impl World<'_> {
         told: u64,
     ) {
         let [first, second] = self.network.send(self.now, from, to, told, self.plan.conditions());
+        if let Some(recorder) = &mut self.witness.recorder {
+            recorder.sent(self.now, (from, to), told, Said::Peer(&message), first.or(second).is_none());
+        }
         if let Some(at) = second {
             let message = message.clone();
             self.queue.push(at, Event::Peer { from, sender, to, boot, message, digest: told });
@@ -388,7 +397,11 @@ impl World<'_> {
 
     /// A message arrives, unless its receiver has died or a partition stands in between by now.
     pub(super) fn arrive(&mut self, (from, sender): (usize, NodeId), to: usize, boot: Boot, message: Message, digest: u64) {
-        if self.hosts[to].runs(boot) && !self.plan.conditions().blocked(from, to) {
+        let taken = self.hosts[to].runs(boot) && !self.plan.conditions().blocked(from, to);
+        if let Some(recorder) = &mut self.witness.recorder {
+            recorder.arrived(self.now, (from, to), digest, taken);
+        }
+        if taken {
             self.input(to, Input::Message { from: sender, message, digest });
         }
     }

@@ -12,7 +12,7 @@ use tertulia_protocol::ids::ConnectionId;
 use tertulia_protocol::wire::{Kind, encode_frame};
 
 /// What waits on one connection.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(super) struct Waiting {
     to_node: VecDeque<ClientWord>,
     to_client: VecDeque<(NodeWord, u64)>,

@@ -276,6 +276,14 @@ impl Conditions {
         self.readers.retain(|readers| readers.effect != effect);
     }
 
+    /// Whose links and disks an effect troubles.
+    pub(super) fn struck_by(&self, effect: u64) -> Nodes {
+        let weather = self.weather.iter().filter(|weather| weather.effect == effect).map(|weather| weather.on);
+        let disks = self.disks.iter().filter(|disk| disk.effect == effect).map(|disk| disk.on);
+        let maps = self.maps.iter().filter(|(of, _)| *of == effect).flat_map(|(_, map)| map.keys());
+        weather.chain(disks).chain(maps.map(|(from, to)| 1 << from | 1 << to)).fold(0, |all, on| all | on)
+    }
+
     /// A broken disk works again; which effect that was.
     pub(super) fn mend(&mut self, node: usize) -> Option<u64> {
         let broken = |disk: &&mut DiskTrouble| disk.on >> node & 1 == 1 && matches!(disk.kind, DiskKind::Broken(_));

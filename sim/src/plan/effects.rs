@@ -178,7 +178,9 @@ impl FaultPlan {
         self.next_effect += 1;
         self.effects.insert(self.next_effect, (fault, Effect::Crashed(1 << node)));
         self.push(now + after, Step::End { effect: self.next_effect });
-        let told = format!("{}: n{} halts, its disk has failed", self.faults[fault].id, node + 1);
+        let told = format!("n{} halts, its disk has failed", node + 1);
+        self.mark(now, fault, self.next_effect, Some(&Effect::Crashed(1 << node)), &[], &told);
+        let told = format!("{}: {told}", self.faults[fault].id);
         self.story.push((now, told));
         true
     }
@@ -203,6 +205,7 @@ impl FaultPlan {
 
     pub(super) fn end(&mut self, now: u64, effect: u64) -> Vec<Action> {
         let Some((fault, kind)) = self.effects.remove(&effect) else { return Vec::new() };
+        self.unmark(now, effect);
         let told = format!("{}: ends", self.faults[fault].id);
         self.story.push((now, told));
         match kind {

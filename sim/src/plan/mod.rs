@@ -10,10 +10,12 @@ mod clients;
 mod clock;
 mod conditions;
 mod effects;
+mod marks;
 mod targets;
 
 pub use clock::NodeClock;
 pub use conditions::{Conditions, Reading};
+pub use marks::Mark;
 
 use crate::scenario::{DiskFate, Fault, Rot, Scenario, Signed, Trigger, Verb};
 use crate::trace::digest;
@@ -158,6 +160,7 @@ pub struct FaultPlan {
     rotten: u32,
     healed: bool,
     story: Vec<(u64, String)>,
+    marks: Vec<Mark>,
 }
 
 impl FaultPlan {
@@ -184,6 +187,7 @@ impl FaultPlan {
             rotten: 0,
             healed: false,
             story: Vec::new(),
+            marks: Vec::new(),
         };
         for fault in 0..plan.faults.len() {
             match plan.faults[fault].trigger {
@@ -352,6 +356,7 @@ impl FaultPlan {
         let broken = matches!(self.faults[fault].verb, Verb::BreakDisk { .. });
         self.progress[fault].resolved += 1;
         self.progress[fault].fired += u32::from(!broken);
+        self.mark(now, fault, effect, kind.as_ref(), &actions, &told);
         if let Some(kind) = kind {
             self.effects.insert(effect, (fault, kind));
             if let Some(lasts) = lasts {

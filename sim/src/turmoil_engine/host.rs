@@ -54,10 +54,17 @@ impl Observer for Tracer {
     fn input(&mut self, now: Now, input: &Input) {
         self.stage.events.fetch_add(1, Relaxed);
         lock(&self.stage.chains[self.node]).input(now.instant.0, digest(input));
+        if let (true, Input::Message { from, message }) = (self.stage.records.load(Relaxed), input) {
+            let (at, digest) = (self.stage.elapsed(), digest(message));
+            self.stage.tell(Told::Arrived { at, from: *from, to: self.node, digest });
+        }
     }
 
     fn output(&mut self, _now: Now, output: &Output) {
         lock(&self.stage.chains[self.node]).output(digest(output));
+        if let (true, Output::Send { to, message, .. }) = (self.stage.records.load(Relaxed), output) {
+            self.stage.tell(Told::Sent { at: self.stage.elapsed(), from: self.node, to: *to, message: message.clone() });
+        }
     }
 }
 

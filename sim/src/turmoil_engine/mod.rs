@@ -13,6 +13,7 @@ use crate::engine::{Options, Outcome, Unplayable, Verdict};
 use crate::operator::Operator;
 use crate::operator::{self, Folder, Then};
 use crate::plan::{Action, ClusterView, FaultPlan};
+use crate::record::{Recorder, Recording, Said, Window};
 use crate::scenario::{DiskFailure, DiskFate, Rot, Scenario, Span, Verb};
 use crate::trace::{Chain, digest};
 use crate::witness::Witness;
@@ -42,6 +43,20 @@ pub fn run(scenario: &Scenario, seed: Seed, options: Options) -> Result<Outcome,
     let mut run = Run::new(scenario, seed, options);
     let verdict = run.play().unwrap_or_else(|failed| failed);
     Ok(run.outcome(verdict))
+}
+
+/// Plays a scenario and keeps what happened.
+///
+/// # Errors
+/// As [`run`].
+pub fn record(scenario: &Scenario, seed: Seed, options: Options, window: Window) -> Result<(Outcome, Recording), Unplayable> {
+    check(scenario, options)?;
+    let mut run = Run::new(scenario, seed, options);
+    run.witness.recorder = Some(Box::new(Recorder::new(window, scenario.cluster.hosts())));
+    run.stage.records.store(true, Relaxed);
+    let verdict = run.play().unwrap_or_else(|failed| failed);
+    let recording = Recording::take(&mut run.witness, run.plan.marks());
+    Ok((run.outcome(verdict), recording))
 }
 
 fn check(scenario: &Scenario, options: Options) -> Result<(), Unplayable> {
@@ -180,6 +195,16 @@ impl Run<'_> {
             match told {
                 Told::Fact { at, node, fact } => self.hear_fact(at, node, &fact),
                 Told::Client { at, fact } => self.witness.client(at, &fact),
+                Told::Sent { at, from, to, message } => {
+                    if let (Some(recorder), Some(to)) = (&mut self.witness.recorder, self.witness.roster.host(to)) {
+                        recorder.sent(at, (from, to), digest(&message), Said::Peer(&message), false);
+                    }
+                }
+                Told::Arrived { at, from, to, digest } => {
+                    if let (Some(recorder), Some(from)) = (&mut self.witness.recorder, self.witness.roster.host(from)) {
+                        recorder.arrived(at, (from, to), digest, true);
+                    }
+                }
             }
         }
         self.violation()?;

@@ -11,14 +11,34 @@ use tertulia_driver::sim_disk::{SECTOR, SimDisk};
 use tertulia_judge::ClientFact;
 use tertulia_protocol::dice::{Purpose, Seed, draw};
 use tertulia_protocol::facts::Fact;
-use tertulia_protocol::ids::Incarnation;
-use tertulia_protocol::node::{Admin, AdminOutcome};
+use tertulia_protocol::ids::{Incarnation, NodeId};
+use tertulia_protocol::node::{Admin, AdminOutcome, Message};
 use tertulia_protocol::raft::Member;
 
 /// Something that the witness is to hear, in the order in which it happened.
 pub enum Told {
-    Fact { at: u64, node: usize, fact: Fact },
-    Client { at: u64, fact: ClientFact },
+    Fact {
+        at: u64,
+        node: usize,
+        fact: Fact,
+    },
+    Client {
+        at: u64,
+        fact: ClientFact,
+    },
+    /// For a recorder: a node sends something, and something arrives.
+    Sent {
+        at: u64,
+        from: usize,
+        to: NodeId,
+        message: Message,
+    },
+    Arrived {
+        at: u64,
+        from: NodeId,
+        to: usize,
+        digest: u64,
+    },
 }
 
 /// Why a node ended by itself.
@@ -78,6 +98,8 @@ pub struct Stage {
     /// Frames between nodes that a fault lost or doubled.
     pub touched: AtomicU64,
     pub told: Mutex<Vec<Told>>,
+    /// Whether what nodes say to each other is told too.
+    pub records: AtomicBool,
     /// Nodes that ended by themselves.
     pub ended: Mutex<Vec<(usize, Ending)>>,
     /// By node: the members that its process is told of when it starts.
@@ -135,6 +157,7 @@ impl Stage {
             events: AtomicU64::new(0),
             touched: AtomicU64::new(0),
             told: Mutex::default(),
+            records: AtomicBool::new(false),
             ended: Mutex::default(),
             knows: (0..nodes).map(|_| Mutex::new(first_voters(scenario.cluster.voters))).collect(),
             wipes: (0..nodes).map(|_| AtomicU64::new(0)).collect(),

@@ -314,6 +314,11 @@ impl Actor {
         None
     }
 
+    /// How this client is called in evidence and in stories: from 1, as nodes are.
+    fn told_as(&self) -> u32 {
+        self.number + 1
+    }
+
     fn drawn(&self, what: What, nth: u64) -> u64 {
         draw(self.seed, Purpose::Workload, u64::from(self.number), what as u64, nth)
     }
@@ -349,7 +354,7 @@ impl Actor {
         }
         let (digest, room) = (text_digest(&text), RoomRef::Id(room));
         if let Some(number) = self.submit(now(at, 0), Command::Post { room: room.clone(), text }, Submitted::Post) {
-            self.facts.push(ClientFact::Submitted { client: self.number, number, room, text_digest: digest });
+            self.facts.push(ClientFact::Submitted { client: self.told_as(), number, room, text_digest: digest });
         }
     }
 
@@ -390,17 +395,17 @@ impl Actor {
             (Submitted::Join(place), Ok(Done::Joined { room, last, .. })) => {
                 self.rooms[place].joined = Some(last);
                 if let From::After(after) = self.from {
-                    self.facts.push(ClientFact::Followed { client: self.number, room, after });
+                    self.facts.push(ClientFact::Followed { client: self.told_as(), room, after });
                 }
                 self.client.follow(now(at, 0), RoomRef::Id(room), self.from);
             }
             (Submitted::Post, Ok(Done::Posted { room, seq, id, .. })) => {
-                self.facts.push(ClientFact::Acknowledged { client: self.number, number, room, seq, id });
+                self.facts.push(ClientFact::Acknowledged { client: self.told_as(), number, room, seq, id });
             }
             (why, Err(refusal)) => {
                 let open = matches!(refusal, Refusal::Unknown | Refusal::Forgotten | Refusal::KeyExpired);
                 if let (Submitted::Post, false) = (why, open) {
-                    self.facts.push(ClientFact::RefusedFinally { client: self.number, number });
+                    self.facts.push(ClientFact::RefusedFinally { client: self.told_as(), number });
                 }
                 self.trouble(format!("was refused number {number}: {refusal}"));
             }
@@ -424,7 +429,7 @@ impl Actor {
         let Some(room) = self.rooms[question.room].id else { return };
         let posts: Vec<ReadPost> = posts.iter().map(read_post).collect();
         let to_end = posts.len() < question.limit as usize;
-        let (client, asked, own_past) = (self.number, At(question.asked), question.at_least);
+        let (client, asked, own_past) = (self.told_as(), At(question.asked), question.at_least);
         if !question.last_reading {
             let extent = if to_end { Extent::ToEnd } else { Extent::Page };
             let (after, before) = (question.after, None);
@@ -449,7 +454,7 @@ impl Actor {
     fn deliver(&mut self, event: &Event) {
         let EventKind::Posted(post) = &event.kind;
         let text_digest = text_digest(&post.text);
-        let (client, room, cursor) = (self.number, event.room, event.cursor);
+        let (client, room, cursor) = (self.told_as(), event.room, event.cursor);
         self.facts.push(ClientFact::Delivered { client, room, cursor, seq: post.seq, id: post.id, text_digest });
         if let Some(room) = self.rooms.iter_mut().find(|room| room.id == Some(event.room)) {
             room.first.get_or_insert(cursor);
