@@ -106,6 +106,9 @@ impl Raft {
     /// `rows`: what the snapshot's rows say of the cluster.
     pub(crate) fn install(&mut self, position: Position, rows: FromRows) {
         let now = self.now;
+        #[cfg(feature = "zoo")]
+        let rows =
+            FromRows { configuration: rows.configuration.filter(|_| !self.has(Bug::SnapshotWithoutConfiguration)), ..rows };
         let held = self.log.position(position.index) == Some(position);
         if !held && (self.is_leader() || position.index <= self.commit) {
             // A leader's log, and what is committed here, can only contain what is committed elsewhere.
@@ -114,6 +117,10 @@ impl Raft {
         // Entries through the very same place may have come and wait for their batch: the log on disk goes on behind them.
         if !held || self.log.last() == position && self.writing.is_written(position.index) {
             self.log = Log::new(position, rows.at);
+        }
+        #[cfg(feature = "zoo")]
+        if held && self.has(Bug::SnapshotDropsWhatFollows) && position.index < self.log.last().index {
+            self.truncate_wrongly(position.index + 1);
         }
         if held {
             self.writing.durable = self.writing.durable.max(position.index);
