@@ -12,6 +12,8 @@ use crate::time::Duration;
 #[derive(Clone, Debug)]
 pub(super) struct Configurations {
     committed: Configuration,
+    /// Where `committed` stands in the log, or a place of rows that say so.
+    committed_at: Index,
     /// Whether `committed` comes from the log, rather than from what the node was started with.
     by_log: bool,
     /// In the log and not known to be committed, oldest first.
@@ -20,7 +22,7 @@ pub(super) struct Configurations {
 
 impl Configurations {
     pub(super) fn new(committed: Configuration, by_log: bool) -> Configurations {
-        Configurations { committed, by_log, later: Vec::new() }
+        Configurations { committed, committed_at: 0, by_log, later: Vec::new() }
     }
 
     /// The one that counts.
@@ -52,17 +54,19 @@ impl Configurations {
         self.later.len() < before
     }
 
-    /// A snapshot says which one is committed through `index`. What stands in the log behind it counts on, if the log is `kept`.
+    /// A snapshot says which one is committed through `index`. What stands in the log behind it counts on, if the log is `kept`: it may be committed itself.
     pub(super) fn installed(&mut self, index: Index, committed: Configuration, kept: bool) {
-        (self.committed, self.by_log) = (committed, true);
+        if !kept || self.committed_at <= index {
+            (self.committed, self.committed_at, self.by_log) = (committed, index, true);
+        }
         self.later.retain(|(at, _)| kept && *at > index);
     }
 
     /// True if one was committed by this.
     pub(super) fn commit(&mut self, through: Index) -> bool {
         let committed = self.later.iter().take_while(|(at, _)| *at <= through).count();
-        if let Some((_, configuration)) = self.later.drain(..committed).next_back() {
-            (self.committed, self.by_log) = (configuration, true);
+        if let Some((at, configuration)) = self.later.drain(..committed).next_back() {
+            (self.committed, self.committed_at, self.by_log) = (configuration, at, true);
         }
         committed > 0
     }

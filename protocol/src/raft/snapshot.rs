@@ -293,6 +293,26 @@ mod tests {
         }
     }
 
+    /// Whoever has lost its rows goes on following, and hears that more is committed than the snapshot holds that it gets then. A change of members above that was committed
+    /// all the same: a node that forgot it would elect and commit with those who were members before.
+    #[test]
+    fn a_snapshot_below_what_is_known_to_be_committed_takes_no_change_of_members_back() {
+        let three = Configuration::of_voters([1, 2, 3].map(member).into());
+        let (peer_address, client_address) = ("n4:1".into(), "".into());
+        let join = Change::Join { peer_address, client_address, incarnation: Incarnation(4), replace: None };
+        let four = three.after(&join).unwrap().unwrap();
+        let first = noop(START, 3);
+        let second = Entry::after(first.position(), 3, Timestamp(1), crate::wire::seal(Kind::Membership, &four));
+        let mut raft = founder_without_rows(&[first.clone(), second.clone()]);
+        let third = noop(second.position(), 3);
+        let append =
+            RaftMessage::Append { term: 3, previous: second.position(), entries: Vec::from([third]), commit: 22, round: 1 };
+        raft.handle_message(at(2), NodeId(2), append);
+        assert_eq!((raft.commit(), raft.committed_configuration()), (22, &four));
+        raft.install(first.position(), rows_of(&three));
+        assert_eq!((raft.configuration(), raft.committed_configuration()), (&four, &four));
+    }
+
     /// The end of a snapshot and the entries through its very place come in one moment: both are handed over before anything is written.
     #[test]
     fn a_snapshot_that_ends_where_unwritten_entries_end_does_not_keep_them_from_the_disk() {
