@@ -129,6 +129,17 @@ impl View {
         held.map_or(&self.first, |(_, deciding)| deciding)
     }
 
+    /// The newest place below `index` at which the log of `node` names members.
+    pub(crate) fn configured_below(&self, node: &NodeView, index: Index) -> Option<Position> {
+        let below = self.configured.range(..index).rev().flat_map(|(_, said)| said);
+        below.map(|(at, _)| *at).find(|at| node.log.holds(*at) != Some(false))
+    }
+
+    /// The last place that the leader of `term` committed by its own counting.
+    pub(crate) fn counted_in(&self, term: Term) -> Option<Position> {
+        self.counted.get(&term).copied()
+    }
+
     /// Whether any node's facts are heard at all: a live cluster may be judged by its clients alone.
     pub(crate) fn hears_nodes(&self) -> bool {
         self.told

@@ -229,6 +229,21 @@ fn a_node_without_rows_lets_in_a_leader_that_joined_after_it_was_set_up() {
     assert_eq!(node.admit(&leader, false), Err(HelloRefusal::Stranger { node: NodeId(5) }));
 }
 
+/// Two leaders have let in different folders under one id, and only one of the two entries will be committed: the other leader's log is no reason to stop for good.
+#[test]
+fn a_folder_that_only_an_uncommitted_entry_contradicts_is_not_told_to_stop() {
+    let now = Now { instant: Instant(1), wall: Timestamp(1) };
+    let join =
+        Change::Join { peer_address: "n4:1".into(), client_address: String::new(), incarnation: Incarnation(4), replace: None };
+    let four = Configuration::of_voters(members(&[1, 2, 3])).after(&join).unwrap().unwrap();
+    let log = vec![Entry::after(SETTLED, 3, Timestamp(1), seal(Kind::Membership, &four))];
+    let node = Node::restore(config(2, &[1, 2, 3]), Restored { log, ..restored(2, SETTLED) }, now).unwrap();
+    let named = PeerIdentity { cluster: CLUSTER, node: NodeId(4), incarnation: Incarnation(4), boot: Boot(1) };
+    assert_eq!(node.admit(&named, true), Ok(()));
+    let other = PeerIdentity { incarnation: Incarnation(40), ..named };
+    assert_eq!(node.admit(&other, true), Err(HelloRefusal::Stranger { node: NodeId(4) }));
+}
+
 /// Whoever waits on a learner for the leader must hear that there is none, and a snapshot is asked of the next leader.
 #[test]
 fn a_node_that_may_not_stand_gives_up_a_silent_leader_all_the_same() {

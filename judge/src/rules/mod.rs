@@ -8,6 +8,7 @@ use tertulia_protocol::ids::NodeId;
 mod acknowledged_durable;
 mod acknowledged_kept;
 mod append_only;
+mod configuration_steps;
 mod converged;
 mod delivery_order;
 mod durable_quorum;
@@ -97,6 +98,7 @@ rules! {
     // the log
     log_matching::LogMatching = "log-matching",
     acknowledged_durable::AcknowledgedDurable = "acknowledged-durable",
+    configuration_steps::ConfigurationSteps = "configuration-steps",
     durable_quorum::DurableQuorum = "durable-quorum",
     state_machine_safety::StateMachineSafety = "state-machine-safety",
     equal_state_hash::EqualStateHash = "equal-state-hash",

@@ -83,7 +83,11 @@ impl Node {
         let raft = self.replica.raft();
         if let Some(member) = raft.configuration().member(node) {
             return match member.incarnation {
-                Some(incarnation) if incarnation != peer.incarnation => Err(HelloRefusal::NewFolder { node }),
+                Some(incarnation) if incarnation != peer.incarnation => {
+                    // What is not committed may be cut off the log: somebody else may have let in the other folder under this id.
+                    let for_good = raft.committed_configuration().is_member(node);
+                    Err(if for_good { HelloRefusal::NewFolder { node } } else { HelloRefusal::Stranger { node } })
+                }
                 _ => Ok(()),
             };
         }

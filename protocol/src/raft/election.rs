@@ -9,7 +9,10 @@ use crate::time::Duration;
 /// Who has said what in one election. An answer counts as long as its voter has not started again.
 #[derive(Clone, Debug, Default, Hash)]
 pub(super) struct Ballot {
-    granted: BTreeMap<NodeId, (Boot, Incarnation)>,
+    pub(super) granted: BTreeMap<NodeId, (Boot, Incarnation)>,
+    /// Votes that came again.
+    #[cfg(feature = "zoo")]
+    pub(super) again: usize,
 }
 
 impl Ballot {
@@ -37,6 +40,8 @@ impl Raft {
     /// The vote gate: open when no leader was heard for `detect_min`. A broken link to the leader opens it at once, unless a lease may rest on it.
     fn gate_is_open(&self, now: Now) -> bool {
         let lost = self.lost_leader.is_some() && self.timing.lease_drift_ppm.is_none();
+        #[cfg(feature = "zoo")]
+        let lost = lost || self.has(Bug::NoVoteGate);
         !self.is_leader() && (lost || now.instant.since(self.heard) >= self.timing.detect_min)
     }
 
@@ -57,7 +62,7 @@ impl Raft {
         // Under leases nobody may stand, either, before its own gate is open: the leader counts on this node's silence.
         let leases = self.timing.lease_drift_ppm.is_some();
         #[cfg(feature = "zoo")]
-        let leases = leases && !self.has(crate::zoo::Bug::StandUnderLease);
+        let leases = leases && !self.has(Bug::StandUnderLease);
         let from = if leases { self.heard + self.timing.detect_min } else { now.instant };
         let at = now.instant.max(from) + self.timing.stagger / 16 + self.timing.stagger * slot as u32;
         self.election_at = self.election_at.min(at);
@@ -68,14 +73,20 @@ impl Raft {
     fn is_up_to_date(&self, last: Position) -> bool {
         let ours = self.log.last();
         #[cfg(feature = "zoo")]
-        if self.has(crate::zoo::Bug::CompareIndexFirst) {
-            return (last.index, last.term) >= (ours.index, ours.term);
+        match self.bug {
+            Some(Bug::CompareIndexFirst) => return (last.index, last.term) >= (ours.index, ours.term),
+            Some(Bug::VoteWithoutLogCheck) => return true,
+            _ => {}
         }
         (last.term, last.index) >= (ours.term, ours.index)
     }
 
     /// Whether these votes make a leader: a majority of each set, or everybody in a cluster that has no first entry yet.
     fn is_elected(&self, ballot: &Ballot) -> bool {
+        #[cfg(feature = "zoo")]
+        if let Some(elected) = self.is_elected_wrongly(ballot) {
+            return elected;
+        }
         let granted = |id| ballot.granted.contains_key(&id);
         if self.is_configured() {
             quorum::agree(self.configuration().majorities(), granted)
@@ -130,9 +141,14 @@ impl Raft {
         self.facts.tell(|| Fact::BecameCandidate { term });
         self.leader = None;
         self.role = Role::Candidate { ballot: Ballot::default() };
+        #[cfg(feature = "zoo")]
+        self.stand_wrongly();
         self.wait_for_leader(now.instant);
         let last = self.log.last();
-        for peer in self.configuration().all_voters().into_iter().filter(|id| *id != self.node).collect::<Vec<_>>() {
+        let voters = self.configuration().all_voters();
+        #[cfg(feature = "zoo")]
+        let voters = self.asked_wrongly().unwrap_or(voters);
+        for peer in voters.into_iter().filter(|id| *id != self.node).collect::<Vec<_>>() {
             self.send(peer, Class::Control, RaftMessage::AskVote { term, pre: false, forced, last });
         }
     }
@@ -140,7 +156,10 @@ impl Raft {
     pub(super) fn handle_ask_vote(&mut self, now: Now, from: NodeId, term: Term, (pre, forced): (bool, bool), last: Position) {
         let open = self.gate_is_open(now) || forced && !pre;
         // A log that has lost something cannot tell whether the candidate's holds it.
-        if !open || term < self.vote.term || self.is_repairing() {
+        let whole = !self.is_repairing();
+        #[cfg(feature = "zoo")]
+        let whole = whole || self.has(Bug::VoteWhileRepairing);
+        if !open || term < self.vote.term || !whole {
             if !open && !pre {
                 sometimes!(self.facts, "vote.gate_shut");
             }
@@ -167,7 +186,7 @@ impl Raft {
         self.role = Role::Follower;
         self.wait_for_leader(now.instant);
         #[cfg(feature = "zoo")]
-        if self.has(crate::zoo::Bug::VoteBeforeDurable) {
+        if self.has(Bug::VoteBeforeDurable) {
             self.facts.tell(|| Fact::Voted { term, candidate: from });
             return self.tell_vote(from, term, false, true);
         }
@@ -219,11 +238,16 @@ impl Raft {
         if term > self.vote.term && !hypothetical {
             return self.enter_term(now, term);
         }
+        let counts = !pre && term == self.vote.term;
+        #[cfg(feature = "zoo")]
+        let counts = counts || self.counts_wrongly(pre, term);
         let ballot = match &mut self.role {
             Role::PreCandidate { ballot, .. } if pre && granted && term == self.vote.term + 1 => ballot,
-            Role::Candidate { ballot } if !pre && granted && term == self.vote.term => ballot,
+            Role::Candidate { ballot } if counts && granted => ballot,
             _ => return,
         };
+        #[cfg(feature = "zoo")]
+        (ballot.again += usize::from(ballot.granted.contains_key(&from)));
         // A run that is known to be over has no say.
         if self.links.get(&from).is_none_or(|known| *known == boot) {
             ballot.granted.insert(from, (boot, incarnation));

@@ -14,6 +14,8 @@ use crate::time::Duration;
 #[derive(Clone, Debug, Hash)]
 pub(super) struct Configurations {
     committed: Configuration,
+    /// Where `committed` stands in the log, or a place of rows that say so.
+    committed_at: Index,
     /// Whether `committed` comes from the log, rather than from what the node was started with.
     by_log: bool,
     /// In the log and not known to be committed, oldest first.
@@ -22,7 +24,7 @@ pub(super) struct Configurations {
 
 impl Configurations {
     pub(super) fn new(committed: Configuration, by_log: bool) -> Configurations {
-        Configurations { committed, by_log, later: Vec::new() }
+        Configurations { committed, committed_at: 0, by_log, later: Vec::new() }
     }
 
     /// The one that counts.
@@ -54,17 +56,19 @@ impl Configurations {
         self.later.len() < before
     }
 
-    /// A snapshot says which one is committed through `index`. What stands in the log behind it counts on, if the log is `kept`.
+    /// A snapshot says which one is committed through `index`. What stands in the log behind it counts on, if the log is `kept`: it may be committed itself.
     pub(super) fn installed(&mut self, index: Index, committed: Configuration, kept: bool) {
-        (self.committed, self.by_log) = (committed, true);
+        if !kept || self.committed_at <= index {
+            (self.committed, self.committed_at, self.by_log) = (committed, index, true);
+        }
         self.later.retain(|(at, _)| kept && *at > index);
     }
 
     /// True if one was committed by this.
     pub(super) fn commit(&mut self, through: Index) -> bool {
         let committed = self.later.iter().take_while(|(at, _)| *at <= through).count();
-        if let Some((_, configuration)) = self.later.drain(..committed).next_back() {
-            (self.committed, self.by_log) = (configuration, true);
+        if let Some((at, configuration)) = self.later.drain(..committed).next_back() {
+            (self.committed, self.committed_at, self.by_log) = (configuration, at, true);
         }
         committed > 0
     }
@@ -89,6 +93,10 @@ const FAREWELL: Duration = Duration::from_secs(10);
 impl Raft {
     /// The members by the log as it stands here, committed or not.
     pub fn configuration(&self) -> &Configuration {
+        #[cfg(feature = "zoo")]
+        if self.has(Bug::MembershipAtCommit) {
+            return self.configurations.committed();
+        }
         self.configurations.current()
     }
 
@@ -126,11 +134,13 @@ impl Raft {
         let Role::Leader(leading) = &self.role else { return Ok(Changing::NotLeader) };
         let opened = self.commit >= leading.opened_by;
         #[cfg(feature = "zoo")]
-        let opened = opened || self.has(crate::zoo::Bug::ChangeBeforeNoop);
+        let opened = opened || self.has(Bug::ChangeBeforeNoop);
         if !opened {
             return Ok(Changing::Pending);
         }
         let settled = self.configurations.is_settled();
+        #[cfg(feature = "zoo")]
+        let settled = settled || self.has(Bug::TwoChangesAtOnce);
         let Some(next) = self.configuration().after(change)? else {
             return Ok(if settled { Changing::Done } else { Changing::Pending });
         };
@@ -181,7 +191,10 @@ impl Raft {
         let round = leading.round;
         for member in configuration.members().iter().filter(|member| member.id != me) {
             let boot = self.links.get(&member.id).copied();
-            leading.progress.entry(member.id).or_insert_with(|| Progress::new(last, now, boot, round)).leaving = None;
+            let progress = leading.progress.entry(member.id).or_insert_with(|| Progress::new(last, now, boot, round));
+            progress.leaving = None;
+            #[cfg(feature = "zoo")]
+            progress.set_bug(self.bug);
         }
         for (id, progress) in &mut leading.progress {
             if !configuration.is_member(*id) && progress.leaving.is_none() {
@@ -233,6 +246,11 @@ impl Raft {
     /// The leader goes on with a change whose last step is committed: its own, or one that an earlier leader has left half done. It looks whenever it commits
     /// something: a joint configuration may have been committed before it led, and then nothing else says that the change is not done.
     pub(super) fn go_on_with_change(&mut self, now: Now) {
+        #[cfg(feature = "zoo")]
+        if self.is_leader() && self.has(Bug::LeaveJointEarly) && self.configurations.current().is_joint() {
+            let next = self.configurations.current().leave_joint();
+            return self.append_configuration(now, &next);
+        }
         if !self.is_leader() || !self.configurations.later.is_empty() {
             return;
         }
@@ -248,7 +266,10 @@ impl Raft {
     /// Learners that have caught up become voters, as far as the configuration wants more (4.2.1).
     pub(super) fn promote_learners(&mut self, now: Now) {
         let Role::Leader(leading) = &self.role else { return };
-        if self.commit < leading.opened_by || !self.configurations.is_settled() || leading.transfer.is_some() {
+        let settled = self.configurations.is_settled();
+        #[cfg(feature = "zoo")]
+        let settled = settled || self.has(Bug::TwoChangesAtOnce);
+        if self.commit < leading.opened_by || !settled || leading.transfer.is_some() {
             return;
         }
         let Some(node) = self.configuration().to_promote(|id| self.has_caught_up(id)) else { return };

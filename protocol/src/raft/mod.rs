@@ -13,6 +13,8 @@
 //! `configuration.rs` who has a say and `membership.rs` how that changes, `transfer.rs` handing over, `placement.rs` to whom, `repair.rs` damaged logs,
 //! `snapshot.rs` where the log begins.
 
+#[cfg(feature = "zoo")]
+mod bugs;
 pub mod configuration;
 mod election;
 mod log;
@@ -43,6 +45,8 @@ use crate::node::{Config, HaltReason};
 use crate::succession::{self, Succession};
 use crate::time::{Instant, Timestamp};
 use crate::wire::{Kind, open};
+#[cfg(feature = "zoo")]
+use crate::zoo::Bug;
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::vec::Vec;
@@ -148,7 +152,7 @@ pub struct Raft {
     limits: Limits,
     seed: Seed,
     #[cfg(feature = "zoo")]
-    bug: Option<crate::zoo::Bug>,
+    bug: Option<Bug>,
     /// The time of the last input.
     now: Now,
     /// From the log once that holds one, else what the node was started with; then every voter must vote for the first leader.
@@ -282,6 +286,8 @@ impl Raft {
             facts,
             halted: false,
         };
+        #[cfg(feature = "zoo")]
+        raft.start_wrongly();
         raft.wait_for_leader(now.instant);
         if raft.was_removed(raft.node) {
             raft.leave_at = Some(now.instant);
@@ -354,11 +360,6 @@ impl Raft {
     /// The facts of the machines around this one go the same way, so that their order is kept.
     pub(crate) fn tell(&mut self, fact: impl FnOnce() -> Fact) {
         self.facts.tell(fact);
-    }
-
-    #[cfg(feature = "zoo")]
-    fn has(&self, bug: crate::zoo::Bug) -> bool {
-        self.bug == Some(bug)
     }
 
     // ---- inputs -------------------------------------------------------------------------------------------------------------------------

@@ -43,6 +43,8 @@ pub(super) struct Progress {
     pub(super) round: u64,
     /// When it last answered in this term.
     pub(super) heard: Instant,
+    #[cfg(feature = "zoo")]
+    bug: Option<crate::zoo::Bug>,
 }
 
 impl Progress {
@@ -63,13 +65,24 @@ impl Progress {
             leaving: None,
             round: 0,
             heard: now,
+            #[cfg(feature = "zoo")]
+            bug: None,
         }
+    }
+
+    #[cfg(feature = "zoo")]
+    pub(super) fn set_bug(&mut self, bug: Option<crate::zoo::Bug>) {
+        self.bug = bug;
     }
 
     pub(super) fn probe_from(&mut self, next: Index) {
         self.next = next.max(self.matched + 1);
         self.flow = Flow::Probe { waiting: false };
         self.inflight.clear();
+        #[cfg(feature = "zoo")]
+        if self.bug == Some(crate::zoo::Bug::LeakWindow) {
+            return;
+        }
         self.inflight_bytes = 0;
     }
 
@@ -104,6 +117,10 @@ impl Progress {
     /// A new run may have lost what the old one had not been asked to keep: nothing is believed until it says so itself.
     fn begin_run(&mut self, boot: Boot, round: u64, last: Index) {
         if self.boot.replace(boot).is_some() {
+            #[cfg(feature = "zoo")]
+            if self.bug == Some(crate::zoo::Bug::KeepMatchedAfterRestart) {
+                return self.others_from = round + 1;
+            }
             self.matched = 0;
             self.round = 0;
             self.probe_from(last + 1);

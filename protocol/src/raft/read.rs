@@ -31,6 +31,8 @@ pub(super) struct Lease {
     /// Rounds and when they were sent, oldest first.
     sent: VecDeque<(u64, Instant)>,
     since: Option<Instant>,
+    #[cfg(feature = "zoo")]
+    answered: u64,
 }
 
 impl Lease {
@@ -45,6 +47,13 @@ impl Lease {
     fn confirmed(&mut self, round: u64) {
         while let Some((_, at)) = self.sent.pop_front_if(|(sent, _)| *sent <= round) {
             self.since = Some(at);
+        }
+    }
+
+    #[cfg(feature = "zoo")]
+    fn prolong_wrongly(&mut self, round: u64, now: Option<Instant>) {
+        if now.is_some() && self.answered < round {
+            (self.answered, self.since) = (round, now);
         }
     }
 
@@ -79,9 +88,14 @@ impl Raft {
     /// `repair`: the asker's log has lost something; it must not be among those who confirm this read, nor what its last run said be believed.
     pub(super) fn handle_ask_read(&mut self, now: Now, asker: NodeId, boot: Boot, id: u64, repair: bool) {
         let holds = self.lease_holds(now);
+        #[cfg(feature = "zoo")]
+        let wrongly = self.reads_wrongly(now);
         let (commit, last) = (self.commit, self.log.last().index);
         let Role::Leader(leading) = &mut self.role else { return };
         let read = WaitingRead { asker, boot, id, confirm: None };
+        let at_once = holds && commit >= leading.opened_by;
+        #[cfg(feature = "zoo")]
+        let at_once = at_once || wrongly;
         if repair {
             let Some(progress) = leading.progress.get_mut(&asker) else { return };
             // A question does not tell whether its run is the last one. Answers do, and it is asked again until it is answered.
@@ -93,7 +107,7 @@ impl Raft {
             leading.repair_reads.retain(|waiting| waiting.asker != asker);
             leading.repair_reads.push_back(read);
             self.start_reads();
-        } else if holds && commit >= leading.opened_by {
+        } else if at_once {
             sometimes!(self.facts, "read.by_lease");
             self.let_read(&WaitingRead { confirm: Some((commit, 0)), ..read });
         } else if leading.reads.len() < MOST_READS {
@@ -105,19 +119,24 @@ impl Raft {
         }
     }
 
-    fn lease_holds(&self, now: Now) -> bool {
+    pub(super) fn lease_holds(&self, now: Now) -> bool {
         let (Some(drift), Role::Leader(leading)) = (self.timing.lease_drift_ppm, &self.role) else { return false };
         let given_up = leading.lease_given_up;
         #[cfg(feature = "zoo")]
-        let given_up = given_up && !self.has(crate::zoo::Bug::KeepLease);
+        let given_up = given_up && !self.has(Bug::KeepLease);
         !given_up && leading.lease.holds(now.instant, lease_lasts(self.timing.detect_min, drift))
     }
 
     /// Gives waiting reads their index and the next round, once this term has committed something.
     pub(super) fn start_reads(&mut self) {
         let commit = self.commit;
+        #[cfg(feature = "zoo")]
+        let early = self.has(Bug::ReadBeforeNoop);
         let Role::Leader(leading) = &mut self.role else { return };
-        if commit < leading.opened_by {
+        let opened = commit >= leading.opened_by;
+        #[cfg(feature = "zoo")]
+        let opened = opened || early;
+        if !opened {
             return;
         }
         let round = leading.round + 1;
@@ -137,8 +156,12 @@ impl Raft {
         }
         // A voter that repairs its log has no say here, and so cannot confirm its own read.
         let confirmed = self.reached_by_quorum(leading.round, |progress| progress.round);
+        #[cfg(feature = "zoo")]
+        let from_answer = self.has(Bug::LeaseFromAnswer).then_some(self.now.instant);
         let Role::Leader(leading) = &mut self.role else { return };
         leading.lease.confirmed(confirmed);
+        #[cfg(feature = "zoo")]
+        leading.lease.prolong_wrongly(confirmed, from_answer);
         let done = |read: &mut WaitingRead| read.confirm.is_some_and(|(_, round)| round <= confirmed);
         let mut ready = Vec::new();
         while let Some(read) = leading.reads.pop_front_if(done).or_else(|| leading.repair_reads.pop_front_if(done)) {
@@ -152,6 +175,8 @@ impl Raft {
 
     fn let_read(&mut self, read: &WaitingRead) {
         let (boot, id, index) = (read.boot, read.id, read.confirm.map_or(0, |(index, _)| index));
+        #[cfg(feature = "zoo")]
+        let index = if self.has(Bug::ReadBeforeApplied) && id != repair::REPAIR_READ { 0 } else { index };
         self.outputs.push_back(if read.asker == self.node {
             Output::ReadReady { id, index }
         } else {

@@ -47,11 +47,17 @@ impl Raft {
         self.say_farewell(now);
         self.promote_learners(now);
         let last = self.log.last().index;
+        #[cfg(feature = "zoo")]
+        let told_once = self.has(Bug::SnapshotToldOnce);
         let Role::Leader(leading) = &mut self.role else { return };
         leading.last_at_heartbeat = last;
         leading.heartbeat_at = now.instant + self.timing.heartbeat;
         leading.broadcast = true;
         for progress in leading.progress.values_mut() {
+            #[cfg(feature = "zoo")]
+            if told_once && matches!(progress.flow, Flow::Snapshot { .. }) {
+                continue;
+            }
             if let Flow::Probe { waiting: once } | Flow::Snapshot { told: once } = &mut progress.flow {
                 *once = false;
             }
@@ -65,23 +71,9 @@ impl Raft {
             _ if id == self.node => own,
             Some(progress) if progress.counts() => of(progress),
             #[cfg(feature = "zoo")]
-            Some(progress) if self.has(crate::zoo::Bug::CountDamaged) => of(progress),
+            Some(progress) if self.has(Bug::CountDamaged) => of(progress),
             _ => T::default(),
         })
-    }
-
-    /// What is durable on a majority, by those bugs that count the wrong ones.
-    #[cfg(feature = "zoo")]
-    fn counted_wrongly(&self) -> Option<Index> {
-        let Role::Leader(leading) = &self.role else { return None };
-        let matched = |id: NodeId| leading.progress.get(&id).map_or(self.writing.durable, |progress| progress.matched);
-        let members: Vec<NodeId> = self.configuration().members().iter().map(|member| member.id).collect();
-        let set = match self.bug? {
-            crate::zoo::Bug::CommitByNewMajority => self.configuration().voters(),
-            crate::zoo::Bug::CountLearners => &members,
-            _ => return None,
-        };
-        Some(quorum::reached([set].into_iter(), matched))
     }
 
     /// Sends whatever each follower may be sent now; a heartbeat where there is nothing else and a broadcast is owed.
@@ -221,6 +213,8 @@ impl Raft {
 
     pub(super) fn handle_appended(&mut self, now: Now, from: NodeId, matched: Index) {
         let last = self.log.last().index;
+        #[cfg(feature = "zoo")]
+        let matched = if self.has(Bug::CreditLeadersLast) && matched > 0 { last } else { matched };
         let Role::Leader(leading) = &mut self.role else { return };
         // Nobody can hold more of this log than there is.
         let Some(progress) = leading.progress.get_mut(&from).filter(|_| matched <= last) else { return };
@@ -238,6 +232,8 @@ impl Raft {
     }
 
     pub(super) fn handle_refused(&mut self, from: NodeId, previous: Index, hint: Position) {
+        #[cfg(feature = "zoo")]
+        let stays = self.has(Bug::RejectNeverMovesBack);
         let Role::Leader(leading) = &mut self.role else { return };
         let Some(progress) = leading.progress.get_mut(&from) else { return };
         let stale = match progress.flow {
@@ -247,6 +243,10 @@ impl Raft {
         };
         if stale {
             return;
+        }
+        #[cfg(feature = "zoo")]
+        if stays {
+            return progress.probe_from(previous + 1);
         }
         let agree_at = self.log.last_not_above(hint).map_or(hint.index, |position| position.index);
         progress.probe_from(agree_at.min(previous.saturating_sub(1)) + 1);
@@ -263,7 +263,7 @@ impl Raft {
         let Some(through) = self.log.position(index) else { return };
         let counts = through.term == self.vote.term;
         #[cfg(feature = "zoo")]
-        let counts = counts || self.has(crate::zoo::Bug::CountOldTerms);
+        let counts = counts || self.has(Bug::CountOldTerms);
         if !counts {
             sometimes!(self.facts, "commit.older_term_held_back");
             return;
@@ -309,6 +309,8 @@ impl Raft {
         if previous.index >= start.index {
             match self.log.position(previous.index) {
                 Some(ours) if ours == previous => {}
+                #[cfg(feature = "zoo")]
+                Some(_) if self.has(Bug::NoPreviousCheck) => {}
                 Some(ours) if ours.term == previous.term => return self.halt(HaltReason::Diverged { index: previous.index }),
                 _ => {
                     let below = Position { index: previous.index.saturating_sub(1), ..previous };
@@ -320,6 +322,10 @@ impl Raft {
         } else {
             // All up to `start` is committed here, so any leader has it too.
             entries.retain(|entry| entry.index > start.index);
+        }
+        #[cfg(feature = "zoo")]
+        if entries.is_empty() && self.has(Bug::HeartbeatTruncates) {
+            self.truncate_wrongly(previous.index + 1);
         }
         let appended = match self.take_entries(entries) {
             Ok(appended) => appended,
@@ -340,21 +346,19 @@ impl Raft {
         for entry in entries {
             match self.log.position(entry.index) {
                 Some(ours) if ours == entry.position() => continue,
+                #[cfg(feature = "zoo")]
+                Some(_) if self.has(Bug::KeepConflicting) => continue,
                 Some(ours) if ours.term == entry.term || entry.index <= self.commit => return Err(entry.index),
                 Some(_) => {
                     sometimes!(self.facts, "log.replaced");
-                    self.log.truncate_from(entry.index);
-                    self.writing.replaced_from(entry.index);
-                    if self.configurations.truncate_from(entry.index) {
-                        sometimes!(self.facts, "configuration.reverted");
-                        self.configuration_changed();
-                    }
-                    self.placing.truncate_from(entry.index);
-                    self.extent.replaced_from(entry.index);
+                    self.truncate_from(entry.index);
                 }
                 None => {}
             }
-            if !entry.follows(self.log.last()) {
+            let follows = entry.follows(self.log.last());
+            #[cfg(feature = "zoo")]
+            let follows = follows || self.has(Bug::NoPreviousCheck) || self.has(Bug::KeepConflicting);
+            if !follows {
                 return Err(entry.index);
             }
             self.append_entry(entry);
@@ -363,8 +367,33 @@ impl Raft {
         Ok(appended)
     }
 
+    /// What stands at `index` and above makes way for another leader's entries.
+    pub(super) fn truncate_from(&mut self, index: Index) {
+        self.log.truncate_from(index);
+        #[cfg(feature = "zoo")]
+        let durable = self.writing.durable;
+        self.writing.replaced_from(index);
+        #[cfg(feature = "zoo")]
+        if self.has(Bug::CreditReplaced) {
+            self.writing.durable = durable;
+        }
+        self.placing.truncate_from(index);
+        self.extent.replaced_from(index);
+        #[cfg(feature = "zoo")]
+        if self.has(Bug::KeepTruncatedConfiguration) {
+            return;
+        }
+        if self.configurations.truncate_from(index) {
+            sometimes!(self.facts, "configuration.reverted");
+            self.configuration_changed();
+        }
+    }
+
     fn learn_commit(&mut self, now: Now, commit: Index) {
-        let commit = commit.min(self.agreed);
+        let agreed = self.agreed;
+        #[cfg(feature = "zoo")]
+        let agreed = if self.has(Bug::CommitUnverified) { self.log.last().index } else { agreed };
+        let commit = commit.min(agreed);
         if commit > self.commit {
             self.commit = commit;
             if let Some(through) = self.log.position(commit) {
@@ -387,7 +416,11 @@ impl Raft {
         self.owes_answer = false;
         let matched = self.agreed.min(self.writing.durable);
         #[cfg(feature = "zoo")]
-        let matched = if self.has(crate::zoo::Bug::AckBeforeDurable) { self.agreed } else { matched };
+        let matched = match self.bug {
+            Some(Bug::AckBeforeDurable) => self.agreed,
+            Some(Bug::AckOwnLast) => self.writing.durable,
+            _ => matched,
+        };
         let (term, answer) = (self.vote.term, self.answer());
         if let Some(through) = self.log.position(matched).filter(|_| !answer.repairing) {
             self.facts.tell(|| Fact::Acknowledged { term, through });

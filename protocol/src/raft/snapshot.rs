@@ -107,6 +107,9 @@ impl Raft {
     /// `rows`: what the snapshot's rows say of the cluster.
     pub(crate) fn install(&mut self, position: Position, rows: FromRows) {
         let now = self.now;
+        #[cfg(feature = "zoo")]
+        let rows =
+            FromRows { configuration: rows.configuration.filter(|_| !self.has(Bug::SnapshotWithoutConfiguration)), ..rows };
         let held = self.log.position(position.index) == Some(position);
         if !held && (self.is_leader() || position.index <= self.commit) {
             // A leader's log, and what is committed here, can only contain what is committed elsewhere.
@@ -115,6 +118,10 @@ impl Raft {
         // Entries through the very same place may have come and wait for their batch: the log on disk goes on behind them.
         if !held || self.log.last() == position && self.writing.is_written(position.index) {
             self.log = Log::new(position, rows.at);
+        }
+        #[cfg(feature = "zoo")]
+        if held && self.has(Bug::SnapshotDropsWhatFollows) && position.index < self.log.last().index {
+            self.truncate_wrongly(position.index + 1);
         }
         if held {
             self.writing.durable = self.writing.durable.max(position.index);
@@ -285,6 +292,26 @@ mod tests {
             write(&mut raft, at(ms));
             assert!(!raft.is_leader(), "alone after {ms} ms");
         }
+    }
+
+    /// Whoever has lost its rows goes on following, and hears that more is committed than the snapshot holds that it gets then. A change of members above that was committed
+    /// all the same: a node that forgot it would elect and commit with those who were members before.
+    #[test]
+    fn a_snapshot_below_what_is_known_to_be_committed_takes_no_change_of_members_back() {
+        let three = Configuration::of_voters([1, 2, 3].map(member).into());
+        let (peer_address, client_address) = ("n4:1".into(), "".into());
+        let join = Change::Join { peer_address, client_address, incarnation: Incarnation(4), replace: None };
+        let four = three.after(&join).unwrap().unwrap();
+        let first = noop(START, 3);
+        let second = Entry::after(first.position(), 3, Timestamp(1), crate::wire::seal(Kind::Membership, &four));
+        let mut raft = founder_without_rows(&[first.clone(), second.clone()]);
+        let third = noop(second.position(), 3);
+        let append =
+            RaftMessage::Append { term: 3, previous: second.position(), entries: Vec::from([third]), commit: 22, round: 1 };
+        raft.handle_message(at(2), NodeId(2), append);
+        assert_eq!((raft.commit(), raft.committed_configuration()), (22, &four));
+        raft.install(first.position(), rows_of(&three));
+        assert_eq!((raft.configuration(), raft.committed_configuration()), (&four, &four));
     }
 
     /// The end of a snapshot and the entries through its very place come in one moment: both are handed over before anything is written.

@@ -212,6 +212,9 @@ impl<S: StateMachine> Replica<S> {
         if config.bug == Some(crate::zoo::Bug::ForgetSessions) {
             sessions.forget();
         }
+        let receiver = Receiver::new(restored.boot, &config.limits);
+        #[cfg(feature = "zoo")]
+        let receiver = receiver.mixing(config.bug == Some(crate::zoo::Bug::MixSnapshotParts));
         Ok(Replica {
             raft: Raft::restore(config, restored, raft::FromRows { at: applied.at, ..known }, now),
             machine,
@@ -230,7 +233,7 @@ impl<S: StateMachine> Replica<S> {
             leading_term: 0,
             lost: restored.damage.rows,
             needed: None,
-            receiver: Receiver::new(restored.boot, &config.limits),
+            receiver,
             sender: Sender::default(),
             jump: None,
             blank,

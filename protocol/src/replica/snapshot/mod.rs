@@ -176,6 +176,8 @@ impl<S: StateMachine> Replica<S> {
             Step::Install(applied) => {
                 let at = applied.position;
                 self.raft.tell(|| Fact::SnapshotReceived { at });
+                #[cfg(feature = "zoo")]
+                self.raft.acknowledge_wrongly(at);
                 self.jump = Some(Jump::Installing(applied));
                 self.outputs.push_back(Output::Jumping);
                 self.outputs.push_back(Output::Receive(Receive::Install { position: at }));
@@ -220,6 +222,9 @@ impl<S: StateMachine> Replica<S> {
     /// The state is that of the snapshot from here on.
     fn land(&mut self, reading: Reading<S>) {
         let Reading { applied, machine, sessions, known, own_rows, .. } = reading;
+        #[cfg(feature = "zoo")]
+        let sessions =
+            if self.raft.has(crate::zoo::Bug::SnapshotWithoutSessions) { Sessions::new(self.limits) } else { sessions };
         self.own_rows = own_rows;
         (self.machine, self.sessions) = (machine, sessions);
         (self.applied, self.applied_at, self.hash) = (applied.position, applied.at, applied.hash);
