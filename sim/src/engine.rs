@@ -1,6 +1,6 @@
 //! A scenario and a seed in, an outcome out, whichever engine.
 
-use crate::plan::FaultPlan;
+use crate::plan::{Decision, FaultPlan};
 use crate::scenario::Scenario;
 use crate::witness::{Tally, Witness};
 use std::cell::{Cell, RefCell};
@@ -62,6 +62,8 @@ pub struct Outcome {
     pub points: Vec<(&'static str, u32)>,
     /// What happened, for people: faults, starts and leaders.
     pub story: Vec<(u64, String)>,
+    /// Each time that a fault fired, in order.
+    pub decisions: Vec<Decision>,
 }
 
 #[derive(Clone, PartialEq, Eq, Debug)]

@@ -230,6 +230,7 @@ mod tests {
             tally: Tally::default(),
             points: Vec::new(),
             story: Vec::new(),
+            decisions: Vec::new(),
         };
         let wall = Duration::from_millis(50);
         assert_eq!(
