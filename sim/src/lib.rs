@@ -9,6 +9,8 @@
 //! - [`fast`]: the discrete-event engine over the bare machines. It hunts.
 //! - [`turmoil_engine`]: the production driver on turmoil's network. It confirms.
 //! - [`engine`]: a scenario and a seed in, an outcome out, whichever engine.
+//! - [`hunt`]: many seeds of many scenarios, and what came of them.
+//! - [`shrink`]: from a run that fails to a short scenario that fails by the same rule.
 //! - [`trace`]: the hash that says whether two runs were the same run.
 //! - [`cli`]: the `sim` command.
 //!
@@ -17,10 +19,12 @@
 pub mod cli;
 pub mod engine;
 pub mod fast;
+pub mod hunt;
 pub mod operator;
 pub mod plan;
 pub mod roster;
 pub mod scenario;
+pub mod shrink;
 pub mod trace;
 pub mod turmoil_engine;
 pub mod witness;

@@ -1,10 +1,12 @@
-//! The `sim` command: play a scenario for one seed or many, and check that runs replay.
+//! The `sim` command: play a scenario for one seed or many, hunt for failures, make them small, and check that runs replay.
 //!
 //! What it prints is for people and for scripts: the last line of a single run has one fixed form. Exit status: 0 when all is well, 1 when a run
 //! failed, was vacuous or did not replay, 2 when the command or the scenario file is wrong.
 
 mod determinism;
+mod hunt;
 mod many;
+mod shrink;
 
 use crate::engine::{self, Engine, Options, Outcome, Verdict};
 use crate::scenario::Scenario;
@@ -29,6 +31,12 @@ struct Cli {
 enum Command {
     /// Plays a scenario, for one seed or a range of seeds
     Run(Run),
+    /// Plays many seeds of many scenarios and groups what fails
+    Hunt(hunt::HuntArgs),
+    /// Joins results of hunts into one summary
+    Merge(hunt::MergeArgs),
+    /// Makes a run that fails small, and writes it as a scenario
+    Shrink(shrink::ShrinkArgs),
     /// Plays each seed in two processes and compares them
     CheckDeterminism(Check),
 }
@@ -49,9 +57,9 @@ struct Which {
 struct Run {
     #[command(flatten)]
     which: Which,
-    /// One seed
-    #[arg(long, value_name = "N", conflicts_with = "seeds", default_value_t = 0)]
-    seed: u64,
+    /// One seed [default: the one that the scenario names, or 0]
+    #[arg(long, value_name = "N", conflicts_with = "seeds")]
+    seed: Option<u64>,
     /// Many seeds, the last one excluded, on all cores
     #[arg(long, value_name = "A..B", value_parser = seeds)]
     seeds: Option<Range<u64>>,
@@ -87,6 +95,9 @@ fn seeds(text: &str) -> Result<Range<u64>, String> {
 pub fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Run(run) => run.run(),
+        Command::Hunt(hunt) => hunt.run(),
+        Command::Merge(merge) => merge.run(),
+        Command::Shrink(shrink) => shrink.run(),
         Command::CheckDeterminism(check) => determinism::check(&check),
     };
     match done {
@@ -100,47 +111,45 @@ pub fn main() -> ExitCode {
 }
 
 impl Which {
-    fn options(&self) -> Result<Options, String> {
-        let Some(name) = &self.bug else { return Ok(Options::default()) };
-        #[cfg(feature = "zoo")]
-        {
-            use tertulia_protocol::zoo::Bug;
-            let bug = Bug::ALL.iter().copied().find(|bug| bug.name() == name);
-            let known = || Bug::ALL.iter().map(|bug| bug.name()).collect::<Vec<_>>().join(", ");
-            let bug = bug.ok_or_else(|| format!("no bug is named \"{name}\": known are {}", known()))?;
-            Ok(Options { bug: Some(bug), ..Options::default() })
-        }
-        #[cfg(not(feature = "zoo"))]
-        Err(format!("this build has no zoo of bugs, so no \"{name}\": build with --features zoo"))
+    fn options(&self, scenario: &Scenario) -> Result<Options, String> {
+        Options::with_bug(self.bug.as_deref(), scenario.bug.as_deref())
     }
 
     /// The command that plays one seed of this again.
     fn replay(&self, seed: u64) -> String {
-        let mut command = format!("cargo sim run {} --seed {seed}", self.file);
-        if self.engine != Engine::default() {
-            let _ = write!(command, " --engine {}", self.engine.name());
-        }
-        if let Some(bug) = &self.bug {
-            let _ = write!(command, " --bug {bug}");
-        }
-        command
+        replay(&self.file, seed, self.engine, self.bug.as_deref())
     }
+}
+
+/// The command that plays one seed again.
+fn replay(file: &str, seed: u64, engine: Engine, bug: Option<&str>) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+=:,@%".contains(c);
+    let file = if file.chars().all(plain) { file.to_owned() } else { format!("'{}'", file.replace('\'', "'\\''")) };
+    let mut command = format!("cargo sim run {file} --seed {seed}");
+    if engine != Engine::default() {
+        let _ = write!(command, " --engine {}", engine.name());
+    }
+    if let Some(bug) = bug {
+        let _ = write!(command, " --bug {bug}");
+    }
+    command
 }
 
 impl Run {
     /// Whether all went well.
     fn run(&self) -> Result<bool, String> {
         let scenario = Scenario::load(&self.which.file).map_err(|error| error.to_string())?;
-        let options = self.which.options()?;
+        let options = self.which.options(&scenario)?;
+        let seed = self.seed.or(scenario.seed).unwrap_or(0);
         if let Some(seeds) = &self.seeds {
             return many::run(self, &scenario, options, seeds.clone());
         }
         let clock = wall_clock();
-        let outcome = engine::run(self.which.engine, &scenario, self.seed, options).map_err(|error| error.to_string())?;
+        let outcome = engine::run(self.which.engine, &scenario, seed, options).map_err(|error| error.to_string())?;
         let wall = clock();
         let text = evidence(&outcome, self.story);
         print!("{text}");
-        println!("{}", line(self.seed, &outcome, wall));
+        println!("{}", line(seed, &outcome, wall));
         Ok(outcome.verdict == Verdict::Ok)
     }
 }

@@ -13,7 +13,7 @@ mod effects;
 mod targets;
 
 pub use conditions::Conditions;
-pub use decisions::Decision;
+pub use decisions::{Decision, occurrence};
 
 use crate::scenario::{DiskFate, Fault, Rot, Scenario, Trigger, Verb};
 use crate::trace::digest;

@@ -15,6 +15,7 @@ use tertulia_protocol::contract::{Limits, Timing};
 use tertulia_protocol::ids::NodeId;
 use tertulia_protocol::succession::{Policy, SuccessionTiming};
 pub use units::Span;
+pub(crate) use write::waits_for;
 pub use write::write;
 
 /// A whole scenario.
