@@ -1,6 +1,6 @@
 //! A scenario and a seed in, an outcome out, whichever engine.
 
-use crate::plan::FaultPlan;
+use crate::plan::{Decision, FaultPlan};
 use crate::record::{Recording, Window};
 use crate::scenario::{Scenario, Verb};
 use crate::witness::{Tally, Witness};
@@ -41,6 +41,30 @@ pub struct Options {
     pub tamper: Option<Tamper>,
 }
 
+impl Options {
+    /// With the bug that somebody asks for, or else the one that the scenario is about.
+    ///
+    /// # Errors
+    /// When this build does not know the bug, or the scenario is about another one.
+    pub fn with_bug(asked: Option<&str>, scenarios: Option<&str>) -> Result<Options, String> {
+        if let (Some(asked), Some(own)) = (asked, scenarios)
+            && asked != own
+        {
+            return Err(format!("the scenario is about the bug \"{own}\", not \"{asked}\""));
+        }
+        let Some(name) = asked.or(scenarios) else { return Ok(Options::default()) };
+        #[cfg(feature = "zoo")]
+        {
+            let bug = Bug::ALL.iter().copied().find(|bug| bug.name() == name);
+            let known = || Bug::ALL.iter().map(|bug| bug.name()).collect::<Vec<_>>().join(", ");
+            let bug = bug.ok_or_else(|| format!("no bug is named \"{name}\": known are {}", known()))?;
+            Ok(Options { bug: Some(bug), ..Options::default() })
+        }
+        #[cfg(not(feature = "zoo"))]
+        Err(format!("this build has no zoo of bugs, so no \"{name}\": build with --features zoo"))
+    }
+}
+
 /// One small change of a run, to show that the trace sees it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Tamper {
@@ -63,6 +87,8 @@ pub struct Outcome {
     pub points: Vec<(&'static str, u32)>,
     /// What happened, for people: faults, starts and leaders.
     pub story: Vec<(u64, String)>,
+    /// Each time that a fault fired, in order.
+    pub decisions: Vec<Decision>,
 }
 
 #[derive(Clone, PartialEq, Eq, Debug)]

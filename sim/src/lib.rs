@@ -13,6 +13,8 @@
 //! - [`engine`]: a scenario and a seed in, an outcome out, whichever engine.
 //! - [`record`]: everything that happened in a run, for a page that a person reads.
 //! - [`html`]: that page.
+//! - [`hunt`]: many seeds of many scenarios, and what came of them.
+//! - [`shrink`]: from a run that fails to a short scenario that fails by the same rule.
 //! - [`trace`]: the hash that says whether two runs were the same run.
 //! - [`cli`]: the `sim` command.
 //!
@@ -23,12 +25,14 @@ pub mod engine;
 pub mod explore;
 pub mod fast;
 pub mod html;
+pub mod hunt;
 pub mod operator;
 pub mod plan;
 pub mod points;
 pub mod record;
 pub mod roster;
 pub mod scenario;
+pub mod shrink;
 pub mod trace;
 pub mod turmoil_engine;
 pub mod witness;

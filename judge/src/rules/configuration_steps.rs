@@ -11,7 +11,7 @@ use crate::observed::{At, Observed};
 use crate::view::View;
 use tertulia_protocol::facts::Fact;
 
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(crate) struct ConfigurationSteps;
 
 impl Rule for ConfigurationSteps {

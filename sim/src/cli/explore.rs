@@ -1,6 +1,7 @@
 //! Every course of a small scope, to its end or until the time is over.
 
 use super::wall_clock;
+use crate::engine::Options;
 use crate::explore::{Found, Scope, explore};
 use clap::Args;
 use std::time::Duration;
@@ -42,6 +43,9 @@ const MOST_STATES: u64 = 50_000_000;
 impl Explore {
     /// Whether all went well: nothing is broken, and nothing was left out.
     pub(super) fn run(&self) -> Result<bool, String> {
+        let options = Options::with_bug(self.bug.as_deref(), None)?;
+        #[cfg(not(feature = "zoo"))]
+        let _ = options;
         let scope = Scope {
             replicas: self.replicas,
             depth: self.depth,
@@ -52,10 +56,8 @@ impl Explore {
             leases: self.leases,
             most_states: MOST_STATES,
             #[cfg(feature = "zoo")]
-            bug: super::bug(self.bug.as_deref())?,
+            bug: options.bug,
         };
-        #[cfg(not(feature = "zoo"))]
-        super::bug(self.bug.as_deref())?;
         let clock = wall_clock();
         let most = Duration::from_micros(self.r#for.unwrap_or(u64::MAX));
         let found = explore(scope, |_| clock() < most);

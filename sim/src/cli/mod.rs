@@ -1,4 +1,4 @@
-//! The `sim` command: play a scenario for one seed or many, look at one closely, and check that runs replay.
+//! The `sim` command: play a scenario for one seed or many, hunt for failures, make them small, look at one closely, and check that runs replay.
 //!
 //! What it prints is for people and for scripts: the last line of a single run has one fixed form. Exit status: 0 when all is well, 1 when a run
 //! failed, was vacuous or did not replay, 2 when the command or the scenario file is wrong.
@@ -8,8 +8,10 @@ mod bench;
 mod branching;
 mod determinism;
 mod explore;
+mod hunt;
 mod many;
 mod replay;
+mod shrink;
 
 use crate::engine::{self, Engine, Options, Outcome, Verdict};
 use crate::fast::branch::{self, Branching, Turn};
@@ -40,6 +42,12 @@ enum Command {
     Explore(explore::Explore),
     /// Plays one seed again and tells what happened: as text, or as a page to look through
     Replay(replay::Replay),
+    /// Plays many seeds of many scenarios and groups what fails
+    Hunt(hunt::HuntArgs),
+    /// Joins results of hunts into one summary
+    Merge(hunt::MergeArgs),
+    /// Makes a run that fails small, and writes it as a scenario
+    Shrink(shrink::ShrinkArgs),
     /// Plays each seed in two processes and compares them
     CheckDeterminism(Check),
     /// Measures how fast the engines are
@@ -65,9 +73,9 @@ struct Which {
 struct Run {
     #[command(flatten)]
     which: Which,
-    /// One seed
-    #[arg(long, value_name = "N", conflicts_with = "seeds", default_value_t = 0)]
-    seed: u64,
+    /// One seed [default: the one that the scenario names, or 0]
+    #[arg(long, value_name = "N", conflicts_with = "seeds")]
+    seed: Option<u64>,
     /// Many seeds, the last one excluded, on all cores
     #[arg(long, value_name = "A..B", value_parser = seeds)]
     seeds: Option<Range<u64>>,
@@ -111,6 +119,9 @@ pub fn main() -> ExitCode {
         Command::Run(run) => run.run(),
         Command::Explore(explore) => explore.run(),
         Command::Replay(replay) => replay.run(),
+        Command::Hunt(hunt) => hunt.run(),
+        Command::Merge(merge) => merge.run(),
+        Command::Shrink(shrink) => shrink.run(),
         Command::CheckDeterminism(check) => determinism::check(&check),
         Command::Bench(bench) => bench::bench(&bench),
         #[cfg(feature = "zoo")]
@@ -127,23 +138,13 @@ pub fn main() -> ExitCode {
 }
 
 impl Which {
-    fn options(&self) -> Result<Options, String> {
-        #[cfg(feature = "zoo")]
-        let options = Options { bug: bug(self.bug.as_deref())?, ..Options::default() };
-        #[cfg(not(feature = "zoo"))]
-        let options = bug(self.bug.as_deref()).map(|()| Options::default())?;
-        Ok(options)
+    fn options(&self, scenario: &Scenario) -> Result<Options, String> {
+        Options::with_bug(self.bug.as_deref(), scenario.bug.as_deref())
     }
 
     /// The command that plays one seed of this again, or a branch of it.
     fn replay(&self, seed: u64, turns: &[Turn]) -> String {
-        let mut command = format!("cargo sim run {} --seed {seed}", self.file);
-        if self.engine != Engine::default() {
-            let _ = write!(command, " --engine {}", self.engine.name());
-        }
-        if let Some(bug) = &self.bug {
-            let _ = write!(command, " --bug {bug}");
-        }
+        let mut command = replay(&self.file, seed, self.engine, self.bug.as_deref());
         if !turns.is_empty() {
             let turns: Vec<String> = turns.iter().map(Turn::to_string).collect();
             let _ = write!(command, " --turns {}", turns.join(","));
@@ -152,41 +153,38 @@ impl Which {
     }
 }
 
-/// The bug of this name.
-#[cfg(feature = "zoo")]
-fn bug(name: Option<&str>) -> Result<Option<tertulia_protocol::zoo::Bug>, String> {
-    use tertulia_protocol::zoo::Bug;
-    let Some(name) = name else { return Ok(None) };
-    let known = || Bug::ALL.iter().map(|bug| bug.name()).collect::<Vec<_>>().join(", ");
-    let found = Bug::ALL.iter().copied().find(|bug| bug.name() == name);
-    found.map(Some).ok_or_else(|| format!("no bug is named \"{name}\": known are {}", known()))
-}
-
-#[cfg(not(feature = "zoo"))]
-fn bug(name: Option<&str>) -> Result<(), String> {
-    match name {
-        None => Ok(()),
-        Some(name) => Err(format!("this build has no zoo of bugs, so no \"{name}\": build with --features zoo")),
+/// The command that plays one seed again.
+fn replay(file: &str, seed: u64, engine: Engine, bug: Option<&str>) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+=:,@%".contains(c);
+    let file = if file.chars().all(plain) { file.to_owned() } else { format!("'{}'", file.replace('\'', "'\\''")) };
+    let mut command = format!("cargo sim run {file} --seed {seed}");
+    if engine != Engine::default() {
+        let _ = write!(command, " --engine {}", engine.name());
     }
+    if let Some(bug) = bug {
+        let _ = write!(command, " --bug {bug}");
+    }
+    command
 }
 
 impl Run {
     /// Whether all went well.
     fn run(&self) -> Result<bool, String> {
         let scenario = Scenario::load(&self.which.file).map_err(|error| error.to_string())?;
-        let options = self.which.options()?;
+        let options = self.which.options(&scenario)?;
+        let seed = self.seed.or(scenario.seed).unwrap_or(0);
         if let Some(seeds) = &self.seeds {
             return many::run(self, &scenario, options, seeds.clone());
         }
         let clock = wall_clock();
-        let (outcome, turns) = self.play(&scenario, self.seed, options)?;
+        let (outcome, turns) = self.play(&scenario, seed, options)?;
         let wall = clock();
         let text = evidence(&outcome, self.story);
         print!("{text}");
         if self.branch > 0 && !turns.is_empty() {
-            println!("  replay: {}", self.which.replay(self.seed, &turns));
+            println!("  replay: {}", self.which.replay(seed, &turns));
         }
-        println!("{}", line(self.seed, &outcome, wall));
+        println!("{}", line(seed, &outcome, wall));
         Ok(outcome.verdict == Verdict::Ok)
     }
 
@@ -294,6 +292,7 @@ mod tests {
             tally: Tally::default(),
             points: Vec::new(),
             story: Vec::new(),
+            decisions: Vec::new(),
         };
         let wall = Duration::from_millis(50);
         assert_eq!(

@@ -34,7 +34,7 @@ impl Replay {
     /// Whether all went well.
     pub(super) fn run(&self) -> Result<bool, String> {
         let scenario = Scenario::load(&self.which.file).map_err(|error| error.to_string())?;
-        let options = self.which.options()?;
+        let options = self.which.options(&scenario)?;
         let window = Window { from: self.from.unwrap_or(0), to: self.to.unwrap_or(u64::MAX) };
         if window.from > window.to {
             return Err("--from is later than --to: nothing would be recorded".to_owned());

@@ -240,6 +240,7 @@ impl<'a> World<'a> {
             tally: self.witness.tally,
             points: self.witness.points().collect(),
             story,
+            decisions: self.plan.decisions().to_vec(),
         }
     }
 }

@@ -31,6 +31,7 @@ pub(super) enum Effect {
 pub(super) type Begun = (Option<Effect>, Vec<Action>, String);
 
 /// One time that a fault fires.
+#[derive(Clone, Copy)]
 pub(super) struct Occurrence<'a> {
     pub now: u64,
     pub fault: usize,
@@ -185,13 +186,18 @@ impl FaultPlan {
         true
     }
 
-    fn crash(&mut self, fault: usize, nth: u32, nodes: Nodes, disk: DiskFate, rot: Option<Rot>) -> Begun {
-        let fate = match disk {
+    /// What a crash leaves on the disk, drawn where the scenario leaves it open.
+    pub(super) fn fate(&self, fault: usize, nth: u32, disk: DiskFate) -> DiskFate {
+        match disk {
             DiskFate::Any => {
                 [DiskFate::Keep, DiskFate::LoseUnsynced, DiskFate::Torn][below(self.draw(fault, Draw::Fate, nth), 3) as usize]
             }
             fate => fate,
-        };
+        }
+    }
+
+    fn crash(&mut self, fault: usize, nth: u32, nodes: Nodes, disk: DiskFate, rot: Option<Rot>) -> Begun {
+        let fate = self.fate(fault, nth, disk);
         let torn = self.draw(fault, Draw::Torn, nth);
         let rot = rot.map(|rot| (rot, self.draw(fault, Draw::Rot, nth)));
         let actions = each(nodes).map(|node| Action::Crash { node, fate, torn, rot }).collect();

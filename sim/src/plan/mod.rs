@@ -4,17 +4,20 @@
 //! carry out, and finds the state of the links in [`FaultPlan::conditions`]. Targets resolve when a fault fires. One that does not resolve (there is
 //! no leader just now) is tried again every 25 ms; an occurrence of an `every` fault is given up after a second, any other when faults heal.
 //!
-//! Draws are keyed by the fault's id and the number of the occurrence, so that removing one fault leaves the others as they were.
+//! Draws are keyed by the fault's id and the number of the occurrence, so that removing one fault leaves the others as they were. A fault that is
+//! called `x#3` draws what the third occurrence of `x` draws (counted from 0): so one occurrence can stand in a file of its own.
 
 mod clients;
 mod clock;
 mod conditions;
+mod decisions;
 mod effects;
 mod marks;
 mod targets;
 
 pub use clock::NodeClock;
 pub use conditions::{Conditions, Reading};
+pub use decisions::{Decision, occurrence};
 pub use marks::Mark;
 
 use crate::scenario::{DiskFate, Fault, Rot, Scenario, Signed, Trigger, Verb};
@@ -161,6 +164,7 @@ pub struct FaultPlan {
     healed: bool,
     story: Vec<(u64, String)>,
     marks: Vec<Mark>,
+    decisions: Vec<Decision>,
 }
 
 impl FaultPlan {
@@ -188,6 +192,7 @@ impl FaultPlan {
             healed: false,
             story: Vec::new(),
             marks: Vec::new(),
+            decisions: Vec::new(),
         };
         for fault in 0..plan.faults.len() {
             match plan.faults[fault].trigger {
@@ -331,7 +336,8 @@ impl FaultPlan {
             Draw::Target | Draw::Fate | Draw::Torn | Draw::Rot => Purpose::FaultTarget,
             _ => Purpose::FaultTime,
         };
-        draw(self.seed, purpose, digest(&self.faults[fault].id), what as u64, u64::from(nth))
+        let (name, first) = decisions::occurrence(&self.faults[fault].id);
+        draw(self.seed, purpose, digest(&name), what as u64, u64::from(first) + u64::from(nth))
     }
 
     /// Schedules the next occurrence of an `every` fault. False when the chain is over and this one must not fire either.
@@ -351,7 +357,9 @@ impl FaultPlan {
     fn fire(&mut self, now: u64, fault: usize, nth: u32, view: ClusterView<'_>) -> Option<Vec<Action>> {
         let effect = self.next_effect + 1;
         let lasts = self.faults[fault].lasts.map(|lasts| lasts.pick(self.draw(fault, Draw::Lasts, nth)).max(1));
-        let (kind, actions, told) = self.begin(Occurrence { now, fault, nth, effect, lasts, view })?;
+        let what = Occurrence { now, fault, nth, effect, lasts, view };
+        let (kind, actions, told) = self.begin(what)?;
+        self.decided(what);
         self.next_effect = effect;
         let broken = matches!(self.faults[fault].verb, Verb::BreakDisk { .. });
         self.progress[fault].resolved += 1;

@@ -31,7 +31,7 @@ impl Pick<'_> {
         self.view.up.iter().enumerate().fold(0, |nodes, (node, up)| nodes | u64::from(*up) << node)
     }
 
-    fn everybody(&self) -> Nodes {
+    pub(super) fn everybody(&self) -> Nodes {
         if self.up_only { self.up() } else { self.up() | self.view.members }
     }
 
@@ -82,21 +82,21 @@ impl Pick<'_> {
         self.in_drawn_order(candidates).into_iter().take(count).fold(0, |nodes, node| nodes | 1 << node)
     }
 
-    fn in_drawn_order(&self, nodes: Nodes) -> Vec<usize> {
+    pub(super) fn in_drawn_order(&self, nodes: Nodes) -> Vec<usize> {
         let mut order: Vec<usize> = each(nodes).collect();
         order.sort_by_key(|node| digest(&(self.draw, *node)));
         order
     }
 
     /// The two halves of these nodes, the bigger one first.
-    fn halves(&self, nodes: Nodes) -> Option<Vec<Nodes>> {
+    pub(super) fn halves(&self, nodes: Nodes) -> Option<Vec<Nodes>> {
         let order = self.in_drawn_order(nodes);
         let bigger = order.iter().take(order.len() / 2 + 1).fold(0, |group: Nodes, node| group | 1 << node);
         let rest = nodes & !bigger;
         (rest != 0).then(|| vec![bigger, rest])
     }
 
-    fn groups(&self, groups: &[Vec<Target>]) -> Option<Vec<Nodes>> {
+    pub(super) fn groups(&self, groups: &[Vec<Target>]) -> Option<Vec<Nodes>> {
         let mut taken = 0;
         let mut found = Vec::with_capacity(groups.len());
         for (nth, group) in groups.iter().enumerate() {
@@ -106,6 +106,15 @@ impl Pick<'_> {
             found.push(group);
         }
         Some(found)
+    }
+
+    /// The two groups of a one-way partition.
+    pub(super) fn one_way(&self, from: &[Target], to: &[Target]) -> Option<(Nodes, Nodes)> {
+        // "rest" is what the other group leaves.
+        let rest_first = from.contains(&Target::Rest);
+        let order = if rest_first { [to.to_vec(), from.to_vec()] } else { [from.to_vec(), to.to_vec()] };
+        let groups = self.groups(&order)?;
+        Some(if rest_first { (groups[1], groups[0]) } else { (groups[0], groups[1]) })
     }
 
     /// The ways that a partition blocks, and how it is told.
@@ -136,17 +145,9 @@ impl Pick<'_> {
             }
             Split::RingOfMajorities => ring(&self.in_drawn_order(self.view.members)),
             Split::OneWay(from, to) => {
-                // "rest" is what the other group leaves.
-                let mut groups = if from.contains(&Target::Rest) {
-                    self.groups(&[to.clone(), from.clone()])?
-                } else {
-                    self.groups(&[from.clone(), to.clone()])?
-                };
-                if from.contains(&Target::Rest) {
-                    groups.reverse();
-                }
-                let ways = each(groups[0]).flat_map(|from| each(groups[1]).map(move |to| (from, to))).collect();
-                (ways, format!("{} -/-> {}", names(groups[0]), names(groups[1])))
+                let (from, to) = self.one_way(from, to)?;
+                let ways = each(from).flat_map(|from| each(to).map(move |to| (from, to))).collect();
+                (ways, format!("{} -/-> {}", names(from), names(to)))
             }
         };
         (!ways.is_empty()).then_some((ways, told))

@@ -7,6 +7,7 @@ mod error;
 mod raw;
 pub mod units;
 mod validate;
+mod write;
 
 pub use error::ScenarioError;
 use std::collections::BTreeMap;
@@ -14,6 +15,8 @@ use tertulia_protocol::contract::{Limits, Timing};
 use tertulia_protocol::ids::NodeId;
 use tertulia_protocol::succession::{Policy, SuccessionTiming};
 pub use units::{Signed, Span, Throughput};
+pub(crate) use write::waits_for;
+pub use write::write;
 
 /// A whole scenario.
 #[derive(Clone, PartialEq, Debug)]
@@ -21,6 +24,10 @@ pub struct Scenario {
     pub name: String,
     /// The story, for people.
     pub about: String,
+    /// What is played when nobody names a seed.
+    pub seed: Option<u64>,
+    /// The known bug that this story is about: switched on in all nodes.
+    pub bug: Option<String>,
     pub cluster: Cluster,
     pub workload: Workload,
     pub faults: Vec<Fault>,
@@ -111,6 +118,8 @@ pub struct Workload {
     pub gap: u64,
     /// Posts stop, faults heal, and the liveness phase begins.
     pub stop: u64,
+    /// How many posts each client makes at most.
+    pub posts: Option<u64>,
     /// Bytes of a post's text.
     pub text: (u32, u32),
     /// One-way delay between a client and a node.

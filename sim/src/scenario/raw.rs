@@ -16,6 +16,8 @@ pub(super) struct RawScenario {
     pub schema: Option<Spanned<i64>>,
     pub name: Text,
     pub about: Option<String>,
+    pub seed: Option<Spanned<i64>>,
+    pub bug: Text,
     pub cluster: Option<RawCluster>,
     pub workload: Option<RawWorkload>,
     #[serde(default)]
@@ -84,6 +86,7 @@ pub(super) struct RawWorkload {
     pub rooms: Option<Spanned<i64>>,
     pub rate: Text,
     pub stop: Text,
+    pub posts: Option<Spanned<i64>>,
     pub text: Option<Spanned<Vec<u32>>>,
     pub link: Text,
     pub joiner: Option<Spanned<RawJoiner>>,

@@ -468,6 +468,7 @@ impl Run<'_> {
             tally: self.witness.tally,
             points: points.into_iter().collect(),
             story,
+            decisions: self.plan.decisions().to_vec(),
         }
     }
 }

@@ -93,6 +93,8 @@ pub struct Actor {
     gap: u64,
     text: (u32, u32),
     stop: u64,
+    /// How many posts this client makes at most.
+    most: u64,
     pages: Option<Span>,
     moves: Option<Span>,
     next_post: u64,
@@ -147,6 +149,7 @@ impl Actor {
             gap: workload.gap * u64::from(workload.clients),
             text: workload.text,
             stop: workload.stop,
+            most: workload.posts.unwrap_or(u64::MAX),
             pages: workload.pages,
             moves: workload.moves,
             next_post: at,
@@ -170,13 +173,13 @@ impl Actor {
 
     /// When [`Actor::act`] has something to do.
     pub fn next_act(&self) -> Option<u64> {
-        let next = self.next_page.min(self.next_move).min(if self.posts { self.next_post } else { u64::MAX });
+        let next = self.next_page.min(self.next_move).min(if self.may_post() { self.next_post } else { u64::MAX });
         (next < self.stop).then_some(next)
     }
 
     /// Does what is due. True when the client's connection is to be cut, so that it moves.
     pub fn act(&mut self, at: u64) -> bool {
-        if self.posts && self.next_post <= at && self.next_post < self.stop {
+        if self.may_post() && self.next_post <= at && self.next_post < self.stop {
             self.post(at);
             self.next_post = at + self.spacing();
         }
@@ -191,6 +194,10 @@ impl Actor {
             self.next_move = at + self.pause(self.moves, What::Moves, self.move_count);
         }
         cut
+    }
+
+    fn may_post(&self) -> bool {
+        self.posts && self.post_count < self.most
     }
 
     /// The next thing to move to a node; what the client saw is in [`Actor::take_facts`] afterwards.

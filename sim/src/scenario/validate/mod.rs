@@ -35,7 +35,9 @@ pub(super) fn validate(source: Source<'_>) -> Checked<Scenario> {
     let workload = workload(source, raw.workload)?;
     let faults = Faults { source, raw: &raw.fault, cluster: &cluster, clients: workload.clients, stop: workload.stop }.all()?;
     let expect = expect(source, raw.expect, &cluster)?;
-    Ok(Scenario { name, about: raw.about.unwrap_or_default(), cluster, workload, faults, expect })
+    let seed = source.integer(&raw.seed, "seed", 0, i64::MAX)?.map(|seed| seed as u64);
+    let (about, bug) = (raw.about.unwrap_or_default(), raw.bug.map(Spanned::into_inner));
+    Ok(Scenario { name, about, seed, bug, cluster, workload, faults, expect })
 }
 
 impl Source<'_> {
@@ -246,6 +248,7 @@ fn workload(source: Source<'_>, raw: Option<RawWorkload>) -> Checked<Workload> {
         rooms: source.integer(&raw.rooms, "rooms", 1, 1_000)?.unwrap_or(1) as u32,
         gap: source.read(&raw.rate, units::rate)?.ok_or_else(|| missing("rate"))?,
         stop,
+        posts: source.integer(&raw.posts, "posts", 0, i64::MAX)?.map(|posts| posts as u64),
         text,
         link: source.read(&raw.link, units::span)?.unwrap_or(Span { from: 300, to: 2_000 }),
         joiner,
