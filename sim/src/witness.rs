@@ -7,6 +7,7 @@ use crate::plan::ClusterView;
 use crate::roster::Roster;
 use crate::scenario::{self, Expect};
 use std::collections::BTreeMap;
+use tertulia_judge::record::Writer;
 use tertulia_judge::{At, ClientFact, Cluster, Judge, Observed, Violation};
 use tertulia_protocol::facts::Fact;
 use tertulia_protocol::ids::{Index, NodeId, RoomId, Seq, Term};
@@ -16,6 +17,8 @@ const STORY: usize = 400;
 
 pub struct Witness {
     judge: Judge,
+    /// Everything that the judge is told, if somebody wants to keep it.
+    record: Option<Writer<Vec<u8>>>,
     violation: Option<Violation>,
     pub roster: Roster,
     leading: Vec<Option<Term>>,
@@ -60,10 +63,14 @@ pub struct Tally {
 }
 
 impl Witness {
-    pub fn new(cluster: &scenario::Cluster) -> Witness {
+    /// `record`: whether to keep everything that the judge is told.
+    pub fn new(cluster: &scenario::Cluster, record: bool) -> Witness {
         let (roster, hosts) = (Roster::new(cluster), cluster.hosts());
+        let voters: Vec<NodeId> = (0..cluster.voters).filter_map(|host| roster.id(host)).collect();
         Witness {
-            judge: Judge::new(Cluster { voters: (0..cluster.voters).filter_map(|host| roster.id(host)).collect() }),
+            // Writing to memory does not fail.
+            record: if record { Writer::new(Vec::new(), &voters).ok() } else { None },
+            judge: Judge::new(Cluster { voters }),
             roster,
             violation: None,
             leading: vec![None; hosts],
@@ -122,8 +129,7 @@ impl Witness {
     }
 
     pub fn fact(&mut self, now: u64, node: usize, fact: &Fact) {
-        let judged = self.judge.observe(At(now), Observed::Fact { node: self.id(node), fact });
-        self.judged(judged);
+        self.observe(now, Observed::Fact { node: self.id(node), fact });
         match fact {
             Fact::Started { boot, term, durable, applied, .. } => {
                 let (index, from) = (durable.index, applied);
@@ -207,8 +213,7 @@ impl Witness {
         self.up[node] = false;
         self.leading[node] = None;
         self.tally.crashes += 1;
-        let judged = self.judge.observe(At(now), Observed::Crashed { node: self.id(node) });
-        self.judged(judged);
+        self.observe(now, Observed::Crashed { node: self.id(node) });
     }
 
     /// The folder on a machine was let in, under this id.
@@ -219,19 +224,16 @@ impl Witness {
 
     /// After a crash: the whole disk is gone.
     pub fn wiped(&mut self, now: u64, node: usize) {
-        let judged = self.judge.observe(At(now), Observed::Wiped { node: self.id(node) });
-        self.judged(judged);
+        self.observe(now, Observed::Wiped { node: self.id(node) });
     }
 
     /// After a crash: the log is not as it was written.
     pub fn damaged(&mut self, now: u64, node: usize) {
-        let judged = self.judge.observe(At(now), Observed::Damaged { node: self.id(node) });
-        self.judged(judged);
+        self.observe(now, Observed::Damaged { node: self.id(node) });
     }
 
     pub fn client(&mut self, now: u64, fact: &ClientFact) {
-        let judged = self.judge.observe(At(now), Observed::Client(fact));
-        self.judged(judged);
+        self.observe(now, Observed::Client(fact));
         match fact {
             ClientFact::Submitted { .. } => {
                 self.tally.submitted += 1;
@@ -249,12 +251,30 @@ impl Witness {
             }
             ClientFact::Delivered { .. } => self.tally.delivered += 1,
             ClientFact::Read { .. } => self.tally.reads += 1,
-            ClientFact::Followed { .. } => {}
+            ClientFact::Followed { .. } | ClientFact::FollowedLast { .. } => {}
         }
+    }
+
+    fn observe(&mut self, now: u64, observed: Observed<'_>) {
+        if let Some(record) = &mut self.record {
+            // Writing to memory does not fail.
+            let _ = record.observe(At(now), observed);
+        }
+        let judged = self.judge.observe(At(now), observed);
+        self.judged(judged);
+    }
+
+    /// Everything that the judge was told, if it was to be kept; see [`tertulia_judge::record`].
+    pub fn take_record(&mut self) -> Option<Vec<u8>> {
+        self.record.take()?.into_inner().ok()
     }
 
     /// The end: nothing more will happen.
     pub fn finish(&mut self, now: u64) {
+        if let Some(record) = &mut self.record {
+            let up = (0..self.up.len()).filter(|host| self.up[*host]).filter_map(|host| self.roster.id(host));
+            let _ = record.settled(At(now), &up.collect::<Vec<_>>());
+        }
         let judged = self.judge.finish(At(now));
         self.judged(judged);
     }

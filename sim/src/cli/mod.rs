@@ -4,6 +4,7 @@
 //! failed, was vacuous or did not replay, 2 when the command or the scenario file is wrong.
 
 mod determinism;
+mod judge;
 mod many;
 
 use crate::engine::{self, Engine, Options, Outcome, Verdict};
@@ -31,6 +32,8 @@ enum Command {
     Run(Run),
     /// Plays each seed in two processes and compares them
     CheckDeterminism(Check),
+    /// Judges what was recorded, by a run or by a live cluster
+    Judge(JudgeFiles),
 }
 
 #[derive(Args, Clone)]
@@ -64,6 +67,9 @@ struct Run {
     /// Tell what happened, also when all went well
     #[arg(long, conflicts_with = "seeds")]
     story: bool,
+    /// Write everything that the judge is told to this file, to be judged again by `sim judge`
+    #[arg(long, value_name = "FILE", conflicts_with = "seeds")]
+    record: Option<String>,
 }
 
 #[derive(Args)]
@@ -73,6 +79,19 @@ struct Check {
     /// The seeds, the last one excluded
     #[arg(long, value_name = "A..B", value_parser = seeds)]
     seeds: Range<u64>,
+}
+
+#[derive(Args)]
+struct JudgeFiles {
+    /// Records of one cluster: facts of nodes, or a history of clients. They are merged by time, so their clocks have to agree
+    #[arg(required = true)]
+    files: Vec<String>,
+    /// Leave out what is from inside the nodes, and judge by what clients saw alone
+    #[arg(long)]
+    clients: bool,
+    /// The cluster had settled at the end: apply the rules of the end, to all nodes that are up
+    #[arg(long)]
+    settled: bool,
 }
 
 /// `A..B`, or one number for one seed.
@@ -88,6 +107,7 @@ pub fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Run(run) => run.run(),
         Command::CheckDeterminism(check) => determinism::check(&check),
+        Command::Judge(files) => judge::judge(&files),
     };
     match done {
         Ok(true) => ExitCode::SUCCESS,
@@ -135,9 +155,13 @@ impl Run {
         if let Some(seeds) = &self.seeds {
             return many::run(self, &scenario, options, seeds.clone());
         }
+        let options = Options { record: self.record.is_some(), ..options };
         let clock = wall_clock();
         let outcome = engine::run(self.which.engine, &scenario, self.seed, options).map_err(|error| error.to_string())?;
         let wall = clock();
+        if let (Some(file), Some(record)) = (&self.record, &outcome.record) {
+            std::fs::write(file, record).map_err(|error| format!("{file}: cannot be written: {error}"))?;
+        }
         let text = evidence(&outcome, self.story);
         print!("{text}");
         println!("{}", line(self.seed, &outcome, wall));
@@ -230,6 +254,7 @@ mod tests {
             tally: Tally::default(),
             points: Vec::new(),
             story: Vec::new(),
+            record: None,
         };
         let wall = Duration::from_millis(50);
         assert_eq!(

@@ -104,7 +104,7 @@ impl<'a> World<'a> {
             operator_due: u64::MAX,
             seats: (0..actors(scenario)).map(|_| Seat::default()).collect(),
             connections: Connections::default(),
-            witness: Witness::new(&scenario.cluster),
+            witness: Witness::new(&scenario.cluster, options.record),
             phase: Phase::Safety,
             coded: codec::sampled(seed),
             sent: 0,
@@ -193,6 +193,7 @@ impl<'a> World<'a> {
             tally: self.witness.tally,
             points: self.witness.points().collect(),
             story,
+            record: self.witness.take_record(),
         }
     }
 }
