@@ -6,6 +6,7 @@
 //! over all that lies before it: two logs that agree at a place agree below it.
 //!
 //! - [`observed`]: what goes in. What the order of observations must keep stands there.
+//! - [`record`]: observations as lines of a file, to be judged later.
 //! - `view`, `log`: what the judge believes of each node: its log in memory, how much of it is durable, what it committed and applied.
 //! - `rules`: one file a rule; each says where the rule comes from, what it verifies and what it does *not*.
 //!
@@ -21,6 +22,7 @@
 
 mod log;
 pub mod observed;
+pub mod record;
 mod rules;
 #[cfg(test)]
 mod story;
@@ -29,7 +31,7 @@ mod topics;
 mod view;
 
 pub use observed::{At, ClientFact, Extent, Observed, ReadPost, Violation, text_digest};
-pub use rules::{RULES, about};
+pub use rules::{Kind, RULES, about};
 
 use rules::Rule;
 use tertulia_protocol::facts::Fact;
@@ -88,6 +90,17 @@ impl Judge {
     /// A judge with all rules, who must see the run from its beginning.
     pub fn new(cluster: Cluster) -> Judge {
         Judge::with(cluster, rules::all())
+    }
+
+    /// A judge for a history: what clients did and saw, and nothing from inside the nodes. It has the rules that need no more.
+    pub fn for_clients() -> Judge {
+        let rules = rules::all().into_iter().filter(|rule| rule.kind() != Kind::Internal).collect();
+        Judge::with(Cluster { voters: Vec::new() }, rules)
+    }
+
+    /// By whose word the rule of this name judges; `None`: there is no such rule.
+    pub fn kind_of(rule: &str) -> Option<Kind> {
+        rules::all().iter().find(|each| each.name() == rule).map(|rule| rule.kind())
     }
 
     fn with(cluster: Cluster, rules: Vec<Box<dyn Rule>>) -> Judge {
@@ -167,7 +180,7 @@ impl Judge {
                     ClientFact::RefusedFinally { .. } => counts.refused += 1,
                     ClientFact::Delivered { .. } => counts.delivered += 1,
                     ClientFact::Read { .. } => counts.reads += 1,
-                    ClientFact::Followed { .. } => {}
+                    ClientFact::Followed { .. } | ClientFact::FollowedLast { .. } => {}
                 }
             }
         }

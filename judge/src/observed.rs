@@ -4,13 +4,16 @@
 //! what it sent is delivered anywhere; a client's words in its own order, its `Submitted` before the request leaves and its `Acknowledged` when the
 //! answer has come. Then a cause is always seen before its effect, and the judge may ask "was it durable *by then*".
 
+use serde::{Deserialize, Serialize};
 use std::fmt;
 use tertulia_protocol::chat::{Post, RoomRef};
 use tertulia_protocol::facts::Fact;
 use tertulia_protocol::ids::{Cursor, MessageId, NodeId, RoomId, Seq};
+use tertulia_protocol::time::Timestamp;
 
 /// Microseconds since the run began. Only for reports and for what was before what in a client's read.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
 pub struct At(pub u64);
 
 impl fmt::Display for At {
@@ -37,20 +40,22 @@ pub enum Observed<'a> {
 }
 
 /// What a client saw or did. A client is one session for the whole run; `client` is its number in the harness.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub enum ClientFact {
     /// It sends a post for the first time.
     Submitted { client: u32, number: u64, room: RoomRef, text_digest: u64 },
     /// It was told that this request has its final place. A repeated one must say the same.
-    Acknowledged { client: u32, number: u64, room: RoomId, seq: Seq, id: MessageId },
+    Acknowledged { client: u32, number: u64, room: RoomId, seq: Seq, id: MessageId, at: Timestamp },
     /// It was told that this request was not executed and never will be. Not for refusals that leave it open whether it was
     /// (`Unknown`, `Forgotten`, `KeyExpired`).
     RefusedFinally { client: u32, number: u64 },
     /// It follows the room anew: the events after this cursor come next. Without it, deliveries may begin anywhere, and go on from there for the
     /// whole run, whichever server the client moves to.
     Followed { client: u32, room: RoomId, after: Cursor },
+    /// It joined the room, was told then that `joined` is its newest place, and follows it from the last `last` messages on (at least one).
+    FollowedLast { client: u32, room: RoomId, last: u32, joined: Seq },
     /// A live event, as the client's user gets it: after the client machine has put it in order.
-    Delivered { client: u32, room: RoomId, cursor: Cursor, seq: Seq, id: MessageId, text_digest: u64 },
+    Delivered { client: u32, room: RoomId, cursor: Cursor, seq: Seq, id: MessageId, text_digest: u64, at: Timestamp },
     /// A page of a room's history arrived.
     Read {
         client: u32,
@@ -70,21 +75,23 @@ pub enum ClientFact {
 }
 
 /// A post in a page.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct ReadPost {
     pub seq: Seq,
     pub id: MessageId,
     pub text_digest: u64,
+    /// Its stamp.
+    pub at: Timestamp,
 }
 
 impl From<&Post> for ReadPost {
     fn from(post: &Post) -> ReadPost {
-        ReadPost { seq: post.seq, id: post.id, text_digest: text_digest(&post.text) }
+        ReadPost { seq: post.seq, id: post.id, text_digest: text_digest(&post.text), at: post.at }
     }
 }
 
 /// How far a read went.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub enum Extent {
     /// It may have been cut by its limit or by `before`.
     Page,

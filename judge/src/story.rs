@@ -9,6 +9,7 @@ use tertulia_protocol::contract::{Position, StateHash};
 use tertulia_protocol::facts::Fact;
 use tertulia_protocol::ids::*;
 use tertulia_protocol::replica::Identity;
+use tertulia_protocol::time::Timestamp;
 
 /// The place at the end of the log whose entries have these terms.
 pub(crate) fn log(terms: &[Term]) -> Position {
@@ -27,6 +28,11 @@ pub(crate) fn started_with(durable: Position, applied: Index) -> Fact {
 /// What the message that says `text` is called.
 pub(crate) fn id(text: &str) -> MessageId {
     MessageId(u128::from(text_digest(text)) << 64)
+}
+
+/// The stamp of the post at this place, as a well-behaved leader gives it.
+pub(crate) fn stamp(seq: Seq) -> Timestamp {
+    Timestamp(1_000 * seq)
 }
 
 /// A history under judgement; one step is a millisecond.
@@ -165,36 +171,57 @@ impl Story {
     }
 
     pub(crate) fn submit(self, client: u32, number: u64, text: &str) -> Story {
-        let room = RoomRef::Id(RoomId(1));
+        self.submit_in(1, client, number, text)
+    }
+
+    pub(crate) fn submit_in(self, room: u64, client: u32, number: u64, text: &str) -> Story {
+        let room = RoomRef::Id(RoomId(room));
         self.client(ClientFact::Submitted { client, number, room, text_digest: text_digest(text) })
     }
 
     pub(crate) fn ack(self, client: u32, number: u64, seq: Seq, text: &str) -> Story {
-        self.client(ClientFact::Acknowledged { client, number, room: RoomId(1), seq, id: id(text) })
+        self.ack_in(1, client, number, seq, text)
+    }
+
+    pub(crate) fn ack_in(self, room: u64, client: u32, number: u64, seq: Seq, text: &str) -> Story {
+        self.client(ClientFact::Acknowledged { client, number, room: RoomId(room), seq, id: id(text), at: stamp(seq) })
+    }
+
+    pub(crate) fn refuse(self, client: u32, number: u64) -> Story {
+        self.client(ClientFact::RefusedFinally { client, number })
     }
 
     pub(crate) fn deliver(self, client: u32, seq: Seq, text: &str) -> Story {
-        let text_digest = text_digest(text);
-        self.client(ClientFact::Delivered { client, room: RoomId(1), cursor: seq, seq, id: id(text), text_digest })
+        self.deliver_in(1, client, seq, text)
+    }
+
+    pub(crate) fn deliver_in(self, room: u64, client: u32, seq: Seq, text: &str) -> Story {
+        let (text_digest, at) = (text_digest(text), stamp(seq));
+        self.client(ClientFact::Delivered { client, room: RoomId(room), cursor: seq, seq, id: id(text), text_digest, at })
     }
 
     /// A read of room 1, asked for `ago` milliseconds before its answer.
     pub(crate) fn read(self, client: u32, extent: Extent, ago: u64, posts: &[(Seq, &str)]) -> Story {
-        self.read_as(client, extent, ago, posts, false)
+        self.read_as(1, client, extent, ago, posts, false)
     }
 
     /// A page that promises the reader's own past and no more.
     pub(crate) fn read_own_past(self, client: u32, extent: Extent, ago: u64, posts: &[(Seq, &str)]) -> Story {
-        self.read_as(client, extent, ago, posts, true)
+        self.read_own_past_in(1, client, extent, ago, posts)
     }
 
-    fn read_as(self, client: u32, extent: Extent, ago: u64, posts: &[(Seq, &str)], own_past: bool) -> Story {
+    pub(crate) fn read_own_past_in(self, room: u64, client: u32, extent: Extent, ago: u64, posts: &[(Seq, &str)]) -> Story {
+        self.read_as(room, client, extent, ago, posts, true)
+    }
+
+    fn read_as(self, room: u64, client: u32, extent: Extent, ago: u64, posts: &[(Seq, &str)], own_past: bool) -> Story {
         let asked = At((self.now.0 + 1_000).saturating_sub(ago * 1_000));
-        let posts = posts.iter().map(|&(seq, text)| ReadPost { seq, id: id(text), text_digest: text_digest(text) }).collect();
+        let post = |&(seq, text): &(Seq, &str)| ReadPost { seq, id: id(text), text_digest: text_digest(text), at: stamp(seq) };
+        let posts = posts.iter().map(post).collect();
         let (after, before) = (None, None);
         self.client(ClientFact::Read {
             client,
-            room: RoomId(1),
+            room: RoomId(room),
             asked,
             after,
             before,
@@ -274,4 +301,17 @@ fn a_crash_an_election_and_a_rewritten_log_please_all_rules() {
 fn clients_alone_can_be_judged() {
     let story = Story::new().submit(7, 1, "hola").ack(7, 1, 1, "hola").deliver(8, 1, "hola");
     story.read(8, Extent::Final, 0, &[(1, "hola")]).finish().holds();
+}
+
+/// The rules that see more with facts of nodes see all that clients can see without them.
+#[test]
+fn a_history_alone_has_a_judge_of_its_own() {
+    let mut judge = Judge::for_clients();
+    let mut say = |at, fact: ClientFact| judge.observe(At(at), Observed::Client(&fact));
+    let (room, at) = (RoomId(1), stamp(1));
+    let acked = |client, text: &str| ClientFact::Acknowledged { client, number: 1, room, seq: 1, id: id(text), at };
+    assert_eq!(say(1, acked(7, "hola")), Ok(()));
+    assert_eq!(say(2, acked(8, "adios")).map_err(|violation| violation.rule), Err("one-order"));
+    let kinds = ["causality", "one-order", "log-matching", "no such rule"].map(Judge::kind_of);
+    assert_eq!(kinds, [Some(rules::Kind::ClientVisible), Some(rules::Kind::Both), Some(rules::Kind::Internal), None]);
 }

@@ -20,7 +20,7 @@ topics! {
     Started, TermBegan, Voted, BecamePreCandidate, BecameCandidate, BecameLeader, SteppedDown, Appended, VoteDurable, Durable, Acknowledged, Committed,
     Applied, Executed, Posted, Reached, SnapshotReceived, SnapshotInstalled, Configured, Repairing,
     Crashed, Wiped, Damaged,
-    ClientSubmitted, ClientAcknowledged, ClientRefusedFinally, ClientFollowed, ClientDelivered, ClientRead,
+    ClientSubmitted, ClientAcknowledged, ClientRefusedFinally, ClientFollowed, ClientFollowedLast, ClientDelivered, ClientRead,
 }
 
 /// A set of topics.
@@ -80,6 +80,7 @@ impl Topic {
                 ClientFact::Acknowledged { .. } => Topic::ClientAcknowledged,
                 ClientFact::RefusedFinally { .. } => Topic::ClientRefusedFinally,
                 ClientFact::Followed { .. } => Topic::ClientFollowed,
+                ClientFact::FollowedLast { .. } => Topic::ClientFollowedLast,
                 ClientFact::Delivered { .. } => Topic::ClientDelivered,
                 ClientFact::Read { .. } => Topic::ClientRead,
             },

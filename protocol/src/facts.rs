@@ -4,9 +4,12 @@ use crate::contract::{Position, StateHash};
 use crate::ids::*;
 use crate::replica::Identity;
 use alloc::vec::Vec;
+use serde::{Deserialize, Serialize};
 
 /// Something that happened inside one node, in the order in which it happened there.
-#[derive(Clone, PartialEq, Eq, Debug, Hash)]
+///
+/// Facts can be written down and read again, but for [`Fact::Reached`]: the name of a point is a constant of the program, and whoever reads it back has to keep it.
+#[derive(Clone, PartialEq, Eq, Debug, Hash, Serialize, Deserialize)]
 pub enum Fact {
     /// The node starts, after a crash or for the first time. `durable` is the end of the log found on disk.
     Started {
@@ -81,7 +84,9 @@ pub enum Fact {
         id: MessageId,
     },
     /// A named point of the protocol was reached.
+    #[serde(skip_deserializing)]
     Reached {
+        #[serde(skip_deserializing)]
         point: &'static str,
     },
     /// A peer's rows as of `at` are here as a whole and are about to take the place of this node's: from now on a start may find either.

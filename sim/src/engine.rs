@@ -37,6 +37,8 @@ impl Engine {
 pub struct Options {
     #[cfg(feature = "zoo")]
     pub bug: Option<Bug>,
+    /// Keep everything that the judge is told; see [`Outcome::record`].
+    pub record: bool,
     /// For tests of the trace: what is done to one message between nodes.
     pub tamper: Option<Tamper>,
 }
@@ -89,6 +91,8 @@ pub struct Outcome {
     pub story: Vec<(u64, String)>,
     /// Each time that a fault fired, in order.
     pub decisions: Vec<Decision>,
+    /// Everything that the judge was told, in the format of docs/FACTS.md, if [`Options::record`] asked for it.
+    pub record: Option<Vec<u8>>,
 }
 
 #[derive(Clone, PartialEq, Eq, Debug)]

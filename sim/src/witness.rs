@@ -9,6 +9,7 @@ use crate::record::Recorder;
 use crate::roster::Roster;
 use crate::scenario::{self, Expect};
 use std::collections::BTreeMap;
+use tertulia_judge::record::Writer;
 use tertulia_judge::{At, ClientFact, Cluster, Judge, Observed, Violation};
 use tertulia_protocol::facts::Fact;
 use tertulia_protocol::ids::{Index, NodeId, RoomId, Seq, Term};
@@ -19,6 +20,8 @@ const STORY: usize = 400;
 #[derive(Clone)]
 pub struct Witness {
     judge: Judge,
+    /// Everything that the judge is told, if somebody wants to keep it.
+    record: Option<Writer<Vec<u8>>>,
     violation: Option<Violation>,
     pub roster: Roster,
     leading: Vec<Option<Term>>,
@@ -74,10 +77,14 @@ pub struct Tally {
 }
 
 impl Witness {
-    pub fn new(cluster: &scenario::Cluster) -> Witness {
+    /// `record`: whether to keep everything that the judge is told.
+    pub fn new(cluster: &scenario::Cluster, record: bool) -> Witness {
         let (roster, hosts) = (Roster::new(cluster), cluster.hosts());
+        let voters: Vec<NodeId> = (0..cluster.voters).filter_map(|host| roster.id(host)).collect();
         Witness {
-            judge: Judge::new(Cluster { voters: (0..cluster.voters).filter_map(|host| roster.id(host)).collect() }),
+            // Writing to memory does not fail.
+            record: if record { Writer::new(Vec::new(), &voters).ok() } else { None },
+            judge: Judge::new(Cluster { voters }),
             roster,
             violation: None,
             leading: vec![None; hosts],
@@ -141,8 +148,7 @@ impl Witness {
         if let Some(recorder) = &mut self.recorder {
             recorder.fact(now, node, fact);
         }
-        let judged = self.judge.observe(At(now), Observed::Fact { node: self.id(node), fact });
-        self.judged(judged);
+        self.observe(now, Observed::Fact { node: self.id(node), fact });
         self.crossings.fact(node, fact);
         self.note_crossings();
         match fact {
@@ -233,8 +239,7 @@ impl Witness {
         self.tally.crashes += 1;
         self.crossings.crashed(node);
         self.note_crossings();
-        let judged = self.judge.observe(At(now), Observed::Crashed { node: self.id(node) });
-        self.judged(judged);
+        self.observe(now, Observed::Crashed { node: self.id(node) });
     }
 
     /// The folder on a machine was let in, under this id.
@@ -251,8 +256,7 @@ impl Witness {
         if let Some(recorder) = &mut self.recorder {
             recorder.wiped(now, node);
         }
-        let judged = self.judge.observe(At(now), Observed::Wiped { node: self.id(node) });
-        self.judged(judged);
+        self.observe(now, Observed::Wiped { node: self.id(node) });
     }
 
     /// After a crash: the log is not as it was written.
@@ -260,16 +264,14 @@ impl Witness {
         if let Some(recorder) = &mut self.recorder {
             recorder.damaged(now, node);
         }
-        let judged = self.judge.observe(At(now), Observed::Damaged { node: self.id(node) });
-        self.judged(judged);
+        self.observe(now, Observed::Damaged { node: self.id(node) });
     }
 
     pub fn client(&mut self, now: u64, fact: &ClientFact) {
         if let Some(recorder) = &mut self.recorder {
             recorder.client(now, fact);
         }
-        let judged = self.judge.observe(At(now), Observed::Client(fact));
-        self.judged(judged);
+        self.observe(now, Observed::Client(fact));
         match fact {
             ClientFact::Submitted { .. } => {
                 self.tally.submitted += 1;
@@ -287,12 +289,30 @@ impl Witness {
             }
             ClientFact::Delivered { .. } => self.tally.delivered += 1,
             ClientFact::Read { .. } => self.tally.reads += 1,
-            ClientFact::Followed { .. } => {}
+            ClientFact::Followed { .. } | ClientFact::FollowedLast { .. } => {}
         }
+    }
+
+    fn observe(&mut self, now: u64, observed: Observed<'_>) {
+        if let Some(record) = &mut self.record {
+            // Writing to memory does not fail.
+            let _ = record.observe(At(now), observed);
+        }
+        let judged = self.judge.observe(At(now), observed);
+        self.judged(judged);
+    }
+
+    /// Everything that the judge was told, if it was to be kept; see [`tertulia_judge::record`].
+    pub fn take_record(&mut self) -> Option<Vec<u8>> {
+        self.record.take()?.into_inner().ok()
     }
 
     /// The end: nothing more will happen.
     pub fn finish(&mut self, now: u64) {
+        if let Some(record) = &mut self.record {
+            let up = (0..self.up.len()).filter(|host| self.up[*host]).filter_map(|host| self.roster.id(host));
+            let _ = record.settled(At(now), &up.collect::<Vec<_>>());
+        }
         let judged = self.judge.finish(At(now));
         self.judged(judged);
     }

@@ -6,7 +6,7 @@
 //! that its log still holds.
 //! Does *not* verify: that the disk told the truth (`durable-survives`); to whom the answer went.
 
-use super::{Rule, Verdict};
+use super::{Kind, Rule, Verdict};
 use crate::observed::{At, Observed};
 use crate::topics::{Topic, Topics};
 use crate::view::View;
@@ -18,6 +18,10 @@ pub(crate) struct AcknowledgedDurable;
 impl Rule for AcknowledgedDurable {
     fn name(&self) -> &'static str {
         "acknowledged-durable"
+    }
+
+    fn kind(&self) -> Kind {
+        Kind::Internal
     }
 
     fn observe(&mut self, view: &View, _: At, observed: &Observed<'_>) -> Verdict {

@@ -5,7 +5,7 @@
 //! at the end, every node of the core has applied that entry.
 //! Does *not* verify: clusters of which no node's facts are heard (`final-read` needs none); that history pages show it (`final-read`).
 
-use super::{Rule, Verdict};
+use super::{Kind, Rule, Verdict};
 use crate::observed::{At, ClientFact, Observed};
 use crate::table::Table;
 use crate::topics::{Topic, Topics};
@@ -25,13 +25,17 @@ impl Rule for AcknowledgedKept {
         "acknowledged-kept"
     }
 
+    fn kind(&self) -> Kind {
+        Kind::Internal
+    }
+
     fn observe(&mut self, view: &View, _: At, observed: &Observed<'_>) -> Verdict {
         match *observed {
             Observed::Fact { fact: &Fact::Posted { index, room, seq, id }, .. } => {
                 self.posted.or_insert((room, seq), (index, id));
                 Ok(())
             }
-            Observed::Client(&ClientFact::Acknowledged { client, number, room, seq, id }) if view.hears_nodes() => {
+            Observed::Client(&ClientFact::Acknowledged { client, number, room, seq, id, .. }) if view.hears_nodes() => {
                 match self.posted.get(&(room, seq)) {
                     Some(&(index, posted)) if posted == id => {
                         self.last = self.last.max(Some((index, room, seq, id)));

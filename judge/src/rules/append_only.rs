@@ -5,7 +5,7 @@
 //! its own commit index; no node leaves a hole.
 //! Does *not* verify: what others committed and this node does not know to be (`state-machine-safety`).
 
-use super::{Rule, Verdict};
+use super::{Kind, Rule, Verdict};
 use crate::observed::{At, Observed};
 use crate::topics::{Topic, Topics};
 use crate::view::View;
@@ -17,6 +17,10 @@ pub(crate) struct AppendOnly;
 impl Rule for AppendOnly {
     fn name(&self) -> &'static str {
         "append-only"
+    }
+
+    fn kind(&self) -> Kind {
+        Kind::Internal
     }
 
     fn observe(&mut self, view: &View, _: At, observed: &Observed<'_>) -> Verdict {

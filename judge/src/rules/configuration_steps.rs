@@ -6,8 +6,9 @@
 //! entry of its term by counting.
 //! Does *not* verify: what the step is (that majorities before and after overlap); configurations that followers take.
 
-use super::{Rule, Verdict};
+use super::{Kind, Rule, Verdict};
 use crate::observed::{At, Observed};
+use crate::topics::{Topic, Topics};
 use crate::view::View;
 use tertulia_protocol::facts::Fact;
 
@@ -17,6 +18,14 @@ pub(crate) struct ConfigurationSteps;
 impl Rule for ConfigurationSteps {
     fn name(&self) -> &'static str {
         "configuration-steps"
+    }
+
+    fn kind(&self) -> Kind {
+        Kind::Internal
+    }
+
+    fn hears(&self) -> Topics {
+        Topics::of(&[Topic::Configured])
     }
 
     fn observe(&mut self, view: &View, _: At, observed: &Observed<'_>) -> Verdict {

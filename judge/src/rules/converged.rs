@@ -5,7 +5,7 @@
 //! `equal-state-hash`, which has compared the states there, they are equal.
 //! Does *not* verify: how long it took (the simulator's `heal_within`); the state of a node that applied nothing since its last start.
 
-use super::{Rule, Verdict};
+use super::{Kind, Rule, Verdict};
 use crate::observed::{At, Observed};
 use crate::topics::Topics;
 use crate::view::View;
@@ -17,6 +17,10 @@ pub(crate) struct Converged;
 impl Rule for Converged {
     fn name(&self) -> &'static str {
         "converged"
+    }
+
+    fn kind(&self) -> Kind {
+        Kind::Internal
     }
 
     fn observe(&mut self, _: &View, _: At, _: &Observed<'_>) -> Verdict {

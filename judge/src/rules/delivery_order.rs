@@ -5,7 +5,7 @@
 //! posts among them ascend, and are dense as well.
 //! Does *not* verify: that deliveries come at all (liveness is the simulator's); what is at a place (`one-order`); requests' answers.
 
-use super::{Rule, Verdict};
+use super::{Kind, Rule, Verdict};
 use crate::observed::{At, ClientFact, Observed};
 use crate::topics::{Topic, Topics};
 use crate::view::View;
@@ -23,10 +23,19 @@ impl Rule for DeliveryOrder {
         "delivery-order"
     }
 
+    fn kind(&self) -> Kind {
+        Kind::ClientVisible
+    }
+
     fn observe(&mut self, _: &View, _: At, observed: &Observed<'_>) -> Verdict {
         match *observed {
             Observed::Client(&ClientFact::Followed { client, room, after }) => {
                 self.last.insert((client, room), (after, None));
+                Ok(())
+            }
+            Observed::Client(&ClientFact::FollowedLast { client, room, .. }) => {
+                // Where it begins is for `history-window` to say.
+                self.last.remove(&(client, room));
                 Ok(())
             }
             Observed::Client(&ClientFact::Delivered { client, room, cursor, seq, .. }) => {

@@ -7,7 +7,7 @@
 //! before, for the leader may have heard that and not of the loss; what it holds while its log is not whole again counts for nothing.
 //! Does *not* verify: disks that lie (`durable-survives`).
 
-use super::{Rule, Verdict};
+use super::{Kind, Rule, Verdict};
 use crate::observed::{At, Observed};
 use crate::topics::{Topic, Topics};
 use crate::view::View;
@@ -19,6 +19,10 @@ pub(crate) struct DurableQuorum;
 impl Rule for DurableQuorum {
     fn name(&self) -> &'static str {
         "durable-quorum"
+    }
+
+    fn kind(&self) -> Kind {
+        Kind::Internal
     }
 
     fn observe(&mut self, view: &View, _: At, observed: &Observed<'_>) -> Verdict {

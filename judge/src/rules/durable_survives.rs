@@ -6,7 +6,7 @@
 //! Does *not* verify: entries whose rewriting was under way at the crash (either branch may be found), term and vote (`monotonic`), the content of rows
 //! (`equal-state-hash`), disks that the harness took or spoiled on purpose (`Observed::Wiped`; of a damaged log only that what is left is what was written).
 
-use super::{Rule, Verdict};
+use super::{Kind, Rule, Verdict};
 use crate::observed::{At, Observed};
 use crate::topics::{Topic, Topics};
 use crate::view::View;
@@ -18,6 +18,10 @@ pub(crate) struct DurableSurvives;
 impl Rule for DurableSurvives {
     fn name(&self) -> &'static str {
         "durable-survives"
+    }
+
+    fn kind(&self) -> Kind {
+        Kind::Internal
     }
 
     fn observe(&mut self, view: &View, _: At, observed: &Observed<'_>) -> Verdict {

@@ -5,7 +5,7 @@
 //! out the same `(index, term)` twice.
 //! Does *not* verify: how it was elected (`vote-once`, `vote-durable`, `vote-quorum`); that two leaders of different terms never coexist (they may).
 
-use super::{Rule, Verdict};
+use super::{Kind, Rule, Verdict};
 use crate::observed::{At, Observed};
 use crate::topics::{Topic, Topics};
 use crate::view::View;
@@ -21,6 +21,10 @@ pub(crate) struct ElectionSafety {
 impl Rule for ElectionSafety {
     fn name(&self) -> &'static str {
         "election-safety"
+    }
+
+    fn kind(&self) -> Kind {
+        Kind::Internal
     }
 
     fn observe(&mut self, _: &View, at: At, observed: &Observed<'_>) -> Verdict {

@@ -4,7 +4,7 @@
 //! Verifies: the state after an index has one hash, on all nodes, after every restart and by whatever way it came there, for the whole run.
 //! Does *not* verify: that the hash covers what it should; the rows found at a start before anything is applied on top of them.
 
-use super::{Rule, Verdict};
+use super::{Kind, Rule, Verdict};
 use crate::observed::{At, Observed};
 use crate::table::Table;
 use crate::topics::{Topic, Topics};
@@ -21,6 +21,10 @@ pub(crate) struct EqualStateHash {
 impl Rule for EqualStateHash {
     fn name(&self) -> &'static str {
         "equal-state-hash"
+    }
+
+    fn kind(&self) -> Kind {
+        Kind::Internal
     }
 
     fn observe(&mut self, _: &View, _: At, observed: &Observed<'_>) -> Verdict {

@@ -6,7 +6,7 @@
 //! outcome: one acknowledgement (a repeated one must say the same), and none with a final refusal.
 //! Does *not* verify: that a request with no outcome was or was not executed; requests whose outcome is no longer kept.
 
-use super::{Rule, Verdict};
+use super::{Kind, Rule, Verdict};
 use crate::observed::{At, ClientFact, Observed};
 use crate::table::Table;
 use crate::topics::{Topic, Topics};
@@ -80,10 +80,14 @@ impl Rule for ExactlyOnce {
         "exactly-once"
     }
 
+    fn kind(&self) -> Kind {
+        Kind::Both
+    }
+
     fn observe(&mut self, _: &View, _: At, observed: &Observed<'_>) -> Verdict {
         match *observed {
             Observed::Fact { node, fact } => self.fact(node, fact),
-            Observed::Client(ClientFact::Acknowledged { client, number, room, seq, id }) => {
+            Observed::Client(ClientFact::Acknowledged { client, number, room, seq, id, .. }) => {
                 self.outcome(*client, *number, Some(((*room, *seq), *id)))?;
                 self.saw(*client, *id, (*room, *seq))
             }

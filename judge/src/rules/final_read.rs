@@ -5,7 +5,7 @@
 //! alike; a post that was refused for good is judged by `exactly-once`.
 //! Does *not* verify: rooms that nobody reads at the end; posts without an outcome (they may be there or not).
 
-use super::{Rule, Verdict};
+use super::{Kind, Rule, Verdict};
 use crate::observed::{At, ClientFact, Extent, Observed};
 use crate::topics::{Topic, Topics};
 use crate::view::View;
@@ -33,9 +33,13 @@ impl Rule for FinalRead {
         "final-read"
     }
 
+    fn kind(&self) -> Kind {
+        Kind::ClientVisible
+    }
+
     fn observe(&mut self, _: &View, _: At, observed: &Observed<'_>) -> Verdict {
         match *observed {
-            Observed::Client(&ClientFact::Acknowledged { client, number, room, seq, id }) => {
+            Observed::Client(&ClientFact::Acknowledged { client, number, room, seq, id, .. }) => {
                 self.acknowledged.entry(room).or_default().insert((seq, id), (client, number));
             }
             Observed::Client(ClientFact::Read { client, room, posts, extent: Extent::Final, .. }) => {

@@ -6,7 +6,7 @@
 //! Does *not* verify: later leaders that have gone already when an older term commits late (`state-machine-safety` sees a conflict); logs
 //! whose lower part the judge has not seen.
 
-use super::{Rule, Verdict};
+use super::{Kind, Rule, Verdict};
 use crate::observed::{At, Observed};
 use crate::topics::{Topic, Topics};
 use crate::view::View;
@@ -18,6 +18,10 @@ pub(crate) struct LeaderCompleteness;
 impl Rule for LeaderCompleteness {
     fn name(&self) -> &'static str {
         "leader-completeness"
+    }
+
+    fn kind(&self) -> Kind {
+        Kind::Internal
     }
 
     fn observe(&mut self, view: &View, _: At, observed: &Observed<'_>) -> Verdict {

@@ -5,7 +5,7 @@
 //! read before the page was asked for: hence also read-your-writes and monotonic reads, for such pages.
 //! Does *not* verify: pages that are cut or not called current; anything by what nodes say: only by what clients saw.
 
-use super::{Rule, Verdict};
+use super::{Kind, Rule, Verdict};
 use crate::observed::{At, ClientFact, Extent, Observed};
 use crate::topics::{Topic, Topics};
 use crate::view::View;
@@ -37,6 +37,10 @@ impl LinearizableReads {
 impl Rule for LinearizableReads {
     fn name(&self) -> &'static str {
         "linearizable-reads"
+    }
+
+    fn kind(&self) -> Kind {
+        Kind::ClientVisible
     }
 
     fn observe(&mut self, _: &View, at: At, observed: &Observed<'_>) -> Verdict {

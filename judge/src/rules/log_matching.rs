@@ -5,7 +5,7 @@
 //! log) has the one chain of its `(index, term)`, on all nodes, for the whole run, rewritten ones included; along a log, terms do not go down.
 //! Does *not* verify: that the chain is computed over the right bytes (the protocol's own tests do).
 
-use super::{Rule, Verdict};
+use super::{Kind, Rule, Verdict};
 use crate::observed::{At, Observed};
 use crate::table::Table;
 use crate::topics::{Topic, Topics};
@@ -38,6 +38,10 @@ fn place(fact: &Fact) -> Option<Position> {
 impl Rule for LogMatching {
     fn name(&self) -> &'static str {
         "log-matching"
+    }
+
+    fn kind(&self) -> Kind {
+        Kind::Internal
     }
 
     fn observe(&mut self, view: &View, _: At, observed: &Observed<'_>) -> Verdict {

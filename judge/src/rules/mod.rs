@@ -8,6 +8,7 @@ use tertulia_protocol::ids::NodeId;
 mod acknowledged_durable;
 mod acknowledged_kept;
 mod append_only;
+mod causality;
 mod configuration_steps;
 mod converged;
 mod delivery_order;
@@ -17,14 +18,18 @@ mod election_safety;
 mod equal_state_hash;
 mod exactly_once;
 mod final_read;
+mod history_window;
 mod leader_completeness;
+mod lease_exclusive;
 mod linearizable_reads;
 mod log_matching;
 mod monotonic;
 mod one_order;
+mod refused_final;
 mod repair_silent;
 mod session_order;
 mod session_reads;
+mod stamps;
 mod state_machine_safety;
 mod vote_durable;
 mod vote_once;
@@ -33,10 +38,23 @@ mod vote_quorum;
 /// `Err` is the evidence: what was seen and why it may not be, in sentences.
 pub(crate) type Verdict = Result<(), String>;
 
+/// By whose word a rule judges.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Kind {
+    /// By what clients did and saw alone: a history is enough.
+    ClientVisible,
+    /// By facts from inside the nodes; without them it is silent.
+    Internal,
+    /// By clients alone, and by more where nodes are heard.
+    Both,
+}
+
 /// One thing that must hold. With all that it remembers it can be copied: a run may go on in several ways from one moment.
 pub(crate) trait Rule: Send + Copied {
     /// Never changes: reports, campaigns and scenarios refer to it.
     fn name(&self) -> &'static str;
+    /// By whose word it judges.
+    fn kind(&self) -> Kind;
     /// What it is asked about; it is told of nothing else.
     fn hears(&self) -> Topics {
         Topics::ALL
@@ -95,6 +113,7 @@ rules! {
     vote_quorum::VoteQuorum = "vote-quorum",
     election_safety::ElectionSafety = "election-safety",
     leader_completeness::LeaderCompleteness = "leader-completeness",
+    lease_exclusive::LeaseExclusive = "lease-exclusive",
     // the log
     log_matching::LogMatching = "log-matching",
     acknowledged_durable::AcknowledgedDurable = "acknowledged-durable",
@@ -104,10 +123,14 @@ rules! {
     equal_state_hash::EqualStateHash = "equal-state-hash",
     // what people see
     exactly_once::ExactlyOnce = "exactly-once",
+    refused_final::RefusedFinal = "refused-final",
     acknowledged_kept::AcknowledgedKept = "acknowledged-kept",
     one_order::OneOrder = "one-order",
     delivery_order::DeliveryOrder = "delivery-order",
     session_order::SessionOrder = "session-order",
+    causality::Causality = "causality",
+    stamps::Stamps = "stamps",
+    history_window::HistoryWindow = "history-window",
     session_reads::SessionReads = "session-reads",
     linearizable_reads::LinearizableReads = "linearizable-reads",
     final_read::FinalRead = "final-read",
@@ -123,6 +146,24 @@ pub fn about(name: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_rule_states_what_it_verifies_and_is_shown_to_object_and_to_be_silent() {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/src/rules");
+        let mut files = 0;
+        for file in std::fs::read_dir(folder).unwrap() {
+            let path = file.unwrap().path();
+            if path.file_name().is_some_and(|name| name == "mod.rs") {
+                continue;
+            }
+            let text = std::fs::read_to_string(&path).unwrap();
+            for part in ["//! Source: ", "//! Verifies: ", "//! Does *not* verify: ", ".breaks(RULE", ".holds()"] {
+                assert!(text.contains(part), "{} has no {part:?}", path.display());
+            }
+            files += 1;
+        }
+        assert_eq!(files, RULES.len());
+    }
 
     #[test]
     fn the_list_of_names_is_that_of_the_rules() {

@@ -6,7 +6,7 @@
 //! back between two starts; applying is dense, but for snapshots, which only lead ahead; and a start does not find more applied than was, or was received.
 //! Does *not* verify: what is voted for or committed; terms of messages.
 
-use super::{Rule, Verdict};
+use super::{Kind, Rule, Verdict};
 use crate::observed::{At, Observed};
 use crate::topics::{Topic, Topics};
 use crate::view::{NodeView, View};
@@ -29,6 +29,10 @@ pub(crate) struct Monotonic {
 impl Rule for Monotonic {
     fn name(&self) -> &'static str {
         "monotonic"
+    }
+
+    fn kind(&self) -> Kind {
+        Kind::Internal
     }
 
     fn observe(&mut self, view: &View, _: At, observed: &Observed<'_>) -> Verdict {

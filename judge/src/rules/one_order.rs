@@ -7,7 +7,7 @@
 //! Does *not* verify: that a page has all there was (`linearizable-reads`, `final-read`); the order of deliveries to one client
 //! (`delivery-order`); author and time of a post.
 
-use super::{Rule, Verdict};
+use super::{Kind, Rule, Verdict};
 use crate::observed::{At, ClientFact, Observed, ReadPost};
 use crate::table::Table;
 use crate::topics::{Topic, Topics};
@@ -87,7 +87,7 @@ impl OneOrder {
                 self.submitted.insert((*client, *number), *text_digest);
                 Ok(())
             }
-            ClientFact::Acknowledged { client, number, room, seq, id } => {
+            ClientFact::Acknowledged { client, number, room, seq, id, .. } => {
                 let text = self.submitted.get(&(*client, *number)).copied();
                 self.agree(*room, *seq, *id, text, Who::Client(*client, "acknowledged"))
             }
@@ -127,6 +127,10 @@ impl Rule for OneOrder {
         "one-order"
     }
 
+    fn kind(&self) -> Kind {
+        Kind::Both
+    }
+
     fn observe(&mut self, _: &View, _: At, observed: &Observed<'_>) -> Verdict {
         match *observed {
             Observed::Fact { node, fact: &Fact::Posted { index, room, seq, id } } => {
@@ -146,13 +150,13 @@ impl Rule for OneOrder {
 #[cfg(test)]
 mod tests {
     use crate::observed::{At, ClientFact, Extent, ReadPost};
-    use crate::story::{Story, id};
+    use crate::story::{Story, id, stamp};
     use tertulia_protocol::ids::{RoomId, Seq};
 
     const RULE: &str = "one-order";
 
     fn page(after: Option<Seq>, before: Option<Seq>, seqs: &[Seq]) -> Story {
-        let posts = seqs.iter().map(|&seq| ReadPost { seq, id: id(&seq.to_string()), text_digest: 0 }).collect();
+        let posts = seqs.iter().map(|&seq| ReadPost { seq, id: id(&seq.to_string()), text_digest: 0, at: stamp(seq) }).collect();
         let (room, extent) = (RoomId(1), Extent::Page);
         let read =
             ClientFact::Read { client: 7, room, asked: At(0), after, before, posts, extent, current: false, own_past: false };
@@ -169,7 +173,8 @@ mod tests {
 
     #[test]
     fn a_text_that_changed_on_its_way_is_seen() {
-        let garbled = ClientFact::Delivered { client: 8, room: RoomId(1), cursor: 1, seq: 1, id: id("hola"), text_digest: 9 };
+        let (room, at) = (RoomId(1), stamp(1));
+        let garbled = ClientFact::Delivered { client: 8, room, cursor: 1, seq: 1, id: id("hola"), text_digest: 9, at };
         let story = Story::of(RULE).submit(7, 1, "hola").ack(7, 1, 1, "hola");
         story.client(garbled).breaks(RULE, "another text");
     }

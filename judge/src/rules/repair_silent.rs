@@ -7,7 +7,7 @@
 //! Does *not* verify: that nobody counts it (`durable-quorum`, `vote-quorum`); that what the repair takes for whole is (`leader-completeness` sees what
 //! follows); pre-votes.
 
-use super::{Rule, Verdict};
+use super::{Kind, Rule, Verdict};
 use crate::observed::{At, Observed};
 use crate::topics::Topics;
 use crate::view::View;
@@ -25,6 +25,10 @@ pub(crate) struct RepairSilent {
 impl Rule for RepairSilent {
     fn name(&self) -> &'static str {
         "repair-silent"
+    }
+
+    fn kind(&self) -> Kind {
+        Kind::Internal
     }
 
     fn observe(&mut self, view: &View, _: At, observed: &Observed<'_>) -> Verdict {

@@ -5,7 +5,7 @@
 //! acknowledgements come.
 //! Does *not* verify: order between rooms, between clients or between two devices of one user (causality); requests with a key, which have no order.
 
-use super::{Rule, Verdict};
+use super::{Kind, Rule, Verdict};
 use crate::observed::{At, ClientFact, Observed};
 use crate::topics::{Topic, Topics};
 use crate::view::View;
@@ -20,6 +20,10 @@ pub(crate) struct SessionOrder {
 impl Rule for SessionOrder {
     fn name(&self) -> &'static str {
         "session-order"
+    }
+
+    fn kind(&self) -> Kind {
+        Kind::ClientVisible
     }
 
     fn observe(&mut self, _: &View, _: At, observed: &Observed<'_>) -> Verdict {

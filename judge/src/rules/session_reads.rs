@@ -5,7 +5,7 @@
 //! asked.
 //! Does *not* verify: what others saw; what was delivered live (the page answers for earlier *answers* only); pages that are cut.
 
-use super::{Rule, Verdict};
+use super::{Kind, Rule, Verdict};
 use crate::observed::{At, ClientFact, Extent, Observed};
 use crate::topics::{Topic, Topics};
 use crate::view::View;
@@ -30,6 +30,10 @@ impl SessionReads {
 impl Rule for SessionReads {
     fn name(&self) -> &'static str {
         "session-reads"
+    }
+
+    fn kind(&self) -> Kind {
+        Kind::ClientVisible
     }
 
     fn observe(&mut self, _: &View, at: At, observed: &Observed<'_>) -> Verdict {
@@ -91,5 +95,12 @@ mod tests {
     fn what_came_while_the_read_was_under_way_may_be_missing() {
         let story = Story::of(RULE).ack(7, 1, 1, "a").ack(7, 2, 2, "b");
         story.read_own_past(7, Extent::ToEnd, 1, &[(1, "a")]).holds();
+    }
+
+    #[test]
+    fn each_room_and_each_client_has_a_past_of_its_own_whichever_node_answers() {
+        let story = || Story::of(RULE).ack_in(2, 7, 1, 5, "far").ack(7, 2, 1, "a");
+        story().read_own_past(7, Extent::ToEnd, 0, &[(1, "a")]).read_own_past(8, Extent::ToEnd, 0, &[]).holds();
+        story().read_own_past_in(2, 7, Extent::ToEnd, 0, &[(1, "x")]).breaks(RULE, "had been shown place 5 of r2");
     }
 }

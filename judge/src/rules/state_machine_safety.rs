@@ -5,7 +5,7 @@
 //! what its log holds, a follower only what a leader had counted, and applies only what it knows to be committed; a snapshot is of a committed place.
 //! Does *not* verify: what applying did (`equal-state-hash`); how the leader counted (`durable-quorum`).
 
-use super::{Rule, Verdict};
+use super::{Kind, Rule, Verdict};
 use crate::observed::{At, Observed};
 use crate::table::Table;
 use crate::topics::{Topic, Topics};
@@ -48,6 +48,10 @@ impl StateMachineSafety {
 impl Rule for StateMachineSafety {
     fn name(&self) -> &'static str {
         "state-machine-safety"
+    }
+
+    fn kind(&self) -> Kind {
+        Kind::Internal
     }
 
     fn observe(&mut self, view: &View, _: At, observed: &Observed<'_>) -> Verdict {

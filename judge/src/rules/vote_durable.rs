@@ -5,7 +5,7 @@
 //! candidate's own vote counts only once it is durable.
 //! Does *not* verify: that the disk told the truth (`monotonic` sees that at the next start).
 
-use super::{Rule, Verdict};
+use super::{Kind, Rule, Verdict};
 use crate::observed::{At, Observed};
 use crate::topics::{Topic, Topics};
 use crate::view::View;
@@ -21,6 +21,10 @@ pub(crate) struct VoteDurable {
 impl Rule for VoteDurable {
     fn name(&self) -> &'static str {
         "vote-durable"
+    }
+
+    fn kind(&self) -> Kind {
+        Kind::Internal
     }
 
     fn observe(&mut self, _: &View, _: At, observed: &Observed<'_>) -> Verdict {

@@ -5,7 +5,7 @@
 //! Does *not* verify: a candidature that a crash forgot before it was durable (it bound nobody), pre-votes, whether the vote should have been given
 //! (`leader-completeness` sees what follows).
 
-use super::{Rule, Verdict};
+use super::{Kind, Rule, Verdict};
 use crate::observed::{At, Observed};
 use crate::topics::{Topic, Topics};
 use crate::view::View;
@@ -21,6 +21,10 @@ pub(crate) struct VoteOnce {
 impl Rule for VoteOnce {
     fn name(&self) -> &'static str {
         "vote-once"
+    }
+
+    fn kind(&self) -> Kind {
+        Kind::Internal
     }
 
     fn observe(&mut self, _: &View, _: At, observed: &Observed<'_>) -> Verdict {

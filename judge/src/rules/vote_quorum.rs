@@ -5,7 +5,7 @@
 //! Verifies: when a node becomes leader, a majority of each set of voters by its own log, itself included if it votes, had voted for it in that term.
 //! Does *not* verify: that those votes arrived, or came from the boot that they are counted for; that the first election had all votes.
 
-use super::{Rule, Verdict};
+use super::{Kind, Rule, Verdict};
 use crate::observed::{At, Observed};
 use crate::topics::{Topic, Topics};
 use crate::view::View;
@@ -21,6 +21,10 @@ pub(crate) struct VoteQuorum {
 impl Rule for VoteQuorum {
     fn name(&self) -> &'static str {
         "vote-quorum"
+    }
+
+    fn kind(&self) -> Kind {
+        Kind::Internal
     }
 
     fn observe(&mut self, view: &View, _: At, observed: &Observed<'_>) -> Verdict {

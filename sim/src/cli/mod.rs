@@ -9,6 +9,7 @@ mod branching;
 mod determinism;
 mod explore;
 mod hunt;
+mod judge;
 mod many;
 mod replay;
 mod shrink;
@@ -55,6 +56,8 @@ enum Command {
     /// Compares how soon known bugs are found with branches and without
     #[cfg(feature = "zoo")]
     Branching(branching::Compare),
+    /// Judges what was recorded, by a run or by a live cluster
+    Judge(JudgeFiles),
 }
 
 #[derive(Args, Clone)]
@@ -94,6 +97,9 @@ struct Run {
     /// Play the branch of a seed that these turns lead to
     #[arg(long, value_name = "EVENTS:SALT,…", value_delimiter = ',', conflicts_with_all = ["seeds", "branch"])]
     turns: Vec<Turn>,
+    /// Write everything that the judge is told to this file, to be judged again by `sim judge`
+    #[arg(long, value_name = "FILE", conflicts_with = "seeds")]
+    record: Option<String>,
 }
 
 #[derive(Args)]
@@ -103,6 +109,19 @@ struct Check {
     /// The seeds, the last one excluded
     #[arg(long, value_name = "A..B", value_parser = seeds)]
     seeds: Range<u64>,
+}
+
+#[derive(Args)]
+struct JudgeFiles {
+    /// Records of one cluster: facts of nodes, or a history of clients. They are merged by time, so their clocks have to agree
+    #[arg(required = true)]
+    files: Vec<String>,
+    /// Leave out what is from inside the nodes, and judge by what clients saw alone
+    #[arg(long)]
+    clients: bool,
+    /// The cluster had settled at the end: apply the rules of the end, to all nodes that are up
+    #[arg(long)]
+    settled: bool,
 }
 
 /// `A..B`, or one number for one seed.
@@ -126,6 +145,7 @@ pub fn main() -> ExitCode {
         Command::Bench(bench) => bench::bench(&bench),
         #[cfg(feature = "zoo")]
         Command::Branching(compare) => branching::compare(&compare),
+        Command::Judge(files) => judge::judge(&files),
     };
     match done {
         Ok(true) => ExitCode::SUCCESS,
@@ -176,9 +196,13 @@ impl Run {
         if let Some(seeds) = &self.seeds {
             return many::run(self, &scenario, options, seeds.clone());
         }
+        let options = Options { record: self.record.is_some(), ..options };
         let clock = wall_clock();
         let (outcome, turns) = self.play(&scenario, seed, options)?;
         let wall = clock();
+        if let (Some(file), Some(record)) = (&self.record, &outcome.record) {
+            std::fs::write(file, record).map_err(|error| format!("{file}: cannot be written: {error}"))?;
+        }
         let text = evidence(&outcome, self.story);
         print!("{text}");
         if self.branch > 0 && !turns.is_empty() {
@@ -293,6 +317,7 @@ mod tests {
             points: Vec::new(),
             story: Vec::new(),
             decisions: Vec::new(),
+            record: None,
         };
         let wall = Duration::from_millis(50);
         assert_eq!(

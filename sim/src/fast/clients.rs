@@ -129,7 +129,6 @@ impl World<'_> {
         for fact in actor.take_facts() {
             self.witness.client(self.now, &fact);
         }
-        actor.note_committed(&self.witness.posted);
     }
 
     /// The client's end is closed; its node hears of it.

@@ -141,7 +141,7 @@ impl<'a> World<'a> {
             connections: Connections::default(),
             disconnected: 0,
             kept_waiting: 0,
-            witness: Witness::new(&scenario.cluster),
+            witness: Witness::new(&scenario.cluster, options.record),
             phase: Phase::Safety,
             coded: codec::sampled(seed),
             sent: 0,
@@ -241,6 +241,7 @@ impl<'a> World<'a> {
             points: self.witness.points().collect(),
             story,
             decisions: self.plan.decisions().to_vec(),
+            record: self.witness.take_record(),
         }
     }
 }

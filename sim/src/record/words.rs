@@ -245,11 +245,14 @@ pub(super) fn client(fact: &ClientFact) -> (u32, Words) {
         ClientFact::Submitted { client, number, room, .. } => {
             (*client, Words::new(Kind::Submitted, &[*number]).with(&format!("for room {room}")))
         }
-        ClientFact::Acknowledged { client, number, room, seq, id } => {
+        ClientFact::Acknowledged { client, number, room, seq, id, .. } => {
             (*client, Words::new(Kind::ClientAcknowledged, &[*number, room.0, *seq]).with(&format!("id {id}")))
         }
         ClientFact::RefusedFinally { client, number } => (*client, Words::new(Kind::ClientRefused, &[*number])),
         ClientFact::Followed { client, room, after } => (*client, Words::new(Kind::Followed, &[room.0, *after])),
+        ClientFact::FollowedLast { client, room, last, joined } => {
+            (*client, Words::new(Kind::Followed, &[room.0, *joined]).with(&format!("the last {last}")))
+        }
         ClientFact::Delivered { client, room, seq, .. } => (*client, Words::new(Kind::Delivered, &[room.0, *seq])),
         ClientFact::Read { client, room, posts, .. } => {
             let (first, last) = (posts.first().map_or(0, |post| post.seq), posts.last().map_or(0, |post| post.seq));

@@ -121,11 +121,10 @@ async fn play(stage: Arc<Stage>, number: u32) {
 fn report(stage: &Stage, number: u32, actor: &mut Actor, at: u64) {
     {
         let posted = lock(&stage.posted);
-        actor.note_committed(&posted);
         lock(&stage.standings)[number as usize] = Standing {
             waits_for: actor.waits_for(&posted),
             has_read_all: actor.has_read_all(),
-            trouble: actor.trouble_seen().map(str::to_owned).or_else(|| actor.missed_the_last()),
+            trouble: actor.trouble_seen().map(str::to_owned),
         };
     }
     for fact in actor.take_facts() {

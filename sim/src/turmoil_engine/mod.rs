@@ -139,7 +139,7 @@ impl Run<'_> {
         for ((from, to), span) in &scenario.cluster.links {
             sim.set_link_latency(host_name(*from), host_name(*to), fixed(*span));
         }
-        let witness = Witness::new(&scenario.cluster);
+        let witness = Witness::new(&scenario.cluster, options.record);
         let applied = vec![<(Index, StateHash)>::default(); scenario.cluster.hosts()];
         Run { stage, sim, plan, witness, operator: Operator::default(), other_delays: BTreeSet::new(), applied, now: 0 }
     }
@@ -451,7 +451,7 @@ impl Run<'_> {
         lock(&self.stage.standings).iter().find_map(|standing| standing.waits_for.clone())
     }
 
-    fn outcome(self, verdict: Verdict) -> Outcome {
+    fn outcome(mut self, verdict: Verdict) -> Outcome {
         let chains: Vec<u64> = self.stage.chains.iter().map(|chain| lock(chain).value()).collect();
         let mut trace = Chain::default();
         for chain in &chains {
@@ -469,6 +469,7 @@ impl Run<'_> {
             points: points.into_iter().collect(),
             story,
             decisions: self.plan.decisions().to_vec(),
+            record: self.witness.take_record(),
         }
     }
 }

@@ -49,11 +49,8 @@ struct Room {
     id: Option<RoomId>,
     /// The room's newest event when this client joined.
     joined: Option<Cursor>,
-    /// First and last event delivered.
-    first: Option<Cursor>,
+    /// The last event delivered.
     last: Cursor,
-    /// What was committed anywhere when the first event was delivered: filled in by the engine.
-    committed_at_first: Option<Seq>,
     /// All of the final reading so far; `None` before it begins.
     reading: Option<Vec<ReadPost>>,
     read: bool,
@@ -289,38 +286,6 @@ impl Actor {
         self.rooms.iter().all(|room| room.read)
     }
 
-    /// Fills in what was committed when a room's first event came.
-    pub fn note_committed(&mut self, posted: &BTreeMap<RoomId, Seq>) {
-        for room in &mut self.rooms {
-            if let (Some(id), Some(_), None) = (room.id, room.first, room.committed_at_first) {
-                room.committed_at_first = Some(posted.get(&id).copied().unwrap_or(0));
-            }
-        }
-    }
-
-    /// Whether a late joiner was shown the last messages that it asked for; a sentence if not. Nothing is said before the final reading: until then
-    /// they may be on their way.
-    pub fn missed_the_last(&self) -> Option<String> {
-        let From::Last(last) = self.from else { return None };
-        if !self.final_reading {
-            return None;
-        }
-        let reach = Seq::from(last) - 1;
-        for (nth, room) in self.rooms.iter().enumerate() {
-            let (Some(joined), first) = (room.joined, room.first) else { continue };
-            let committed = room.committed_at_first.unwrap_or(0);
-            let earliest = joined.saturating_sub(reach).max(1);
-            let latest = committed.saturating_sub(reach).max(1);
-            if joined > 0 && !first.is_some_and(|first| (earliest..=latest).contains(&first)) {
-                let place = room_name(nth);
-                return Some(format!(
-                    "the late joiner asked for the last {last} messages of {place}: the first it was shown is {first:?}, it should lie in {earliest}..={latest}"
-                ));
-            }
-        }
-        None
-    }
-
     /// How this client is called in evidence and in stories: from 1, as nodes are.
     fn told_as(&self) -> u32 {
         self.number + 1
@@ -401,13 +366,15 @@ impl Actor {
             }
             (Submitted::Join(place), Ok(Done::Joined { room, last, .. })) => {
                 self.rooms[place].joined = Some(last);
-                if let From::After(after) = self.from {
-                    self.facts.push(ClientFact::Followed { client: self.told_as(), room, after });
-                }
+                let client = self.told_as();
+                self.facts.push(match self.from {
+                    From::After(after) => ClientFact::Followed { client, room, after },
+                    From::Last(window) => ClientFact::FollowedLast { client, room, last: window, joined: last },
+                });
                 self.client.follow(now(at, 0), RoomRef::Id(room), self.from);
             }
-            (Submitted::Post, Ok(Done::Posted { room, seq, id, .. })) => {
-                self.facts.push(ClientFact::Acknowledged { client: self.told_as(), number, room, seq, id });
+            (Submitted::Post, Ok(Done::Posted { room, seq, id, at })) => {
+                self.facts.push(ClientFact::Acknowledged { client: self.told_as(), number, room, seq, id, at });
             }
             (why, Err(refusal)) => {
                 let open = matches!(refusal, Refusal::Unknown | Refusal::Forgotten | Refusal::KeyExpired);
@@ -434,7 +401,7 @@ impl Actor {
 
     fn history(&mut self, at: u64, question: Question, posts: Vec<Post>, current: bool) {
         let Some(room) = self.rooms[question.room].id else { return };
-        let posts: Vec<ReadPost> = posts.iter().map(read_post).collect();
+        let posts: Vec<ReadPost> = posts.iter().map(Into::into).collect();
         let to_end = posts.len() < question.limit as usize;
         let (client, asked, own_past) = (self.told_as(), At(question.asked), question.at_least);
         if !question.last_reading {
@@ -462,9 +429,8 @@ impl Actor {
         let EventKind::Posted(post) = &event.kind;
         let text_digest = text_digest(&post.text);
         let (client, room, cursor) = (self.told_as(), event.room, event.cursor);
-        self.facts.push(ClientFact::Delivered { client, room, cursor, seq: post.seq, id: post.id, text_digest });
+        self.facts.push(ClientFact::Delivered { client, room, cursor, seq: post.seq, id: post.id, text_digest, at: post.at });
         if let Some(room) = self.rooms.iter_mut().find(|room| room.id == Some(event.room)) {
-            room.first.get_or_insert(cursor);
             room.last = cursor;
         }
     }
@@ -472,8 +438,4 @@ impl Actor {
     fn trouble(&mut self, told: String) {
         self.trouble.get_or_insert_with(|| format!("client {} {told}", self.number + 1));
     }
-}
-
-fn read_post(post: &Post) -> ReadPost {
-    ReadPost { seq: post.seq, id: post.id, text_digest: text_digest(&post.text) }
 }
