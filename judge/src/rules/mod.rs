@@ -21,6 +21,7 @@ mod log_matching;
 mod monotonic;
 mod one_order;
 mod repair_silent;
+mod sent_once;
 mod session_order;
 mod session_reads;
 mod state_machine_safety;
@@ -75,6 +76,7 @@ rules! {
     exactly_once::ExactlyOnce = "exactly-once",
     acknowledged_kept::AcknowledgedKept = "acknowledged-kept",
     one_order::OneOrder = "one-order",
+    sent_once::SentOnce = "sent-once",
     delivery_order::DeliveryOrder = "delivery-order",
     session_order::SessionOrder = "session-order",
     session_reads::SessionReads = "session-reads",
