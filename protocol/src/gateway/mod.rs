@@ -11,6 +11,8 @@ mod jump;
 mod reads;
 mod requests;
 mod types;
+#[cfg(feature = "zoo")]
+mod zoo;
 
 pub use types::*;
 
@@ -73,6 +75,8 @@ pub(crate) struct Gateway {
     pub(crate) applied: Index,
     /// The state is being replaced by a snapshot's: nobody is live, and nothing is read for followers.
     jumping: bool,
+    #[cfg(feature = "zoo")]
+    zoo: zoo::Spoiled,
     outputs: VecDeque<node::Output>,
 }
 
@@ -95,6 +99,8 @@ impl Gateway {
             audiences: BTreeMap::new(),
             leaderless_since: Some(now.instant),
             jumping: false,
+            #[cfg(feature = "zoo")]
+            zoo: zoo::Spoiled::default(),
             outputs: VecDeque::new(),
         }
     }
@@ -196,6 +202,8 @@ impl Gateway {
 
     /// The leader that is known has changed, or has become able to take requests: everything that waits goes there.
     pub(crate) fn handle_leader(&mut self, now: Now, replica: &mut Replica<Chat>) {
+        #[cfg(feature = "zoo")]
+        self.spoil_at_election(replica);
         match replica.raft().leader() {
             None => self.leaderless_since = self.leaderless_since.or(Some(now.instant)),
             Some(_) => {

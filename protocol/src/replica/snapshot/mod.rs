@@ -221,6 +221,8 @@ impl<S: StateMachine> Replica<S> {
         let Reading { applied, machine, sessions, known, own_rows, .. } = reading;
         self.own_rows = own_rows;
         (self.machine, self.sessions) = (machine, sessions);
+        #[cfg(feature = "zoo")]
+        self.sessions.came_by_snapshot(self.bug);
         (self.applied, self.applied_at, self.hash) = (applied.position, applied.at, applied.hash);
         // If it waits for rows, it is among what the snapshot contains.
         self.applying = None;
