@@ -31,6 +31,8 @@ pub(super) struct RawCluster {
     pub disk: Option<RawDisk>,
     /// How much log a node keeps; parts and rate of snapshots go with it.
     pub log: Text,
+    /// Bytes of events that may wait for one reader.
+    pub reader: Text,
     pub heartbeat: Text,
     pub detect_min: Text,
     pub detection: Text,
@@ -80,6 +82,7 @@ pub(super) struct RawWorkload {
     pub link: Text,
     pub joiner: Option<Spanned<RawJoiner>>,
     pub pages: Text,
+    pub pages_back: Text,
     pub moves: Text,
 }
 

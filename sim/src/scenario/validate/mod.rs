@@ -10,6 +10,8 @@ use std::ops::Range;
 use std::time::Duration;
 use toml::{Spanned, Value};
 
+/// The fewest bytes that may wait for a reader.
+const MIN_READER: u32 = 256;
 /// The shortest log that a scenario may ask for, in bytes.
 const MIN_LOG: u64 = 16 << 10;
 
@@ -109,6 +111,11 @@ fn cluster(source: Source<'_>, raw: Option<RawCluster>) -> Checked<Cluster> {
         limits.snapshot_part_bytes = limits.snapshot_part_bytes.min((bytes / 16) as u32);
         limits.snapshot_bytes_per_second = limits.snapshot_bytes_per_second.min(4 * bytes);
     }
+    if let Some(bytes) = source.read(&raw.reader, units::bytes)? {
+        let fits = u32::try_from(bytes).ok().filter(|bytes| (MIN_READER..=limits.reader_bytes).contains(bytes));
+        let message = format!("{bytes} bytes for a reader: from {MIN_READER} to {}", limits.reader_bytes);
+        limits.reader_bytes = fits.ok_or_else(|| source.error(raw.reader.as_ref().map(Spanned::span), message))?;
+    }
     source.durations(timings)?;
     timing.lease_drift_ppm = source.read(&raw.lease_drift, units::percent)?;
     let (mut link, mut links) = (Span::millis(2, 8), BTreeMap::new());
@@ -207,6 +214,7 @@ fn workload(source: Source<'_>, raw: Option<RawWorkload>) -> Checked<Workload> {
         link: source.read(&raw.link, units::span)?.unwrap_or(Span { from: 300, to: 2_000 }),
         joiner,
         pages: source.read(&raw.pages, units::span)?,
+        pages_back: source.read(&raw.pages_back, units::span)?,
         moves: source.read(&raw.moves, units::span)?,
     })
 }
