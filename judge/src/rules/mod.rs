@@ -27,6 +27,7 @@ mod monotonic;
 mod one_order;
 mod refused_final;
 mod repair_silent;
+mod sent_once;
 mod session_order;
 mod session_reads;
 mod stamps;
@@ -126,6 +127,7 @@ rules! {
     refused_final::RefusedFinal = "refused-final",
     acknowledged_kept::AcknowledgedKept = "acknowledged-kept",
     one_order::OneOrder = "one-order",
+    sent_once::SentOnce = "sent-once",
     delivery_order::DeliveryOrder = "delivery-order",
     session_order::SessionOrder = "session-order",
     causality::Causality = "causality",

@@ -60,6 +60,8 @@ pub struct Chat {
     rooms: BTreeMap<RoomId, Room>,
     room_by_name: BTreeMap<String, RoomId>,
     rooms_of: BTreeMap<UserId, BTreeSet<RoomId>>,
+    #[cfg(feature = "zoo")]
+    bug: Option<crate::zoo::Bug>,
 }
 
 impl Chat {
@@ -73,7 +75,17 @@ impl Chat {
             rooms: BTreeMap::new(),
             room_by_name: BTreeMap::new(),
             rooms_of: BTreeMap::new(),
+            #[cfg(feature = "zoo")]
+            bug: None,
         }
+    }
+
+    /// The same chat with a bug of the zoo.
+    #[cfg(feature = "zoo")]
+    #[must_use]
+    pub fn with_bug(mut self, bug: Option<crate::zoo::Bug>) -> Chat {
+        self.bug = bug;
+        self
     }
 
     // ---- what the gateway looks up ------------------------------------------------------------------------------------------------------

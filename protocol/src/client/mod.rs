@@ -19,6 +19,8 @@
 //! ```
 
 mod types;
+#[cfg(feature = "zoo")]
+mod zoo;
 
 pub use types::*;
 
@@ -30,6 +32,8 @@ use crate::gateway::{Answer, Ask, ClientHello, Event, From, Reply, Request};
 use crate::ids::*;
 use crate::replica::Identity;
 use crate::time::{Duration, Instant};
+#[cfg(feature = "zoo")]
+use crate::zoo::Bug;
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -54,7 +58,7 @@ enum Line {
 }
 
 /// Something that wants an answer, on whatever connection there is.
-#[derive(Clone, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 enum Stage {
     /// To be sent at this time, or as soon as there is a signed-in connection after it.
     Due {
@@ -111,6 +115,8 @@ pub struct Client {
     /// When the sign-in is sent (again).
     sign_in_at: Option<Instant>,
     heard: Instant,
+    #[cfg(feature = "zoo")]
+    zoo: zoo::Spoiled,
     outputs: VecDeque<Output>,
     now: Instant,
 }
@@ -136,6 +142,8 @@ impl Client {
             seen: 0,
             sign_in_at: None,
             heard: now.instant,
+            #[cfg(feature = "zoo")]
+            zoo: zoo::Spoiled::default(),
             outputs: VecDeque::new(),
             now: now.instant,
             config,
@@ -233,7 +241,10 @@ impl Client {
             return;
         };
         let Some(cursor) = followed.cursor else { return };
-        if event.cursor == cursor + 1 {
+        let is_next = event.cursor == cursor + 1;
+        #[cfg(feature = "zoo")]
+        let is_next = is_next || event.cursor <= cursor && self.zoo.has(Bug::DeliverAgain);
+        if is_next {
             followed.cursor = Some(event.cursor);
             self.outputs.push_back(Output::Deliver(event));
         } else if event.cursor > cursor {
@@ -255,6 +266,8 @@ impl Client {
             Line::Pausing { .. } | Line::Rejected => false,
         };
         if give_up {
+            #[cfg(feature = "zoo")]
+            self.refuse_what_is_late();
             self.outputs.push_back(Output::Disconnect);
             self.move_on();
         }
@@ -342,6 +355,8 @@ impl Client {
         let now = self.now;
         let is_due = |stage: &Stage| matches!(stage, Stage::Due { at } if now >= *at);
         let first_unacked = self.first_unsettled();
+        #[cfg(feature = "zoo")]
+        let first_unacked = if self.zoo.has(Bug::AcknowledgeTooMuch) { self.next_number } else { first_unacked };
         let mut due = Vec::new();
         for (number, (command, stage)) in &mut self.commands {
             if is_due(stage) {
@@ -353,8 +368,11 @@ impl Client {
         for (id, (ask, stage)) in &mut self.asks {
             if is_due(stage) {
                 *stage = Stage::Sent;
+                let seen = self.seen;
+                #[cfg(feature = "zoo")]
+                let seen = if self.zoo.has(Bug::ForgetOwnPast) { 0 } else { seen };
                 if let Ask::History { at_least: Some(index), .. } = ask {
-                    *index = self.seen.max(*index);
+                    *index = seen.max(*index);
                 }
                 due.push((About::Ask(*id), ask.clone()));
             }
@@ -363,6 +381,8 @@ impl Client {
             if is_due(&followed.stage) {
                 followed.stage = Stage::Sent;
                 let from = followed.cursor.map_or(followed.from, From::After);
+                #[cfg(feature = "zoo")]
+                let from = if self.zoo.has(Bug::FollowFromNow) && followed.cursor.is_some() { From::Last(0) } else { from };
                 due.push((About::Follow(*id), Ask::Follow { room: followed.room.clone(), from }));
             }
         }
@@ -372,6 +392,10 @@ impl Client {
     }
 
     fn signed_in(&mut self, result: Result<Answer, Refusal>) {
+        #[cfg(feature = "zoo")]
+        if let Ok(Answer::SignedIn { next_number, .. }) = &result {
+            self.renumber(*next_number);
+        }
         match result {
             Ok(Answer::SignedIn { user, name, .. }) => {
                 self.failures = 0;
@@ -399,6 +423,8 @@ impl Client {
             }
         };
         self.commands.remove(&number);
+        #[cfg(feature = "zoo")]
+        let number = self.zoo.as_submitted(number);
         self.outputs.push_back(Output::Settled { number, result });
     }
 
@@ -420,6 +446,10 @@ impl Client {
             Ok(Answer::Following { room, cursor }) => {
                 followed.id = Some(room);
                 followed.flowing = true;
+                #[cfg(feature = "zoo")]
+                if self.zoo.has(Bug::TakeServersCursor) || self.zoo.has(Bug::FollowFromNow) {
+                    followed.cursor = None;
+                }
                 followed.cursor = followed.cursor.or(Some(cursor));
             }
             Err(refusal) if !refusal.is_temporary() => {
@@ -451,6 +481,8 @@ impl Client {
         let pause = (timing.backoff_min * 2u32.saturating_pow(rounds.min(16))).min(timing.backoff_max);
         self.failures += 1;
         self.leaderless = 0;
+        #[cfg(feature = "zoo")]
+        self.forget_what_was_sent();
         self.line = Line::Pausing { until: self.now + self.jittered(pause) };
         self.sent.clear();
         self.sign_in_at = None;

@@ -7,6 +7,8 @@ use super::reads::HistoryLoad;
 use super::*;
 use crate::chat::ChatEvent;
 use crate::facts::Fact;
+#[cfg(feature = "zoo")]
+use crate::zoo::Bug;
 use alloc::vec::Vec;
 use bytes::Bytes;
 
@@ -24,6 +26,8 @@ impl Gateway {
         let last = replica.machine().last(room);
         let cursor = match from {
             From::After(cursor) => cursor.min(last),
+            #[cfg(feature = "zoo")]
+            From::Last(count) if self.has(Bug::LastTooMany) => last.saturating_sub(u64::from(count) + 1),
             From::Last(count) => last.saturating_sub(u64::from(count)),
         };
         self.reply(connection, id, Ok(Answer::Following { room, cursor }));
@@ -95,6 +99,8 @@ impl Gateway {
     fn publish(&mut self, event: Event) {
         let (room, cost) = (event.room, event.cost());
         let audience = self.audience(room);
+        #[cfg(feature = "zoo")]
+        let audience = if self.has(Bug::DropForSlowReader) { self.keeping_up(&audience, cost) } else { audience };
         if audience.is_empty() {
             return;
         }
@@ -171,6 +177,8 @@ impl Gateway {
         (load, room): (LoadId, RoomId),
         rows: &[(Bytes, Bytes)],
     ) {
+        #[cfg(feature = "zoo")]
+        let too_early = self.has(Bug::LiveTooEarly) && rows.len() < CATCH_UP as usize;
         let Some(known) = self.connections.get_mut(&connection) else { return };
         if known.loading != Some((load, room)) {
             // The reader has begun anew in the meantime.
@@ -190,6 +198,11 @@ impl Gateway {
             let event = Event { room, cursor: post.seq, kind: EventKind::Posted(post) };
             known.outstanding += event.cost();
             self.outputs.push_back(node::Output::Publish { to: known.alone.clone(), event: Arc::new(event) });
+        }
+        #[cfg(feature = "zoo")]
+        if too_early {
+            known.follows.insert(room, Follow::Live);
+            self.audiences.remove(&room);
         }
         self.pump(replica, connection);
     }

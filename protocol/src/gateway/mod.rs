@@ -11,6 +11,8 @@ mod jump;
 mod reads;
 mod requests;
 mod types;
+#[cfg(feature = "zoo")]
+mod zoo;
 
 pub use types::*;
 
@@ -75,6 +77,8 @@ pub(crate) struct Gateway {
     jumping: bool,
     /// A live reader did not keep up since this was last asked.
     fell_behind: bool,
+    #[cfg(feature = "zoo")]
+    zoo: zoo::Spoiled,
     outputs: VecDeque<node::Output>,
 }
 
@@ -98,6 +102,8 @@ impl Gateway {
             leaderless_since: Some(now.instant),
             jumping: false,
             fell_behind: false,
+            #[cfg(feature = "zoo")]
+            zoo: zoo::Spoiled::default(),
             outputs: VecDeque::new(),
         }
     }
@@ -204,6 +210,8 @@ impl Gateway {
 
     /// The leader that is known has changed, or has become able to take requests: everything that waits goes there.
     pub(crate) fn handle_leader(&mut self, now: Now, replica: &mut Replica<Chat>) {
+        #[cfg(feature = "zoo")]
+        self.spoil_at_election(replica);
         match replica.raft().leader() {
             None => self.leaderless_since = self.leaderless_since.or(Some(now.instant)),
             Some(_) => {

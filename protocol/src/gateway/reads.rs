@@ -4,6 +4,8 @@ use super::*;
 use crate::chat::{RoomRef, RoomView};
 use crate::contract::{Loaded, StoreError};
 use crate::wire::EnvelopeError;
+#[cfg(feature = "zoo")]
+use crate::zoo::Bug;
 use alloc::vec::Vec;
 use bytes::Bytes;
 
@@ -46,6 +48,14 @@ impl Gateway {
         request: Request,
         fresh: Fresh,
     ) {
+        #[cfg(feature = "zoo")]
+        let fresh = match &request.ask {
+            Ask::History { at_least: None, .. } if fresh == Fresh::Unknown && self.has(Bug::ReadLocal) => Fresh::Confirmed,
+            _ => fresh,
+        };
+        let may_be_behind = fresh == Fresh::Unknown;
+        #[cfg(feature = "zoo")]
+        let may_be_behind = may_be_behind && !self.has(Bug::IgnoreAtLeast);
         let id = request.id;
         let needs_session = !matches!(request.ask, Ask::Ping | Ask::Cluster | Ask::SignIn { .. });
         let session = self.session_of(replica, connection);
@@ -65,7 +75,7 @@ impl Gateway {
             Ask::Submit { identity, first_unacked, command } => {
                 self.submit(now, replica, connection, id, session, *identity, *first_unacked, command);
             }
-            Ask::History { at_least: Some(index), .. } if fresh == Fresh::Unknown && replica.applied() < *index => {
+            Ask::History { at_least: Some(index), .. } if may_be_behind && replica.applied() < *index => {
                 self.wait_for_index(now, replica, connection, request);
             }
             Ask::Rooms | Ask::History { at_least: None, .. } if fresh == Fresh::Unknown => {
@@ -123,6 +133,8 @@ impl Gateway {
         refusal: Refusal,
     ) {
         match fresh {
+            #[cfg(feature = "zoo")]
+            Fresh::Unknown if self.has(Bug::DenyWhenBehind) => self.reply(connection, request.id, Err(refusal)),
             Fresh::Unknown => self.wait_for_read(now, replica, connection, request),
             Fresh::Confirmed => self.reply(connection, request.id, Err(refusal)),
             Fresh::Unconfirmed => {
@@ -181,7 +193,10 @@ impl Gateway {
             return self.reply(connection, id_asked, Err(refusal));
         }
         if now.instant >= *give_up_at {
-            return self.readable(now, replica, id, Fresh::Unconfirmed);
+            let fresh = Fresh::Unconfirmed;
+            #[cfg(feature = "zoo")]
+            let fresh = if self.has(Bug::UnconfirmedIsCurrent) { Fresh::Confirmed } else { fresh };
+            return self.readable(now, replica, id, fresh);
         }
         self.timers.remove(&(*timer, Timer::Read(id)));
         *timer = (now.instant + self.timing.forward_again).min(*give_up_at);
@@ -220,6 +235,12 @@ impl Gateway {
             return self.reply(connection, id, Err(Refusal::BadRequest { why }));
         }
         let backwards = before.is_some() && after.is_none();
+        #[cfg(feature = "zoo")]
+        let after = match () {
+            () if self.has(Bug::PageInclusive) => after.map(|after| after.saturating_sub(1)),
+            () if self.has(Bug::PageSkips) => after.map(|after| after.saturating_add(1)),
+            () => after,
+        };
         let (after, before) = (after.unwrap_or(0), before.unwrap_or(Seq::MAX));
         let current = fresh == Fresh::Confirmed;
         let query = Chat::messages(room, after, before.max(after.saturating_add(1)), limit, backwards);
@@ -244,6 +265,12 @@ impl Gateway {
             }
         };
         match asked {
+            #[cfg(feature = "zoo")]
+            HistoryLoad::Page { connection, id, room, backwards: true, current } if self.has(Bug::PageBackwards) => {
+                if let Ok(posts) = page(replica.machine(), rows, false) {
+                    self.reply(connection, id, Ok(Answer::History { room, posts, current }));
+                }
+            }
             HistoryLoad::Page { connection, id, room, backwards, current } => match page(replica.machine(), rows, backwards) {
                 Ok(posts) => self.reply(connection, id, Ok(Answer::History { room, posts, current })),
                 Err(error) => self.unreadable(room, &error),

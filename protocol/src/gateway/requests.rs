@@ -6,6 +6,8 @@ use crate::contract::Class;
 use crate::node::{Body, ForwardAnswer, Message};
 use crate::replica::{Executed, Identity, Offer, SessionRefusal, Slot, Submission, digest};
 use crate::wire::{Kind, seal};
+#[cfg(feature = "zoo")]
+use crate::zoo::Bug;
 use alloc::vec::Vec;
 use bytes::Bytes;
 
@@ -20,12 +22,12 @@ pub(super) struct Pending {
     digest: u64,
     waiters: Vec<(ConnectionId, u64)>,
     /// When its outcome is called unknown.
-    expires: Instant,
+    pub(super) expires: Instant,
     /// When it is refused if no leader is known by then.
     held_until: Option<Instant>,
     /// The wait until the state has come to where the leader says that it was executed.
     outcome: Option<u64>,
-    timer: Instant,
+    pub(super) timer: Instant,
     bytes: u32,
 }
 
@@ -126,10 +128,18 @@ impl Gateway {
     /// Does what there is to do for one request now, and says when to look at it again.
     pub(super) fn advance(&mut self, now: Now, replica: &mut Replica<Chat>, key: RequestKey) {
         let leader = replica.raft().leader();
+        #[cfg(feature = "zoo")]
+        let promises = self.has(Bug::AnswerAtAppend);
         let Some(pending) = self.pending.get_mut(&key) else { return };
         if now.instant >= pending.expires {
             return self.settle(key, &Err(Refusal::Unknown));
         }
+        #[cfg(feature = "zoo")]
+        if leader.is_some() && self.was_offered(key) {
+            return;
+        }
+        #[cfg(feature = "zoo")]
+        let Some(pending) = self.pending.get_mut(&key) else { return };
         let mut again_at = now.instant + self.timing.forward_again;
         match leader {
             None => {
@@ -142,7 +152,12 @@ impl Gateway {
             }
             Some(leader) if leader == replica.raft().node() => {
                 pending.held_until = None;
-                match replica.offer(now, pending.submission.clone()) {
+                let submission = pending.submission.clone();
+                #[cfg(feature = "zoo")]
+                let taken = submission.clone();
+                match replica.offer(now, submission) {
+                    #[cfg(feature = "zoo")]
+                    Offer::Taken if promises && self.promise(now, replica, key, &taken) => return,
                     Offer::Taken | Offer::NotNow => {}
                     Offer::Known => return self.settle_from_table(replica, key),
                     Offer::Busy | Offer::Foreign => return self.settle(key, &Err(Refusal::Busy { retry_after_ms: BUSY_MS })),
@@ -229,7 +244,7 @@ impl Gateway {
         }
     }
 
-    fn settle(&mut self, key: RequestKey, result: &Result<Answer, Refusal>) {
+    pub(super) fn settle(&mut self, key: RequestKey, result: &Result<Answer, Refusal>) {
         for (connection, id) in self.remove(key) {
             self.reply(connection, id, result.clone());
         }
@@ -241,6 +256,8 @@ impl Gateway {
         if let Some(id) = pending.outcome {
             self.waits.remove(&id);
         }
+        #[cfg(feature = "zoo")]
+        self.forget_offered(key);
         self.pending_bytes -= pending.bytes;
         pending.waiters
     }

@@ -52,10 +52,16 @@ pub struct Node {
 impl Node {
     /// A node from what the store holds. The first outputs name the peers to dial.
     pub fn restore(config: Config, restored: Restored, now: Now) -> Result<Node, RestoreError> {
-        let replica = Replica::restore(&config, &restored, Chat::new(config.limits), now)?;
+        let chat = Chat::new(config.limits);
+        #[cfg(feature = "zoo")]
+        let chat = chat.with_bug(config.bug);
+        let replica = Replica::restore(&config, &restored, chat, now)?;
+        let gateway = Gateway::new(config.limits, config.timing, now);
+        #[cfg(feature = "zoo")]
+        let gateway = gateway.with_bug(config.bug);
         Ok(Node {
             cluster: config.cluster,
-            gateway: Gateway::new(config.limits, config.timing, now),
+            gateway,
             limits: config.limits,
             now,
             replica,

@@ -11,6 +11,8 @@ mod offer;
 mod sessions;
 mod snapshot;
 mod types;
+#[cfg(feature = "zoo")]
+mod zoo;
 
 pub use machine::{At, Effects, StateMachine};
 pub use sessions::SessionRefusal;
@@ -159,6 +161,8 @@ pub struct Replica<S: StateMachine> {
     blank: S,
     /// The time of the last input.
     now: Instant,
+    #[cfg(feature = "zoo")]
+    bug: Option<crate::zoo::Bug>,
     outputs: VecDeque<Output<S::Event>>,
 }
 
@@ -209,9 +213,7 @@ impl<S: StateMachine> Replica<S> {
         }
         machine.restore(&restored.rows).map_err(|error| bad(&Bytes::new(), error))?;
         #[cfg(feature = "zoo")]
-        if config.bug == Some(crate::zoo::Bug::ForgetSessions) {
-            sessions.forget();
-        }
+        sessions.came_by_rows(config.bug);
         let receiver = Receiver::new(restored.boot, &config.limits);
         #[cfg(feature = "zoo")]
         let receiver = receiver.mixing(config.bug == Some(crate::zoo::Bug::MixSnapshotParts));
@@ -238,6 +240,8 @@ impl<S: StateMachine> Replica<S> {
             jump: None,
             blank,
             now: now.instant,
+            #[cfg(feature = "zoo")]
+            bug: config.bug,
             outputs: VecDeque::new(),
         })
     }
@@ -438,6 +442,8 @@ impl<S: StateMachine> Replica<S> {
             let row = AppliedRow { position: self.applied, at: self.applied_at, hash: self.hash };
             let mut rows = effects.into_rows();
             rows.push((Bytes::from_static(APPLIED_KEY), Some(seal(Kind::Applied, &row))));
+            #[cfg(feature = "zoo")]
+            self.spoil_rows(&mut rows, before);
             // Rows first: whoever learns of an outcome or an event finds its rows in every load that follows.
             self.outputs.push_front(Output::Apply { through: self.applied.index, rows: RowBatch { rows } });
             self.raft.trim(self.applied.index);
@@ -552,6 +558,8 @@ impl<S: StateMachine> Replica<S> {
             Lookup::Refused(refusal) => Err(refusal),
             Lookup::Next => {
                 let at = At { index: entry.index, at: entry.at, session, opens: false, id: message_id(session, identity.slot()) };
+                #[cfg(feature = "zoo")]
+                let at = self.spoil_at(at);
                 self.raft.tell(|| Fact::Executed { index: entry.index, session, identity });
                 self.run(&at, command, rows, effects);
                 let outcome = core::mem::take(&mut effects.reply);

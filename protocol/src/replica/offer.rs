@@ -6,10 +6,16 @@ use crate::sometimes;
 impl<S: StateMachine> Replica<S> {
     /// Offers a request to this node as the leader.
     pub fn offer(&mut self, now: Now, submission: Submission) -> Offer {
-        if self.raft.opened_by().is_none_or(|opened_by| self.applied.index < opened_by) {
+        let not_now = self.raft.opened_by().is_none_or(|opened_by| self.applied.index < opened_by);
+        #[cfg(feature = "zoo")]
+        let not_now = not_now && !(self.has(crate::zoo::Bug::TakeBeforeApplied) && self.raft.opened_by().is_some());
+        if not_now {
             return Offer::NotNow;
         }
-        if self.leading_term != self.raft.term() {
+        let new_term = self.leading_term != self.raft.term();
+        #[cfg(feature = "zoo")]
+        let new_term = new_term && !self.has(crate::zoo::Bug::ProposedForEver);
+        if new_term {
             self.leading_term = self.raft.term();
             self.proposed.clear();
             self.proposed_next.clear();
@@ -45,6 +51,10 @@ impl<S: StateMachine> Replica<S> {
         }
         if number < executed {
             return Offer::Known;
+        }
+        #[cfg(feature = "zoo")]
+        if self.has(crate::zoo::Bug::ExecuteOutOfOrder) {
+            return self.propose(now, request_of(&submission), &submission);
         }
         if number < expected {
             return Offer::Taken;

@@ -9,6 +9,8 @@ use crate::gateway::Credential;
 use crate::ids::*;
 use crate::time::Timestamp;
 use crate::wire::{EnvelopeError, Kind, open, seal};
+#[cfg(feature = "zoo")]
+use crate::zoo::Bug;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 use bytes::Bytes;
@@ -82,11 +84,24 @@ pub(super) struct Sessions {
     sessions: BTreeMap<SessionId, Session>,
     by_credential: BTreeMap<Credential, SessionId>,
     limits: Limits,
+    #[cfg(feature = "zoo")]
+    bug: Option<Bug>,
+    /// Whether this node leads: nothing that a table should depend on.
+    #[cfg(feature = "zoo")]
+    leads: bool,
 }
 
 impl Sessions {
     pub(super) fn new(limits: Limits) -> Sessions {
-        Sessions { sessions: BTreeMap::new(), by_credential: BTreeMap::new(), limits }
+        Sessions {
+            sessions: BTreeMap::new(),
+            by_credential: BTreeMap::new(),
+            limits,
+            #[cfg(feature = "zoo")]
+            bug: None,
+            #[cfg(feature = "zoo")]
+            leads: false,
+        }
     }
 
     /// Takes one row if it is of this table.
@@ -121,9 +136,32 @@ impl Sessions {
 
     /// The bug of the zoo: what the sessions have had executed does not survive a restart.
     #[cfg(feature = "zoo")]
-    pub(super) fn forget(&mut self) {
+    fn forget(&mut self) {
         for session in self.sessions.values_mut() {
             session.forgotten = (1..session.next).collect();
+        }
+    }
+
+    /// This table is that of a start.
+    #[cfg(feature = "zoo")]
+    pub(super) fn came_by_rows(&mut self, bug: Option<Bug>) {
+        self.bug = bug;
+        if bug == Some(Bug::ForgetSessions) {
+            self.forget();
+        }
+    }
+
+    #[cfg(feature = "zoo")]
+    pub(super) fn set_leads(&mut self, leads: bool) {
+        self.leads = leads;
+    }
+
+    /// This table is that of a snapshot.
+    #[cfg(feature = "zoo")]
+    pub(super) fn came_by_snapshot(&mut self, bug: Option<Bug>) {
+        self.bug = bug;
+        if bug == Some(Bug::ForgetSessionsInSnapshot) {
+            self.forget();
         }
     }
 
@@ -131,7 +169,10 @@ impl Sessions {
     #[cfg_attr(not(feature = "zoo"), expect(clippy::unused_self, reason = "only a bug forgets"))]
     pub(super) fn remembers(&self, session: SessionId, number: u64) -> bool {
         #[cfg(feature = "zoo")]
-        return self.sessions.get(&session).is_none_or(|session| !session.forgotten.contains(&number));
+        return self.sessions.get(&session).is_none_or(|session| match self.bug {
+            Some(Bug::ExecuteOutOfOrder) => number < session.first_unacked || session.outcomes.contains_key(&number),
+            _ => !session.forgotten.contains(&number),
+        });
         #[cfg(not(feature = "zoo"))]
         {
             let _ = (session, number);
@@ -177,9 +218,19 @@ impl Sessions {
         let session = self.sessions.get(&id)?;
         match slot {
             Slot::Number(number) if !self.remembers(id, number) => None,
-            Slot::Number(number) => session.outcomes.get(&number).map(|outcome| (None, outcome.clone())),
+            Slot::Number(number) => self.kept(session, number).map(|outcome| (None, outcome.clone())),
             Slot::Key(key) => session.keys.get(&key).map(|kept| (Some(kept.digest), kept.outcome.clone())),
         }
+    }
+
+    /// What a number was answered, if that is kept.
+    #[cfg_attr(not(feature = "zoo"), expect(clippy::unused_self, reason = "only a bug makes a difference"))]
+    fn kept<'a>(&self, session: &'a Session, number: u64) -> Option<&'a Bytes> {
+        #[cfg(feature = "zoo")]
+        if self.bug == Some(Bug::AnswerWithLast) && number < session.next {
+            return session.outcomes.last_key_value().map(|(_, outcome)| outcome);
+        }
+        session.outcomes.get(&number)
     }
 
     pub(super) fn is_full(&self) -> bool {
@@ -196,12 +247,16 @@ impl Sessions {
     /// What is to be done with a request that the log has brought. `at`: its entry's stamp.
     pub(super) fn look_up(&self, id: SessionId, identity: Identity, digest: u64, at: Timestamp) -> Lookup {
         let Some(session) = self.sessions.get(&id) else { return Lookup::Refused(SessionRefusal::UnknownSession) };
+        #[cfg(feature = "zoo")]
+        let (may_repeat, may_skip) = (self.bug == Some(Bug::TakeBeforeApplied), self.bug == Some(Bug::ExecuteOutOfOrder));
         match identity {
+            #[cfg(feature = "zoo")]
+            Identity::Number(number) if may_repeat && number < session.next || may_skip && number > session.next => Lookup::Next,
             Identity::Number(number) if number == session.next => Lookup::Next,
             Identity::Number(number) if !self.remembers(id, number) => Lookup::Next,
             Identity::Number(number) if number > session.next => Lookup::Refused(SessionRefusal::Gap),
             Identity::Number(number) => {
-                session.outcomes.get(&number).cloned().map_or(Lookup::Refused(SessionRefusal::Forgotten), Lookup::Known)
+                self.kept(session, number).cloned().map_or(Lookup::Refused(SessionRefusal::Forgotten), Lookup::Known)
             }
             Identity::Key { key, stamp } => match session.keys.get(&key) {
                 Some(kept) if kept.digest != digest => Lookup::Refused(SessionRefusal::KeyReused),
@@ -231,6 +286,10 @@ impl Sessions {
     ) {
         let retention = self.limits.key_retention;
         let window = u64::from(self.limits.session_window);
+        #[cfg(feature = "zoo")]
+        let window = if self.bug == Some(Bug::KeepOneOutcome) { 1 } else { window };
+        #[cfg(feature = "zoo")]
+        let keeps_all = self.bug == Some(Bug::EvictOnLeader) && !self.leads;
         let Some(session) = self.sessions.get_mut(&id) else { return };
         match identity {
             Identity::Number(number) => {
@@ -240,7 +299,10 @@ impl Sessions {
                 // What the client has acknowledged goes; so does what lies so far back that no client may still wait for it.
                 session.first_unacked =
                     session.first_unacked.max(first_unacked.min(number)).max((number + 1).saturating_sub(window));
-                while let Some(oldest) = session.outcomes.first_entry().filter(|oldest| *oldest.key() < session.first_unacked) {
+                let first_kept = session.first_unacked;
+                #[cfg(feature = "zoo")]
+                let first_kept = if keeps_all { 0 } else { first_kept };
+                while let Some(oldest) = session.outcomes.first_entry().filter(|oldest| *oldest.key() < first_kept) {
                     let (number, outcome) = oldest.remove_entry();
                     effects.delete(outcome_key(id, number), &seal(Kind::Outcome, &outcome));
                 }
@@ -386,6 +448,16 @@ mod tests {
         assert_eq!(table.number(2, 1), Lookup::Next);
         let stranger = table.sessions.look_up(SessionId(8), Identity::Number(1), 0, Timestamp(0));
         assert_eq!(stranger, Lookup::Refused(SessionRefusal::UnknownSession));
+    }
+
+    #[cfg(feature = "zoo")]
+    #[test]
+    fn a_table_that_leaves_repetitions_to_whoever_proposes_executes_them() {
+        let mut table = Table::new();
+        table.number(1, 1);
+        assert!(matches!(table.number(1, 1), Lookup::Known(_)));
+        table.sessions.came_by_rows(Some(Bug::TakeBeforeApplied));
+        assert_eq!(table.number(1, 1), Lookup::Next);
     }
 
     #[test]

@@ -45,7 +45,10 @@ pub(super) struct Connection {
 
 impl World<'_> {
     pub(super) fn client_start(&mut self, client: usize) {
-        let actor = Actor::new(self.scenario, self.seed, client as u32, self.now);
+        #[cfg_attr(not(feature = "zoo"), expect(unused_mut, reason = "only a bug is given to it later"))]
+        let mut actor = Actor::new(self.scenario, self.seed, client as u32, self.now);
+        #[cfg(feature = "zoo")]
+        actor.set_bug(self.options.bug);
         let next = actor.next_act();
         self.seats[client].timer = u64::MAX;
         self.seats[client].actor = Some(actor);

@@ -128,6 +128,8 @@ pub struct Workload {
     pub joiner: Option<Joiner>,
     /// How often each client reads a page of history.
     pub pages: Option<Span>,
+    /// How often each client reads backwards from some place.
+    pub pages_back: Option<Span>,
     /// How often each client's connection is cut, so that it moves.
     pub moves: Option<Span>,
 }

@@ -91,6 +91,7 @@ pub(super) struct RawWorkload {
     pub link: Text,
     pub joiner: Option<Spanned<RawJoiner>>,
     pub pages: Text,
+    pub pages_back: Text,
     pub moves: Text,
 }
 

@@ -262,7 +262,7 @@ fn succession_text(succession: &Succession, timing: &SuccessionTiming) -> Option
 }
 
 fn workload_text(workload: &Workload) -> String {
-    let Workload { clients, rooms, gap, stop, posts, text: (fewest, most), link, joiner, pages, moves } = workload;
+    let Workload { clients, rooms, gap, stop, posts, text: (fewest, most), link, joiner, pages, pages_back, moves } = workload;
     let mut text = format!("\n[workload]\nclients = {clients}\n");
     if *rooms != 1 {
         line_to(&mut text, "rooms", rooms);
@@ -280,6 +280,9 @@ fn workload_text(workload: &Workload) -> String {
     }
     if let Some(pages) = pages {
         line_to(&mut text, "pages", span(*pages));
+    }
+    if let Some(back) = pages_back {
+        line_to(&mut text, "pages_back", span(*back));
     }
     if let Some(moves) = moves {
         line_to(&mut text, "moves", span(*moves));

@@ -200,6 +200,7 @@ fn workload() -> impl Strategy<Value = Workload> {
             link,
             joiner: joiner.map(|(at, last)| Joiner { at, last }),
             pages,
+            pages_back: None,
             moves,
         },
     )

@@ -53,6 +53,7 @@ pub(super) fn workloads(scenario: &Scenario) -> Vec<Scenario> {
         link: Span { from: 300, to: 2_000 },
         joiner: None,
         pages: None,
+        pages_back: None,
         moves: None,
     };
     let mut found = vec![tiny(1, Some(1)), tiny(1, Some(3)), tiny(1, None), tiny(2, None), tiny(old.clients, None)];
@@ -61,6 +62,7 @@ pub(super) fn workloads(scenario: &Scenario) -> Vec<Scenario> {
     found.push(Workload { rooms: 1, ..old.clone() });
     found.push(Workload { joiner: None, ..old.clone() });
     found.push(Workload { pages: None, ..old.clone() });
+    found.push(Workload { pages_back: None, ..old.clone() });
     found.push(Workload { moves: None, ..old.clone() });
     found.push(Workload { text: (8, 120), ..old.clone() });
     found.push(Workload { link: Span { from: 300, to: 2_000 }, ..old.clone() });

@@ -65,6 +65,8 @@ async fn play(stage: Arc<Stage>, number: u32) {
     let begins = Actor::starts(&stage.scenario, stage.seed, number);
     tokio::time::sleep(Duration::from_micros(begins)).await;
     let mut actor = Actor::new(&stage.scenario, stage.seed, number, stage.elapsed());
+    #[cfg(feature = "zoo")]
+    actor.set_bug(stage.bug);
     let mut line: Option<Line> = None;
     let mut reading = false;
     loop {

@@ -41,6 +41,8 @@ enum What {
     PageFrom = 6,
     Token = 7,
     Seed = 8,
+    PagesBack = 9,
+    PageBefore = 10,
 }
 
 /// A room on its way: made, joined, followed.
@@ -70,6 +72,8 @@ struct Question {
     room: usize,
     asked: u64,
     after: Option<Seq>,
+    /// Reads backwards from here.
+    before: Option<Seq>,
     limit: u32,
     /// Content with what this client has seen already.
     at_least: bool,
@@ -93,12 +97,15 @@ pub struct Actor {
     /// How many posts this client makes at most.
     most: u64,
     pages: Option<Span>,
+    pages_back: Option<Span>,
     moves: Option<Span>,
     next_post: u64,
     next_page: u64,
+    next_page_back: u64,
     next_move: u64,
     post_count: u64,
     page_count: u64,
+    page_back_count: u64,
     move_count: u64,
     final_reading: bool,
     facts: Vec<ClientFact>,
@@ -148,12 +155,15 @@ impl Actor {
             stop: workload.stop,
             most: workload.posts.unwrap_or(u64::MAX),
             pages: workload.pages,
+            pages_back: workload.pages_back,
             moves: workload.moves,
             next_post: at,
             next_page: at,
+            next_page_back: at,
             next_move: at,
             post_count: 0,
             page_count: 0,
+            page_back_count: 0,
             move_count: 0,
             final_reading: false,
             facts: Vec::new(),
@@ -161,6 +171,7 @@ impl Actor {
         };
         actor.next_post += actor.spacing();
         actor.next_page += actor.pause(actor.pages, What::Pages, 0);
+        actor.next_page_back += actor.pause(actor.pages_back, What::PagesBack, 0);
         actor.next_move += actor.pause(actor.moves, What::Moves, 0);
         for room in 0..actor.rooms.len() {
             actor.submit(now(at, 0), Command::CreateRoom { name: room_name(room) }, Submitted::Create(room));
@@ -168,9 +179,16 @@ impl Actor {
         actor
     }
 
+    /// The client has a bug of the zoo from now on.
+    #[cfg(feature = "zoo")]
+    pub fn set_bug(&mut self, bug: Option<tertulia_protocol::zoo::Bug>) {
+        self.client.set_bug(bug);
+    }
+
     /// When [`Actor::act`] has something to do.
     pub fn next_act(&self) -> Option<u64> {
-        let next = self.next_page.min(self.next_move).min(if self.may_post() { self.next_post } else { u64::MAX });
+        let next = self.next_page.min(self.next_page_back).min(self.next_move);
+        let next = next.min(if self.may_post() { self.next_post } else { u64::MAX });
         (next < self.stop).then_some(next)
     }
 
@@ -184,6 +202,11 @@ impl Actor {
             self.page(at);
             self.page_count += 1;
             self.next_page = at + self.pause(self.pages, What::Pages, self.page_count);
+        }
+        if self.next_page_back <= at {
+            self.page_back(at);
+            self.page_back_count += 1;
+            self.next_page_back = at + self.pause(self.pages_back, What::PagesBack, self.page_back_count);
         }
         let cut = self.next_move <= at;
         if cut {
@@ -277,7 +300,10 @@ impl Actor {
         self.final_reading = true;
         for room in 0..self.rooms.len() {
             self.rooms[room].reading = Some(Vec::new());
-            self.ask(at, Question { room, asked: at, after: None, limit: PAGE, at_least: false, last_reading: true });
+            self.ask(
+                at,
+                Question { room, asked: at, after: None, before: None, limit: PAGE, at_least: false, last_reading: true },
+            );
         }
     }
 
@@ -339,7 +365,19 @@ impl Actor {
         let after = within(self.drawn(What::PageFrom, nth), 0, self.rooms[room].last);
         // Every other page is content with what this client has seen, on whatever node.
         let at_least = nth % 2 == 1;
-        self.ask(at, Question { room, asked: at, after: Some(after), limit: 20, at_least, last_reading: false });
+        self.ask(at, Question { room, asked: at, after: Some(after), before: None, limit: 20, at_least, last_reading: false });
+    }
+
+    /// Reads what stands before a place, as one does who scrolls up.
+    fn page_back(&mut self, at: u64) {
+        let drawn = self.drawn(What::PageBefore, self.page_back_count);
+        let room = (drawn % self.rooms.len() as u64) as usize;
+        if self.rooms[room].joined.is_none() || self.final_reading {
+            return;
+        }
+        let before = Some(within(drawn, 1, self.rooms[room].last + 1));
+        let question = Question { room, asked: at, after: None, before, limit: 20, at_least: true, last_reading: false };
+        self.ask(at, question);
     }
 
     fn ask(&mut self, at: u64, question: Question) {
@@ -347,7 +385,7 @@ impl Actor {
         let ask = Ask::History {
             room: RoomRef::Id(id),
             after: question.after,
-            before: None,
+            before: question.before,
             limit: question.limit,
             at_least: question.at_least.then_some(0),
         };
@@ -405,8 +443,8 @@ impl Actor {
         let to_end = posts.len() < question.limit as usize;
         let (client, asked, own_past) = (self.told_as(), At(question.asked), question.at_least);
         if !question.last_reading {
-            let extent = if to_end { Extent::ToEnd } else { Extent::Page };
-            let (after, before) = (question.after, None);
+            let extent = if to_end && question.before.is_none() { Extent::ToEnd } else { Extent::Page };
+            let (after, before) = (question.after, question.before);
             return self.facts.push(ClientFact::Read { client, room, asked, after, before, posts, extent, current, own_past });
         }
         if to_end && !current {

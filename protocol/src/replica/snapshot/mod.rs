@@ -227,6 +227,8 @@ impl<S: StateMachine> Replica<S> {
             if self.raft.has(crate::zoo::Bug::SnapshotWithoutSessions) { Sessions::new(self.limits) } else { sessions };
         self.own_rows = own_rows;
         (self.machine, self.sessions) = (machine, sessions);
+        #[cfg(feature = "zoo")]
+        self.sessions.came_by_snapshot(self.bug);
         (self.applied, self.applied_at, self.hash) = (applied.position, applied.at, applied.hash);
         // If it waits for rows, it is among what the snapshot contains.
         self.applying = None;

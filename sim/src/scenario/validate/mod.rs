@@ -15,7 +15,7 @@ use toml::{Spanned, Value};
 const MIN_LOG: u64 = 16 << 10;
 
 /// How few and how many bytes of events may be let wait for one reader.
-const READER: std::ops::RangeInclusive<u64> = 1 << 10..=16 << 20;
+const READER: std::ops::RangeInclusive<u64> = 256..=16 << 20;
 
 type Checked<T> = Result<T, ScenarioError>;
 
@@ -253,6 +253,7 @@ fn workload(source: Source<'_>, raw: Option<RawWorkload>) -> Checked<Workload> {
         link: source.read(&raw.link, units::span)?.unwrap_or(Span { from: 300, to: 2_000 }),
         joiner,
         pages: source.read(&raw.pages, units::span)?,
+        pages_back: source.read(&raw.pages_back, units::span)?,
         moves: source.read(&raw.moves, units::span)?,
     })
 }
