@@ -69,8 +69,7 @@ impl ShrinkArgs {
             .map_or_else(|| self.which.file.clone(), |name| name.to_string_lossy().into_owned());
         let engine = if self.which.engine == Engine::default() { "" } else { " on turmoil" };
         let about = format!(
-            "Breaks the rule {rule}{engine}, with {hits} of the seeds 0 to {}.\nShrunk from {from}, seed {seed}: {} became {}.\n",
-            of - 1,
+            "Breaks the rule {rule}{engine}, with {hits} of the first {of} seeds.\nShrunk from {from}, seed {seed}: {} became {}.\n",
             size(big),
             size(&failure.scenario),
         );

@@ -88,9 +88,9 @@ fn bytes(bytes: u64) -> String {
 /// The rate that gives a mean gap of so many microseconds, or nearly.
 pub(super) fn rate(gap: u64) -> String {
     for (unit, scale) in [("s", 1_000_000_000u64), ("m", 60_000_000_000)] {
-        let thousandths = scale / gap.max(1);
-        let fits = |thousandths: &u64| *thousandths > 0 && scale / *thousandths == gap;
-        if let Some(found) = Some(thousandths).into_iter().chain(thousandths.checked_add(1)).find(fits) {
+        let (least, most) = (scale / (gap + 1) + 1, scale / gap.max(1));
+        let round = |step: u64| Some(most / step * step).filter(|thousandths| *thousandths >= least);
+        if let Some(found) = [10_000, 1_000, 100, 10, 1].into_iter().find_map(round) {
             return format!("\"{}/{unit}\"", thousandth(found));
         }
     }

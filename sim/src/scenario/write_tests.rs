@@ -52,6 +52,7 @@ fn units_are_the_biggest_that_need_no_fraction() {
     assert_eq!(span(Span { from: 250, to: 2_000 }), "\"250us..2ms\"");
     assert_eq!(percent(5_000), "\"0.5%\"");
     assert_eq!(rate(33_333), "\"30/s\"");
+    assert_eq!(rate(16_666), "\"60/s\"");
     assert_eq!(rate(2_000_000), "\"0.5/s\"");
     assert_eq!(bytes(16 << 10), "\"16KiB\"");
 }

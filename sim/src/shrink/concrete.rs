@@ -82,6 +82,12 @@ pub(super) fn stop_at(scenario: &Scenario, stop: u64) -> Scenario {
         {
             *until = until.filter(|until| *until < stop);
         }
+        // It lasts until the stop anyway.
+        if let (Trigger::At(at), Some(lasts)) = (&fault.trigger, fault.lasts)
+            && at.from + lasts.from >= stop
+        {
+            fault.lasts = None;
+        }
     }
     let places = (0..scenario.faults.len()).filter(|place| begins(&scenario.faults[*place].trigger)).collect();
     let mut scenario = keep(&scenario, &places);
@@ -95,6 +101,9 @@ pub(super) fn by_role(scenario: &Scenario, decisions: &[Decision]) -> Scenario {
     let mut scenario = scenario.clone();
     for (nth, fault) in scenario.faults.iter_mut().enumerate() {
         let Some(decision) = decisions.iter().find(|decision| decision.fault == nth) else { continue };
+        if !is_concrete(&fault.verb) {
+            continue;
+        }
         let role = |target: Target| match target {
             Target::Node(node) if decision.leader == Some(node) => Some(Target::Leader),
             Target::Node(node) if decision.leader.is_some() => {

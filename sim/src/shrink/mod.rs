@@ -1,8 +1,10 @@
 //! From a run that fails to a short scenario that fails by the same rule.
 //!
-//! 1. The run is played once more, and what the fault plan drew and resolved becomes a schedule that leaves nothing to draw ([`concrete`]).
-//! 2. Time ends right after the violation; of the faults, [`ddmin`] keeps those without which it does not come to it.
-//! 3. Nodes, clients, operations, time, and whatever else is peculiar go, one candidate after the other ([`simplify`], [`nodes`]), again and again until
+//! 1. Time ends right after the violation. What is drawn is left to be drawn as long as a smaller swarm fails as well: fewer nodes and clients, less time, fewer
+//!    kinds of faults. Smaller runs are so much shorter that this pays for everything that comes after it.
+//! 2. What the fault plan drew and resolved in the run that fails becomes a schedule that leaves nothing to draw ([`concrete`]).
+//! 3. Of the faults, [`ddmin`] keeps those without which it does not come to it.
+//! 4. Nodes, clients, operations, time, and whatever else is peculiar go, one candidate after the other ([`simplify`], [`nodes`]), again and again until
 //!    nothing more goes.
 //!
 //! A candidate counts if it fails by the same rule, with the seed so far or with one of a few others: a smaller scenario meets other delays and other
@@ -30,7 +32,9 @@ const EVENTS: u64 = 300_000;
 const MORE_EVENTS: u64 = 3_000_000;
 /// Seeds that are tried with a candidate at most, beside the one so far.
 const SEEDS: u64 = 40;
-/// Seeds by which it is told how often the small scenario fails.
+/// Seeds that are tried with a smaller swarm, beside the one so far.
+const SWARM_SEEDS: u64 = 5;
+/// Seeds by which it is told how often the small scenario fails, if it is small enough.
 const TOLD: u64 = 20;
 /// Rounds over everything that may be simpler: more than any honest shrinking needs.
 const ROUNDS: usize = 50;
@@ -53,7 +57,7 @@ pub struct Shrunk {
     pub rule: String,
     /// The small scenario, with the seed that fails.
     pub failure: Failure,
-    /// With how many of the seeds 0 to 19 it fails.
+    /// With how many of so many first seeds it fails.
     pub hits: u64,
     pub of: u64,
     pub runs: u64,
@@ -77,7 +81,7 @@ pub fn shrink(job: Job<'_>) -> Result<Shrunk, String> {
     let mut best = Failure { scenario, seed, outcome };
     // Neither belongs to what is tried; both are written again at the end.
     (best.scenario.seed, best.scenario.bug) = (None, None);
-    let mut shrinker = Shrinker { trial, best, events: EVENTS, tell };
+    let mut shrinker = Shrinker { trial, best, events: 0, tell };
     shrinker.told("fails by");
     shrinker.all(&rule);
     Ok(shrinker.end(rule))
@@ -86,19 +90,19 @@ pub fn shrink(job: Job<'_>) -> Result<Shrunk, String> {
 struct Shrinker<'a> {
     trial: Trial<'a>,
     best: Failure,
-    /// That may be spent on a candidate.
+    /// That may be spent on a candidate; 0 while it is a matter of swarms.
     events: u64,
     tell: &'a mut dyn FnMut(&str),
 }
 
 impl Shrinker<'_> {
     fn all(&mut self, rule: &str) {
-        self.step("expectations", |failure| simplify::expectations(&failure.scenario, rule));
-        self.cut();
+        self.end_with_violation(rule);
+        self.smaller_swarm();
         self.make_concrete();
+        self.events = EVENTS;
         self.last_faults();
         self.fewest_faults();
-        self.cut();
         self.rounds();
         self.events = MORE_EVENTS;
         self.rounds();
@@ -106,6 +110,34 @@ impl Shrinker<'_> {
         self.step("names", |failure| simplify::names(&failure.scenario));
         self.step("round times", |failure| simplify::rounder(&failure.scenario));
         self.lowest_seed();
+    }
+
+    /// Without expectations that do not matter, and without the time after the violation.
+    fn end_with_violation(&mut self, rule: &str) {
+        let stop = (self.best.at() + 1).next_multiple_of(1_000).min(self.best.scenario.workload.stop);
+        let mut candidates = simplify::expectations(&self.best.scenario, rule);
+        candidates.push(self.best.scenario.clone());
+        let candidates: Vec<Scenario> = candidates.iter().map(|candidate| stop_at(candidate, stop)).collect();
+        if self.same_seed(&candidates) {
+            return self.told("ends with the violation");
+        }
+        self.step("expectations", |failure| simplify::expectations(&failure.scenario, rule));
+    }
+
+    /// As long as it fails as well: fewer nodes, less work, less time and fewer kinds of faults, while what is drawn is left to be drawn.
+    fn smaller_swarm(&mut self) {
+        for _ in 0..ROUNDS {
+            let before = self.best.scenario.clone();
+            self.step("fewer voters", |failure| nodes::fewer_voters(&failure.scenario, &failure.outcome.decisions));
+            self.step("a smaller workload", |failure| simplify::workloads(&failure.scenario));
+            self.step("less time", |failure| simplify::stops(&failure.scenario));
+            self.step("a plainer cluster", |failure| simplify::clusters(&failure.scenario));
+            self.fewest_faults();
+            self.cut();
+            if self.best.scenario == before || self.trial.over() {
+                break;
+            }
+        }
     }
 
     /// All that may be simpler, until nothing more goes.
@@ -129,7 +161,10 @@ impl Shrinker<'_> {
 
     /// The seeds that a candidate is tried with: the one so far, and the more others the fewer events a run has.
     fn seeds(&self) -> Vec<u64> {
-        let more = (self.events / self.best.outcome.events.max(1)).clamp(1, SEEDS);
+        let more = match self.events {
+            0 => SWARM_SEEDS,
+            events => (events / self.best.outcome.events.max(1)).clamp(1, SEEDS),
+        };
         let others = (0..=more).filter(|seed| *seed != self.best.seed).take(more as usize);
         std::iter::once(self.best.seed).chain(others).collect()
     }
@@ -159,17 +194,23 @@ impl Shrinker<'_> {
         let stop = (self.best.at() + 1).next_multiple_of(1_000);
         if stop < self.best.scenario.workload.stop {
             let candidate = stop_at(&self.best.scenario, stop);
-            if self.first(&[candidate]).is_some() {
+            if self.same_seed(&[candidate]) {
                 self.told("ends with the violation");
             }
         }
+    }
+
+    /// The first candidate that fails with the seed so far is the best from now on.
+    fn same_seed(&mut self, candidates: &[Scenario]) -> bool {
+        let found = self.trial.first(candidates, &[self.best.seed]);
+        found.map(|(_, failure)| self.best = failure).is_some()
     }
 
     /// Writes down what the plan decided; where the run depends too much on when things happen, fault by fault.
     fn make_concrete(&mut self) {
         let Failure { scenario, outcome, .. } = &self.best;
         let candidates = [1, 0].map(|later| concrete(scenario, &outcome.decisions, None, self.best.at(), later));
-        if self.first(&candidates).is_some() {
+        if self.same_seed(&candidates) {
             return self.told("as decided");
         }
         let mut nth = 0;
@@ -177,7 +218,7 @@ impl Shrinker<'_> {
             let Failure { scenario, outcome, .. } = &self.best;
             let before = scenario.faults.len();
             let candidate = concrete(scenario, &outcome.decisions, Some(nth), self.best.at(), 1);
-            let went = is_alone(scenario, nth) && self.first(&[candidate]).is_some();
+            let went = is_alone(scenario, nth) && self.same_seed(&[candidate]);
             // What a fault was split into stands in its place; a drawn one stays as it is.
             nth += if went { self.best.scenario.faults.len() + 1 - before } else { 1 };
         }
@@ -213,14 +254,16 @@ impl Shrinker<'_> {
         if roles == self.best.scenario || self.trial.over() {
             return;
         }
-        let now = self.hits(&self.best.scenario.clone());
-        if self.hits(&roles) >= now && self.first(&[roles]).is_some() {
+        let (now, _) = self.hits(&self.best.scenario.clone());
+        if self.hits(&roles).0 >= now && self.first(&[roles]).is_some() {
             self.told("by role");
         }
     }
 
-    fn hits(&mut self, scenario: &Scenario) -> u64 {
-        self.trial.hits(scenario, &(0..TOLD).collect::<Vec<_>>())
+    /// With how many of how many first seeds a scenario fails.
+    fn hits(&mut self, scenario: &Scenario) -> (u64, u64) {
+        let of = (MORE_EVENTS / self.best.outcome.events.max(1)).clamp(1, TOLD);
+        (self.trial.hits(scenario, &(0..of).collect::<Vec<_>>()), of)
     }
 
     /// The same scenario with the lowest seed that fails.
@@ -235,8 +278,8 @@ impl Shrinker<'_> {
 
     fn end(mut self, rule: String) -> Shrunk {
         let cut = self.trial.over();
-        let hits = self.hits(&self.best.scenario.clone());
-        Shrunk { rule, failure: self.best, hits, of: TOLD, runs: self.trial.runs, cut }
+        let (hits, of) = self.hits(&self.best.scenario.clone());
+        Shrunk { rule, failure: self.best, hits, of, runs: self.trial.runs, cut }
     }
 
     fn told(&mut self, what: &str) {

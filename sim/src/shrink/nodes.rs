@@ -1,6 +1,6 @@
 //! Fewer nodes: what is left is numbered anew, and faults that hit nobody any more are left out.
 
-use super::concrete::{by_role, is_concrete};
+use super::concrete::by_role;
 use crate::plan::Decision;
 use crate::scenario::{Operation, Scenario, Split, Succession, Target, Verb};
 use std::collections::BTreeSet;
@@ -103,6 +103,7 @@ fn renumbered(scenario: &Scenario, voters: usize, place: impl Fn(usize) -> Optio
 /// The scenario with fewer voters, the fewest first: on the nodes that faults name, and by what places they had.
 pub(super) fn fewer_voters(scenario: &Scenario, decisions: &[Decision]) -> Vec<Scenario> {
     let voters = scenario.cluster.voters;
+    // The last faults are the likeliest reason.
     let named: Vec<usize> = scenario.faults.iter().rev().flat_map(|fault| targets(&fault.verb)).filter_map(node).collect();
     let mut order: Vec<usize> = Vec::new();
     for host in named.into_iter().chain(0..voters).filter(|host| *host < voters) {
@@ -117,7 +118,7 @@ pub(super) fn fewer_voters(scenario: &Scenario, decisions: &[Decision]) -> Vec<S
         kept.sort_unstable();
         let spare = |host: usize| (host >= voters).then(|| host - voters + fewer);
         found.push(renumbered(scenario, fewer, |host| kept.iter().position(|other| *other == host).or_else(|| spare(host))));
-        if !roles.faults.iter().all(|fault| is_concrete(&fault.verb)) {
+        if roles != *scenario {
             found.push(renumbered(&roles, fewer, |host| if host < fewer { Some(host) } else { spare(host) }));
         }
     }

@@ -177,6 +177,12 @@ pub(super) fn shorter(scenario: &Scenario) -> Vec<Scenario> {
     found
 }
 
+/// Less time in all, the least first.
+pub(super) fn stops(scenario: &Scenario) -> Vec<Scenario> {
+    let stops = [2, 4, 8, 15, 30, 60].map(|stop| stop * SECOND).into_iter();
+    stops.filter(|stop| *stop < scenario.workload.stop).map(|stop| super::concrete::stop_at(scenario, stop)).collect()
+}
+
 /// Less time before, between and after the faults.
 pub(super) fn gaps(scenario: &Scenario) -> Vec<Scenario> {
     let mut times: Vec<u64> = scenario.faults.iter().map(at).filter(|at| *at != u64::MAX).collect();
