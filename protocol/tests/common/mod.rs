@@ -197,6 +197,10 @@ pub struct World {
     pub reached: Vec<(NodeId, &'static str)>,
     /// A node that no message reaches or leaves.
     pub cut: Option<NodeId>,
+    /// A node whose disk does nothing.
+    pub stalled: Option<NodeId>,
+    /// Of all messages on their way, the one that was sent last comes first.
+    pub backwards: bool,
 }
 
 impl World {
@@ -222,6 +226,8 @@ impl World {
             limits: Limits::default(),
             reached: Vec::new(),
             cut: None,
+            stalled: None,
+            backwards: false,
         };
         for id in 1..=size {
             world.start(NodeId(id));
@@ -294,7 +300,8 @@ impl World {
 
     fn step(&mut self) {
         self.drain();
-        if let Some((from, to, message)) = self.wires.pop_front() {
+        let wire = if self.backwards { self.wires.pop_back() } else { self.wires.pop_front() };
+        if let Some((from, to, message)) = wire {
             let cut = self.cut == Some(from) || self.cut == Some(to);
             if let Some(node) = self.nodes.get_mut(&to).filter(|_| !cut) {
                 node.handle_message(self.now, from, message);
@@ -337,6 +344,7 @@ impl World {
         let (node, disk, now) = (self.nodes.get_mut(&id).unwrap(), self.disks.get_mut(&id).unwrap(), self.now);
         match output {
             Output::Send { to, message, .. } => self.wires.push_back((id, to, message)),
+            Output::Store { .. } if self.stalled == Some(id) => {}
             Output::Store { id: batch_id, batch } => {
                 disk.write(batch);
                 node.handle_stored(now, batch_id);
