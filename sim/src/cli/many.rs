@@ -2,7 +2,7 @@
 
 use super::{Run, evidence, line, wall_clock};
 use crate::engine::{self, Options, Outcome, Verdict};
-use crate::scenario::Scenario;
+use crate::scenario::Template;
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -15,7 +15,7 @@ const IN_FULL: usize = 3;
 type Played = Result<(Outcome, Duration), String>;
 
 /// Plays all seeds; whether all went well.
-pub(super) fn run(run: &Run, scenario: &Scenario, options: Options, seeds: Range<u64>) -> Result<bool, String> {
+pub(super) fn run(run: &Run, template: &Template, options: Options, seeds: Range<u64>) -> Result<bool, String> {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let jobs = run.jobs.unwrap_or(cores).max(1);
     let (next, stop) = (AtomicU64::new(seeds.start), AtomicBool::new(false));
@@ -28,7 +28,7 @@ pub(super) fn run(run: &Run, scenario: &Scenario, options: Options, seeds: Range
             scope.spawn(move || {
                 while !stop.load(Ordering::Relaxed) {
                     let seed = next.fetch_add(1, Ordering::Relaxed);
-                    if seed >= end || sender.send((seed, play(run, scenario, seed, options))).is_err() {
+                    if seed >= end || sender.send((seed, play(run, template, seed, options))).is_err() {
                         break;
                     }
                 }
@@ -54,9 +54,10 @@ pub(super) fn run(run: &Run, scenario: &Scenario, options: Options, seeds: Range
     Ok(sum.failed + sum.vacuous == 0)
 }
 
-fn play(run: &Run, scenario: &Scenario, seed: u64, options: Options) -> Played {
+fn play(run: &Run, template: &Template, seed: u64, options: Options) -> Played {
     let clock = wall_clock();
-    let outcome = engine::run(run.which.engine, scenario, seed, options).map_err(|error| error.to_string())?;
+    let scenario = template.scenario(seed).map_err(|error| error.to_string())?;
+    let outcome = engine::run(run.which.engine, &scenario, seed, options).map_err(|error| error.to_string())?;
     Ok((outcome, clock()))
 }
 

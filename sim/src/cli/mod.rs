@@ -5,9 +5,11 @@
 
 mod determinism;
 mod many;
+mod schema;
+mod show;
 
 use crate::engine::{self, Engine, Options, Outcome, Verdict};
-use crate::scenario::Scenario;
+use crate::scenario::Template;
 use clap::{Args, Parser, Subcommand};
 use std::fmt::Write as _;
 use std::ops::Range;
@@ -31,6 +33,10 @@ enum Command {
     Run(Run),
     /// Plays each seed in two processes and compares them
     CheckDeterminism(Check),
+    /// Prints what a scenario leaves to the seed, as it is drawn for one
+    Show(show::Show),
+    /// Prints the JSON Schema of scenario files, for editors
+    Schema(schema::Schema),
 }
 
 #[derive(Args, Clone)]
@@ -88,6 +94,8 @@ pub fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Run(run) => run.run(),
         Command::CheckDeterminism(check) => determinism::check(&check),
+        Command::Show(show) => show.run(),
+        Command::Schema(schema) => schema.run(),
     };
     match done {
         Ok(true) => ExitCode::SUCCESS,
@@ -130,11 +138,12 @@ impl Which {
 impl Run {
     /// Whether all went well.
     fn run(&self) -> Result<bool, String> {
-        let scenario = Scenario::load(&self.which.file).map_err(|error| error.to_string())?;
+        let template = Template::load(&self.which.file).map_err(|error| error.to_string())?;
         let options = self.which.options()?;
         if let Some(seeds) = &self.seeds {
-            return many::run(self, &scenario, options, seeds.clone());
+            return many::run(self, &template, options, seeds.clone());
         }
+        let scenario = template.scenario(self.seed).map_err(|error| error.to_string())?;
         let clock = wall_clock();
         let outcome = engine::run(self.which.engine, &scenario, self.seed, options).map_err(|error| error.to_string())?;
         let wall = clock();
