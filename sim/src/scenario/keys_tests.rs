@@ -26,7 +26,8 @@ fn of(table: Table) -> Vec<&'static str> {
 fn the_table_has_exactly_the_keys_that_the_parser_takes() {
     let same = |table: Table, mut parser: Vec<String>| {
         let mut known: Vec<String> = of(table).into_iter().map(str::to_owned).collect();
-        (known.sort(), parser.sort());
+        known.sort();
+        parser.sort();
         assert_eq!(known, parser, "{table:?}: in the table of keys, and in raw.rs");
     };
     same(Table::File, taken::<RawScenario>());
