@@ -33,6 +33,8 @@ pub enum Purpose {
     FaultGate = 29,
     /// What a branch of a run draws from.
     Branch = 48,
+    /// What a scenario file leaves to the seed.
+    Swarm = 49,
 }
 
 /// A uniform 64-bit draw.
@@ -76,6 +78,7 @@ mod tests {
             (Purpose::FaultTime, 0x25c3988c09eae8ac),
             (Purpose::Workload, 0x9b83aa1fe83048c3),
             (Purpose::InputBatch, 0xd0fbe3cbc9d1e7ba),
+            (Purpose::Swarm, 0x2c49de94700bab4e),
         ];
         for (purpose, value) in golden {
             assert_eq!(draw(Seed(7), *purpose, 1, 2, 3), *value, "{purpose:?}");

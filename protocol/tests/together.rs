@@ -270,6 +270,23 @@ fn a_client_does_not_run_ahead_of_its_first_unsettled_number() {
 
 /// A process that is stopped keeps its connections open: only silence tells.
 #[test]
+fn a_leader_that_has_not_applied_a_session_yet_proposes_its_numbers_in_order_all_the_same() {
+    let (mut world, ..) = world_with_lobby();
+    let leader = world.leader().unwrap();
+    // A leader needs no disk of its own for a commit. Its applied state stays behind, and the session is opened without its knowing.
+    world.stalled = Some(leader);
+    let cyd = world.add_client("cyd", leader.0 as u32 % 3);
+    world.backwards = true;
+    for nth in 0..4 {
+        let now = world.now;
+        world.clients[cyd].submit(now, Command::CreateRoom { name: format!("room {nth}") }).unwrap();
+    }
+    world.run_until(SOON, |world| world.heard[cyd].iter().filter(|output| matches!(output, Output::Settled { .. })).count() == 4);
+    assert_eq!(settled(&world, cyd), 4, "{:?}", world.heard[cyd]);
+    assert!(world.reached.contains(&(leader, "session.number_held")), "nothing overtook anything");
+}
+
+#[test]
 fn a_server_that_falls_silent_is_asked_for_a_sign_of_life_and_given_up() {
     let at = |ms: u64| Now { instant: Instant(ms * 1_000), ..Now::default() };
     let timing = client::Timing::default();

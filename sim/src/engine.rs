@@ -209,5 +209,11 @@ pub(crate) fn judge_the_whole(scenario: &Scenario, plan: &FaultPlan, witness: &W
     why.extend(idle.map(|(_, told)| format!("{told}, though the scenario says so")));
     let missing = expect.reached.iter().filter(|point| !witness.reached(point));
     why.extend(missing.map(|point| format!("the point \"{point}\" was never reached")));
+    if tally.acked < expect.proof.acked {
+        why.push(format!("{} posts were acknowledged, it takes {} to prove anything", tally.acked, expect.proof.acked));
+    }
+    if plan.fired() < expect.proof.fired {
+        why.push(format!("faults fired {} times, it takes {} to prove anything", plan.fired(), expect.proof.fired));
+    }
     if why.is_empty() { Verdict::Ok } else { Verdict::Vacuous { why } }
 }

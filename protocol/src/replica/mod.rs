@@ -568,7 +568,9 @@ impl<S: StateMachine> Replica<S> {
             }
         };
         self.proposed.remove(&request);
-        if self.sessions.next(session) == self.proposed_next.get(&session).copied() {
+        // A session that is not there after its entry is none, and what was kept for its sake goes.
+        let next = self.sessions.next(session);
+        if next.is_none() || next == self.proposed_next.get(&session).copied() {
             self.proposed_next.remove(&session);
         }
         self.outputs.push_back(Output::Executed(Executed { request, digest, session, outcome }));

@@ -33,6 +33,9 @@ impl<S: StateMachine> Replica<S> {
             Submission::Open { credential, .. } if self.sessions.opened(credential).is_some() => Offer::Known,
             Submission::Execute { session, identity: Identity::Number(number), .. } => match self.sessions.next(*session) {
                 Some(executed) => self.offer_number(now, (*session, executed), *number, submission),
+                // It may be opened by an entry that is not applied here yet (a leader needs no disk of its own for a commit, but for applying):
+                // its numbers come in order all the same, beginning with the first.
+                None if session.0 > self.applied.index => self.offer_number(now, (*session, 1), *number, submission),
                 // Nothing will be executed that its numbers could wait for: the log refuses each of them.
                 None => self.propose(now, request, &submission),
             },

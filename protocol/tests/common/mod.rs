@@ -200,6 +200,10 @@ pub struct World {
     /// Of nodes that start, and of clients that are added.
     #[cfg(feature = "zoo")]
     pub bug: Option<tertulia_protocol::zoo::Bug>,
+    /// A node whose disk does nothing.
+    pub stalled: Option<NodeId>,
+    /// Of all messages on their way, the one that was sent last comes first.
+    pub backwards: bool,
 }
 
 impl World {
@@ -227,6 +231,8 @@ impl World {
             cut: None,
             #[cfg(feature = "zoo")]
             bug: None,
+            stalled: None,
+            backwards: false,
         };
         for id in 1..=size {
             world.start(NodeId(id));
@@ -303,7 +309,8 @@ impl World {
 
     fn step(&mut self) {
         self.drain();
-        if let Some((from, to, message)) = self.wires.pop_front() {
+        let wire = if self.backwards { self.wires.pop_back() } else { self.wires.pop_front() };
+        if let Some((from, to, message)) = wire {
             let cut = self.cut == Some(from) || self.cut == Some(to);
             if let Some(node) = self.nodes.get_mut(&to).filter(|_| !cut) {
                 node.handle_message(self.now, from, message);
@@ -346,6 +353,7 @@ impl World {
         let (node, disk, now) = (self.nodes.get_mut(&id).unwrap(), self.disks.get_mut(&id).unwrap(), self.now);
         match output {
             Output::Send { to, message, .. } => self.wires.push_back((id, to, message)),
+            Output::Store { .. } if self.stalled == Some(id) => {}
             Output::Store { id: batch_id, batch } => {
                 disk.write(batch);
                 node.handle_stored(now, batch_id);

@@ -3,7 +3,7 @@
 use super::{Run, evidence, line, wall_clock};
 use crate::engine::{Options, Outcome, Verdict};
 use crate::fast::branch::Turn;
-use crate::scenario::Scenario;
+use crate::scenario::Template;
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -16,7 +16,7 @@ const IN_FULL: usize = 3;
 type Played = Result<(Outcome, Vec<Turn>, Duration), String>;
 
 /// Plays all seeds; whether all went well.
-pub(super) fn run(run: &Run, scenario: &Scenario, options: Options, seeds: Range<u64>) -> Result<bool, String> {
+pub(super) fn run(run: &Run, template: &Template, options: Options, seeds: Range<u64>) -> Result<bool, String> {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let jobs = run.jobs.unwrap_or(cores).max(1);
     let (next, stop) = (AtomicU64::new(seeds.start), AtomicBool::new(false));
@@ -29,7 +29,7 @@ pub(super) fn run(run: &Run, scenario: &Scenario, options: Options, seeds: Range
             scope.spawn(move || {
                 while !stop.load(Ordering::Relaxed) {
                     let seed = next.fetch_add(1, Ordering::Relaxed);
-                    if seed >= end || sender.send((seed, play(run, scenario, seed, options))).is_err() {
+                    if seed >= end || sender.send((seed, play(run, template, seed, options))).is_err() {
                         break;
                     }
                 }
@@ -55,9 +55,10 @@ pub(super) fn run(run: &Run, scenario: &Scenario, options: Options, seeds: Range
     Ok(sum.failed + sum.vacuous == 0)
 }
 
-fn play(run: &Run, scenario: &Scenario, seed: u64, options: Options) -> Played {
+fn play(run: &Run, template: &Template, seed: u64, options: Options) -> Played {
     let clock = wall_clock();
-    let (outcome, turns) = run.play(scenario, seed, options)?;
+    let scenario = template.scenario(seed).map_err(|error| error.to_string())?;
+    let (outcome, turns) = run.play(&scenario, seed, options)?;
     Ok((outcome, turns, clock()))
 }
 

@@ -12,11 +12,13 @@ mod hunt;
 mod judge;
 mod many;
 mod replay;
+mod schema;
+mod show;
 mod shrink;
 
 use crate::engine::{self, Engine, Options, Outcome, Verdict};
 use crate::fast::branch::{self, Branching, Turn};
-use crate::scenario::Scenario;
+use crate::scenario::{Scenario, Template};
 use clap::{Args, Parser, Subcommand};
 use std::fmt::Write as _;
 use std::ops::Range;
@@ -58,6 +60,10 @@ enum Command {
     Branching(branching::Compare),
     /// Judges what was recorded, by a run or by a live cluster
     Judge(JudgeFiles),
+    /// Prints what a scenario leaves to the seed, as it is drawn for one
+    Show(show::Show),
+    /// Prints the JSON Schema of scenario files, for editors
+    Schema(schema::Schema),
 }
 
 #[derive(Args, Clone)]
@@ -146,6 +152,8 @@ pub fn main() -> ExitCode {
         #[cfg(feature = "zoo")]
         Command::Branching(compare) => branching::compare(&compare),
         Command::Judge(files) => judge::judge(&files),
+        Command::Show(show) => show.run(),
+        Command::Schema(schema) => schema.run(),
     };
     match done {
         Ok(true) => ExitCode::SUCCESS,
@@ -190,11 +198,12 @@ fn replay(file: &str, seed: u64, engine: Engine, bug: Option<&str>) -> String {
 impl Run {
     /// Whether all went well.
     fn run(&self) -> Result<bool, String> {
-        let scenario = Scenario::load(&self.which.file).map_err(|error| error.to_string())?;
+        let template = Template::load(&self.which.file).map_err(|error| error.to_string())?;
+        let seed = self.seed.or(template.seed()).unwrap_or(0);
+        let scenario = template.scenario(seed).map_err(|error| error.to_string())?;
         let options = self.which.options(&scenario)?;
-        let seed = self.seed.or(scenario.seed).unwrap_or(0);
         if let Some(seeds) = &self.seeds {
-            return many::run(self, &scenario, options, seeds.clone());
+            return many::run(self, &template, options, seeds.clone());
         }
         let options = Options { record: self.record.is_some(), ..options };
         let clock = wall_clock();

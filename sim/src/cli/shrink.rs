@@ -37,7 +37,7 @@ impl ShrinkArgs {
     pub fn run(&self) -> Result<bool, String> {
         let file = ScenarioFile::load(&self.which.file)?;
         let seed = self.seed.or(file.seed()).unwrap_or(0);
-        let scenario = file.scenario(seed);
+        let scenario = file.scenario(seed)?;
         let options = self.which.options(&scenario)?;
         let bug = self.which.bug.clone().or_else(|| scenario.bug.clone());
         let stopped = stop_on_signal()?;

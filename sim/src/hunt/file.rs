@@ -1,6 +1,6 @@
 //! A scenario's file, as campaigns see it: a place, what stood there, and the scenario of each seed.
 
-use crate::scenario::Scenario;
+use crate::scenario::{Scenario, Template};
 use crate::trace::digest;
 
 /// One file, read once.
@@ -10,7 +10,9 @@ pub struct ScenarioFile {
     pub path: String,
     /// Of the text: two results that are to be merged must be about the same file.
     pub digest: u64,
-    scenario: Scenario,
+    template: Template,
+    /// The known bug that it is about.
+    bug: Option<String>,
 }
 
 impl ScenarioFile {
@@ -20,23 +22,27 @@ impl ScenarioFile {
     /// What is wrong with it, with its line.
     pub fn load(path: &str) -> Result<ScenarioFile, String> {
         let text = std::fs::read_to_string(path).map_err(|error| format!("{path}: cannot be read: {error}"))?;
-        let scenario = Scenario::parse(path, &text).map_err(|error| error.to_string())?;
-        Ok(ScenarioFile { path: path.to_owned(), digest: digest(text.as_str()), scenario })
+        let template = Template::parse(path, &text).map_err(|error| error.to_string())?;
+        let bug = template.scenario(0).map_err(|error| error.to_string())?.bug;
+        Ok(ScenarioFile { path: path.to_owned(), digest: digest(text.as_str()), template, bug })
     }
 
     /// What this seed plays.
-    pub fn scenario(&self, _seed: u64) -> Scenario {
-        self.scenario.clone()
+    ///
+    /// # Errors
+    /// When what is drawn for it cannot be played, with the line.
+    pub fn scenario(&self, seed: u64) -> Result<Scenario, String> {
+        self.template.scenario(seed).map_err(|error| error.to_string())
     }
 
     /// The known bug that the file is about.
     pub fn bug(&self) -> Option<&str> {
-        self.scenario.bug.as_deref()
+        self.bug.as_deref()
     }
 
     /// The seed that the file names.
     pub fn seed(&self) -> Option<u64> {
-        self.scenario.seed
+        self.template.seed()
     }
 }
 

@@ -103,8 +103,8 @@ impl Hunt {
                     while !stop.load(Ordering::Relaxed) && !over() {
                         let nth = next.fetch_add(1, Ordering::Relaxed);
                         let Some((file, seed)) = self.unit(nth) else { break };
-                        let scenario = self.files[file].scenario(seed);
-                        let answer = engine::run(self.engine, &scenario, seed, self.options[file]);
+                        let scenario = self.files[file].scenario(seed).map_err(|message| Unplayable { message });
+                        let answer = scenario.and_then(|scenario| engine::run(self.engine, &scenario, seed, self.options[file]));
                         if sender.send((nth, answer)).is_err() {
                             break;
                         }

@@ -282,11 +282,11 @@ impl FaultPlan {
 
     /// Faults that never did anything, as sentences: such a run proves nothing.
     pub fn never_fired(&self) -> Vec<String> {
-        let rot = |fault: &&Fault| matches!(fault.verb, Verb::Crash { rot: Some(_), .. });
+        let rot = |fault: &&Fault| !fault.optional && matches!(fault.verb, Verb::Crash { rot: Some(_), .. });
         let unrotten = self.faults.iter().find(|fault| rot(fault) && self.rotten == 0);
         let unrotten =
             unrotten.map(|fault| format!("fault \"{}\" (line {}): there never was anything to rot", fault.id, fault.line));
-        let never = self.faults.iter().zip(&self.progress).filter(|(_, progress)| progress.fired == 0);
+        let never = self.faults.iter().zip(&self.progress).filter(|(fault, progress)| progress.fired == 0 && !fault.optional);
         never
             .map(|(fault, progress)| {
                 let why = match progress {
@@ -303,7 +303,7 @@ impl FaultPlan {
 
     /// Whether there were faults that lose or double messages.
     pub fn should_touch(&self) -> bool {
-        self.faults.iter().any(|fault| matches!(fault.verb, Verb::Loss { .. } | Verb::Duplicate { .. }))
+        self.faults.iter().any(|fault| !fault.optional && matches!(fault.verb, Verb::Loss { .. } | Verb::Duplicate { .. }))
     }
 
     /// Whether there is a fault with such a verb.

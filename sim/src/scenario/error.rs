@@ -41,7 +41,7 @@ impl Source<'_> {
         let message = error.message();
         let message = match unknown_field(message) {
             Some((key, known)) => format!("unknown key `{key}`{}", suggest(&key, known.iter().map(String::as_str))),
-            None => message.replace('\n', " "),
+            None => wrong_type(message).unwrap_or_else(|| message.replace('\n', " ")),
         };
         self.error(error.span(), message)
     }
@@ -56,8 +56,28 @@ pub(super) fn suggest<'a>(given: &str, known: impl Iterator<Item = &'a str> + Cl
     }
 }
 
+/// Says in words what serde says in types.
+fn wrong_type(message: &str) -> Option<String> {
+    let (found, expected) = message.strip_prefix("invalid type: ")?.split_once(", expected ")?;
+    Some(match (found.split(' ').next()?, expected) {
+        ("map", "a sequence" | "a boolean" | "a string" | "i64" | "u32") => {
+            "a table does not belong here; a value that is left to the seed is { draw = … } or { span = … }".to_owned()
+        }
+        ("integer", "a string") => {
+            let number = found.trim_start_matches("integer ").trim_matches('`');
+            format!("{number} is a bare number: this takes text in quotes, such as \"{number}s\" where a duration is meant")
+        }
+        ("string", "i64" | "u32") => {
+            format!("{} is text: this takes a number without quotes", found.trim_start_matches("string "))
+        }
+        ("floating", "i64" | "u32") => "this takes a whole number".to_owned(),
+        (_, "a sequence") => format!("{found} stands alone: this takes a list, such as [ … ]"),
+        _ => return None,
+    })
+}
+
 /// Takes serde's sentence apart: "unknown field `x`, expected one of `a`, `b`".
-fn unknown_field(message: &str) -> Option<(String, Vec<String>)> {
+pub(super) fn unknown_field(message: &str) -> Option<(String, Vec<String>)> {
     let rest = message.strip_prefix("unknown field `")?;
     let (key, rest) = rest.split_once('`')?;
     let known = rest.split('`').skip(1).step_by(2).map(str::to_owned).collect();

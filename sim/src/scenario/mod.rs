@@ -3,14 +3,21 @@
 //! A file is read into a flat struct of options ([`raw`]), which keeps the place of every mistake, and then checked into these types
 //! ([`validate`]): whatever is here can be run. Times are simulated microseconds since the start.
 
+mod draws;
 mod error;
+pub mod json_schema;
+pub mod keys;
 mod raw;
+pub mod reference;
+mod template;
 pub mod units;
 mod validate;
 mod write;
 
+pub use draws::Drawn;
 pub use error::ScenarioError;
 use std::collections::BTreeMap;
+pub use template::Template;
 use tertulia_protocol::contract::{Limits, Timing};
 use tertulia_protocol::ids::NodeId;
 use tertulia_protocol::succession::{Policy, SuccessionTiming};
@@ -151,6 +158,8 @@ pub struct Fault {
     pub trigger: Trigger,
     /// Until the workload's stop when not given.
     pub lasts: Option<Span>,
+    /// A run in which it never fires proves something all the same.
+    pub optional: bool,
     pub verb: Verb,
 }
 
@@ -373,6 +382,8 @@ pub enum Target {
 pub struct Expect {
     /// Named points of the protocol that the run must have reached; otherwise it proves nothing.
     pub reached: Vec<String>,
+    /// How much must have happened; otherwise the run proves nothing.
+    pub proof: Proof,
     /// Longest time in which somebody waited and nobody was answered.
     pub unavailable_max: Option<u64>,
     /// The liveness phase's length.
@@ -389,18 +400,27 @@ pub struct Expect {
     pub voters: Option<usize>,
 }
 
+/// What a run must have seen to prove anything.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Proof {
+    /// Posts that were acknowledged.
+    pub acked: u64,
+    /// Times that faults fired, all together.
+    pub fired: u32,
+}
+
 impl Scenario {
     /// Whether an operator has to ask the cluster for something: a wiped node comes back as the replacement of itself.
     pub fn has_operators(&self) -> bool {
         self.faults.iter().any(|fault| matches!(fault.verb, Verb::Operator(_) | Verb::Crash { disk: DiskFate::Wipe, .. }))
     }
 
-    /// Reads and checks a scenario. `file` is for error messages.
+    /// Reads and checks a scenario that leaves nothing to the seed; [`Template::parse`] reads those that do. `file` is for error messages.
     ///
     /// # Errors
     /// The first thing that is wrong, with its line.
     pub fn parse(file: &str, text: &str) -> Result<Scenario, ScenarioError> {
-        validate::validate(error::Source { file, text })
+        Template::parse(file, text)?.fixed()
     }
 
     /// Reads and checks a scenario's file.
@@ -408,11 +428,6 @@ impl Scenario {
     /// # Errors
     /// When it cannot be read, and as [`Scenario::parse`].
     pub fn load(path: &str) -> Result<Scenario, ScenarioError> {
-        let text = std::fs::read_to_string(path).map_err(|error| ScenarioError {
-            file: path.to_owned(),
-            line: 0,
-            message: format!("cannot be read: {error}"),
-        })?;
-        Scenario::parse(path, &text)
+        Template::load(path)?.fixed()
     }
 }

@@ -106,6 +106,16 @@ pub(super) struct RawJoiner {
 #[serde(deny_unknown_fields)]
 pub(super) struct RawFault {
     pub id: Text,
+    #[expect(dead_code, reason = "whether and how often it is in a run is settled by `template`")]
+    pub chance: Any,
+    #[expect(dead_code, reason = "as above")]
+    pub copies: Any,
+    #[expect(dead_code, reason = "as above")]
+    pub pick: Any,
+    #[expect(dead_code, reason = "as above")]
+    pub needs_voters: Any,
+    /// It may never fire.
+    pub optional: Option<bool>,
     // when
     pub at: Text,
     pub every: Text,
@@ -223,6 +233,7 @@ impl RawFault {
 #[serde(deny_unknown_fields)]
 pub(super) struct RawExpect {
     pub reached: Option<Spanned<Vec<String>>>,
+    pub proof: Option<RawProof>,
     pub unavailable_max: Text,
     pub heal_within: Text,
     pub min_acked: Option<Spanned<i64>>,
@@ -230,4 +241,11 @@ pub(super) struct RawExpect {
     pub leader: Text,
     pub members: Option<Spanned<Vec<String>>>,
     pub voters: Option<Spanned<i64>>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawProof {
+    pub acked: Option<Spanned<i64>>,
+    pub fired: Option<Spanned<i64>>,
 }

@@ -218,3 +218,39 @@ fn a_cluster_says_how_its_leaders_are_chosen_and_how_far_its_clocks_drift() {
     assert_eq!(cluster.timing.disk_stall.as_millis(), 700);
     assert_eq!((cluster.succession_timing.tenure.as_millis(), cluster.policy()), (2_000, Policy::Central));
 }
+
+/// Fifteen mistakes that people make, and what they are told.
+#[test]
+fn typical_mistakes_and_what_they_are_told() {
+    let head = HEAD.replace("[[fault]]\n", "");
+    let whole = [
+        ("a section misspelt", head.replace("[cluster]", "[clutser]")),
+        ("a number without its unit", head.replace("\"20s\"", "\"20\"")),
+        ("a number without quotes", head.replace("\"20s\"", "20")),
+        ("a string where a number belongs", head.replace("voters = 3", "voters = \"3\"")),
+        ("no workload", head.split("[workload]").next().unwrap_or_default().to_owned()),
+        ("a quote forgotten", head.replace("\"20s\"", "\"20s")),
+    ];
+    let faults = [
+        ("a key misspelt", "at = \"1s\"\ncrash = \"leader\"\ndsik = \"torn\""),
+        ("a target misspelt", "at = \"1s\"\ncrash = \"leadr\""),
+        ("a value misspelt", "at = \"1s\"\ncrash = \"leader\"\ndisk = \"tron\""),
+        ("nothing that goes wrong", "at = \"1s\"\nfor = \"2s\""),
+        ("two things at once", "at = \"1s\"\ncrash = \"leader\"\nloss = \"5%\""),
+        ("no time", "crash = \"leader\""),
+        ("a node that is not there", "at = \"1s\"\ncrash = \"n9\""),
+        ("a range backwards", "at = \"9s..2s\"\ncrash = \"leader\""),
+        ("a key at another verb", "at = \"1s\"\npause = \"leader\"\ndisk = \"torn\""),
+        ("a table where a value belongs", "at = { drwa = \"1s..2s\" }\ncrash = \"leader\""),
+        ("after the end", "at = \"30s\"\ncrash = \"leader\""),
+    ];
+    let whole = whole.into_iter().chain(faults.map(|(what, lines)| (what, format!("{HEAD}{lines}\n"))));
+    let told: Vec<String> = whole
+        .map(|(what, text)| {
+            let error = Template::parse("mine.toml", &text).expect_err(what);
+            let line = text.lines().nth(error.line.saturating_sub(1)).unwrap_or_default();
+            format!("{what}\n    {}\n    {error}\n", if error.line == 0 { "(the whole file)" } else { line })
+        })
+        .collect();
+    insta::assert_snapshot!(told.join("\n"));
+}

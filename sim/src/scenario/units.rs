@@ -116,6 +116,66 @@ pub fn throughput(text: &str) -> Result<Throughput, String> {
     }
 }
 
+/// What a range of drawn values counts.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Unit {
+    /// A bare number.
+    One,
+    Micros,
+    /// Thousandths of one a minute.
+    Rate,
+    /// Millionths.
+    Percent,
+    Bytes,
+}
+
+impl Unit {
+    /// So many as a file would say it.
+    pub fn write(self, count: u64) -> String {
+        match self {
+            Unit::One => count.to_string(),
+            Unit::Micros if count.is_multiple_of(1_000) => format!("{}ms", count / 1_000),
+            Unit::Micros => format!("{count}us"),
+            Unit::Rate => format!("{}.{:03}/m", count / 1_000, count % 1_000),
+            Unit::Percent => format!("{}.{:04}%", count / 10_000, count % 10_000),
+            Unit::Bytes => format!("{count}B"),
+        }
+    }
+}
+
+/// `"1..9"`, `"2ms..8ms"`, `"10/s..50/s"`, `"1%..5%"` or `"16KiB..1MiB"`: both ends, and what they count.
+pub fn drawn_range(text: &str) -> Result<(Unit, u64, u64), String> {
+    let wrong = || {
+        let like = "\"1..9\", \"2ms..8ms\", \"10/s..50/s\", \"1%..5%\" or \"16KiB..1MiB\"";
+        format!("\"{text}\" is not a range to draw from: write both ends with the same kind of unit, such as {like}")
+    };
+    let (from, to) = text.split_once("..").ok_or_else(wrong)?;
+    let ((unit, from), (other, to)) = (quantity(from.trim()).ok_or_else(wrong)?, quantity(to.trim()).ok_or_else(wrong)?);
+    match () {
+        () if unit != other => Err(wrong()),
+        () if from > to => Err(format!("\"{text}\" runs backwards: write the smaller end first")),
+        () => Ok((unit, from, to)),
+    }
+}
+
+fn quantity(text: &str) -> Option<(Unit, u64)> {
+    let rate = |text: &str| {
+        let (number, unit) = text.split_once('/')?;
+        let minutes = match unit.trim() {
+            "s" => 60_000,
+            "m" => 1_000,
+            _ => return None,
+        };
+        decimal(number.trim(), minutes)
+    };
+    let number = text.parse().ok().map(|number| (Unit::One, number));
+    number
+        .or_else(|| duration(text).ok().map(|micros| (Unit::Micros, micros)))
+        .or_else(|| rate(text).map(|rate| (Unit::Rate, rate)))
+        .or_else(|| percent(text).ok().map(|ppm| (Unit::Percent, ppm.into())))
+        .or_else(|| bytes(text).ok().map(|bytes| (Unit::Bytes, bytes)))
+}
+
 /// `"250us"`, `"5ms"`, `"1.5s"`, `"2m"` in microseconds.
 pub fn duration(text: &str) -> Result<u64, String> {
     let split = text.find(|c: char| c.is_ascii_alphabetic()).unwrap_or(text.len());
@@ -199,6 +259,22 @@ mod tests {
         assert!(span("8ms..2ms").unwrap_err().contains("backwards"));
         assert!(duration("5").unwrap_err().contains("unit"));
         assert!(duration("-5ms").is_err());
+    }
+
+    #[test]
+    fn what_is_drawn_is_written_as_it_would_be_read() {
+        assert_eq!(drawn_range("1..9"), Ok((Unit::One, 1, 9)));
+        assert_eq!(drawn_range("1.5s..2m"), Ok((Unit::Micros, 1_500_000, 120_000_000)));
+        assert_eq!(drawn_range("30/m..2/s"), Ok((Unit::Rate, 30_000, 120_000)));
+        assert_eq!(drawn_range("0.5%..3%"), Ok((Unit::Percent, 5_000, 30_000)));
+        assert_eq!(drawn_range("1KiB..1MiB"), Ok((Unit::Bytes, 1 << 10, 1 << 20)));
+        assert!(drawn_range("1..9ms").is_err() && drawn_range("a..b").is_err() && drawn_range("5ms").is_err());
+        assert!(drawn_range("9ms..1ms").unwrap_err().contains("backwards"));
+        assert_eq!(duration(&Unit::Micros.write(1_234)), Ok(1_234));
+        assert_eq!(duration(&Unit::Micros.write(12_000)), Ok(12_000));
+        assert_eq!(rate(&Unit::Rate.write(120_000)), rate("2/s"));
+        assert_eq!(percent(&Unit::Percent.write(5_001)), Ok(5_001));
+        assert_eq!(bytes(&Unit::Bytes.write(77)), Ok(77));
     }
 
     #[test]

@@ -294,7 +294,7 @@ fn workload_text(workload: &Workload) -> String {
 }
 
 fn fault_text(faults: &[Fault], nth: usize) -> String {
-    let Fault { id, line: _, trigger, lasts, verb } = &faults[nth];
+    let Fault { id, line: _, trigger, lasts, verb, optional } = &faults[nth];
     let mut text = "\n[[fault]]\n".to_owned();
     let named = faults.iter().any(|other| waits_for(&other.trigger) == Some(nth));
     if named || *id != format!("fault {}", nth + 1) {
@@ -305,6 +305,9 @@ fn fault_text(faults: &[Fault], nth: usize) -> String {
     verb_text(&mut text, verb);
     if let Some(lasts) = lasts {
         line_to(&mut text, "for", span(*lasts));
+    }
+    if *optional {
+        line_to(&mut text, "optional", true);
     }
     text
 }
@@ -465,7 +468,7 @@ fn target_names(targets: &[Target]) -> String {
 }
 
 fn expect_text(expect: &Expect) -> String {
-    let Expect { reached, unavailable_max, heal_within, min_acked, transfers_max, leader, members, voters } = expect;
+    let Expect { reached, unavailable_max, heal_within, min_acked, transfers_max, leader, members, voters, proof } = expect;
     let mut text = String::new();
     if !reached.is_empty() {
         let points: Vec<String> = reached.iter().map(|point| quoted(point)).collect();
@@ -482,6 +485,12 @@ fn expect_text(expect: &Expect) -> String {
     }
     if let Some(max) = transfers_max {
         line_to(&mut text, "transfers_max", max);
+    }
+    let acked = (proof.acked > 0).then(|| format!("acked = {}", proof.acked));
+    let fired = (proof.fired > 0).then(|| format!("fired = {}", proof.fired));
+    let proof: Vec<String> = acked.into_iter().chain(fired).collect();
+    if !proof.is_empty() {
+        line_to(&mut text, "proof", format!("{{ {} }}", proof.join(", ")));
     }
     if let Some(leader) = leader {
         line_to(&mut text, "leader", format!("\"n{}\"", leader + 1));

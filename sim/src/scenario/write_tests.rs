@@ -158,7 +158,7 @@ fn fault(nth: usize) -> impl Strategy<Value = Fault> {
     (trigger(nth == 0), option::of(a_span()), verb(), any::<bool>()).prop_map(move |(trigger, lasts, verb, named)| {
         let id = if named { format!("f\"{nth}#2") } else { format!("fault {}", nth + 1) };
         let lasts = lasts.filter(|_| !matches!(verb, Verb::Reset { .. } | Verb::Operator(_)));
-        Fault { id, line: 0, trigger, lasts, verb }
+        Fault { id, line: 0, trigger, lasts, verb, optional: nth == 1 }
     })
 }
 
@@ -219,6 +219,7 @@ fn expect() -> impl Strategy<Value = Expect> {
             leader,
             members: members.map(|members| members.into_iter().collect()),
             voters,
+            proof: Proof { acked: min_acked, fired: 3 },
         },
     )
 }

@@ -21,7 +21,7 @@ pub(super) fn concrete(scenario: &Scenario, decisions: &[Decision], of: Option<u
             let (name, _) = crate::plan::occurrence(&fault.id);
             let id = if decision.nth == 0 { name.to_owned() } else { format!("{name}#{}", decision.nth) };
             let (trigger, lasts) = (Trigger::At(Span::fixed(decision.at + later)), decision.lasts.map(Span::fixed));
-            Fault { id, line: 0, trigger, lasts, verb: decision.verb.clone() }
+            Fault { id, line: 0, trigger, lasts, verb: decision.verb.clone(), optional: false }
         }));
     }
     if of.is_none() {

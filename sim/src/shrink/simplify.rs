@@ -3,7 +3,7 @@
 
 use super::concrete::at;
 use super::nodes::retarget;
-use crate::scenario::{Cluster, DiskFate, Expect, Fault, Scenario, Span, Split, Target, Trigger, Verb, Workload};
+use crate::scenario::{Cluster, DiskFate, Expect, Fault, Proof, Scenario, Span, Split, Target, Trigger, Verb, Workload};
 use tertulia_protocol::contract::{Limits, Timing};
 use tertulia_protocol::succession::SuccessionTiming;
 
@@ -33,6 +33,7 @@ pub(super) fn expectations(scenario: &Scenario, rule: &str) -> Vec<Scenario> {
         leader: None,
         members: None,
         voters: None,
+        proof: Proof::default(),
     };
     let healing = Expect { heal_within: old.heal_within, ..none.clone() };
     let ends = Expect { leader: old.leader, members: old.members.clone(), voters: old.voters, ..healing.clone() };

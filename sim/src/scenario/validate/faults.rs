@@ -9,7 +9,14 @@ const WITH_ON: [&str; 10] =
 /// How long the queue of a clogged link may be.
 const QUEUE: std::ops::RangeInclusive<u64> = 1_000..=60_000_000;
 
+/// The most machines that any cluster has.
+const MOST_HOSTS: usize = 30;
+
+/// The most voters that an operator may want.
+const MOST_VOTERS: usize = 15;
+
 /// All faults of a file; each may name others.
+#[derive(Clone, Copy)]
 pub(super) struct Faults<'a> {
     pub source: Source<'a>,
     pub raw: &'a [Spanned<RawFault>],
@@ -17,6 +24,8 @@ pub(super) struct Faults<'a> {
     /// How many clients there are.
     pub clients: u32,
     pub stop: u64,
+    /// The fault at hand may never fire: it may name nodes that are not there, and ask for what this cluster is too small for.
+    pub optional: bool,
 }
 
 impl Faults<'_> {
@@ -41,8 +50,9 @@ impl Faults<'_> {
                 "`clock` is no verb: write `skew`, `drift` or `jump`, with `on`; clocks from the beginning on stand in [cluster]";
             return Err(self.source.error(Some(clock.span()), message));
         }
+        let optional = raw.optional.unwrap_or(false);
         let verb = match raw.verbs().as_slice() {
-            [(verb, _)] => self.verb(raw, verb)?,
+            [(verb, _)] => Faults { optional, ..*self }.verb(raw, verb)?,
             [] => {
                 let message = format!("a fault needs exactly one verb: {VERBS}");
                 return Err(self.source.error(Some(span), message));
@@ -62,7 +72,7 @@ impl Faults<'_> {
         }
         let id = raw.id.as_ref().map_or_else(|| format!("fault {}", nth + 1), |id| id.get_ref().clone());
         let line = self.source.error(Some(span), "").line;
-        Ok(Fault { id, line, trigger, lasts, verb })
+        Ok(Fault { id, line, trigger, lasts, optional, verb })
     }
 
     /// The number of the fault that an id names.
@@ -285,9 +295,12 @@ impl Faults<'_> {
             return Err(self.source.error(Some(links.span()), "links names no link: write { \"1->3\" = \"80ms\" }"));
         }
         let link = |(name, value): (&String, &Spanned<String>)| {
-            Ok((self.source.link(name, value, self.cluster.hosts())?, self.source.link_delay(value)?))
+            Ok((self.source.link(name, value, self.hosts())?, self.source.link_delay(value)?))
         };
-        links.get_ref().iter().map(link).collect()
+        let mut links: BTreeMap<(usize, usize), Span> = links.get_ref().iter().map(link).collect::<Checked<_>>()?;
+        // An optional fault may name machines that are not there this time.
+        links.retain(|(from, to), _| *from.max(to) < self.cluster.hosts());
+        Ok(links)
     }
 
     fn operation(&self, raw: &RawFault, operation: &str) -> Checked<Operation> {
@@ -295,26 +308,31 @@ impl Faults<'_> {
             Some(value) => self.one_target(value),
             None => Ok(Target::Random),
         };
-        let most = self.cluster.hosts() as i64;
+        let most = if self.optional { MOST_VOTERS } else { self.cluster.hosts() } as i64;
         Ok(match operation {
             "transfer" => Operation::Transfer(one(&raw.transfer)?),
             "remove" => Operation::Remove(one(&raw.remove)?),
             "voters" => Operation::Voters(self.source.integer(&raw.voters, "voters", 1, most)?.unwrap_or(1) as u32),
             newcomer => {
                 let at = raw.replace.as_ref().map(Spanned::span).or(raw.add.as_ref().map(Spanned::span));
-                if self.cluster.spares == 0 {
+                if self.cluster.spares == 0 && !self.optional {
                     let message = format!("`{newcomer}` needs a machine that stands by: give [cluster] `spares`");
                     return Err(self.source.error(at, message));
                 }
                 match newcomer {
                     "replace" => Operation::Replace(one(&raw.replace)?),
                     _ => {
-                        let spares = self.cluster.spares as i64;
+                        let spares = if self.optional { MOST_HOSTS } else { self.cluster.spares } as i64;
                         Operation::Add(self.source.integer(&raw.add, "add", 1, spares)?.unwrap_or(1) as u32)
                     }
                 }
             }
         })
+    }
+
+    /// How many machines a fault may name.
+    fn hosts(&self) -> usize {
+        if self.optional { MOST_HOSTS } else { self.cluster.hosts() }
     }
 
     fn disk(&self, disk: &Text) -> Checked<DiskFate> {
@@ -393,7 +411,7 @@ impl Faults<'_> {
     }
 
     fn at_least(&self, voters: usize, name: &str, at: Range<usize>) -> Checked<()> {
-        if self.cluster.voters >= voters {
+        if self.cluster.voters >= voters || self.optional {
             return Ok(());
         }
         Err(self.source.error(Some(at), format!("\"{name}\" cuts nothing with fewer than {voters} voters")))
@@ -426,7 +444,7 @@ impl Faults<'_> {
 
     fn target(&self, name: &str, at: Range<usize>, rest: bool) -> Checked<Target> {
         const KNOWN: [&str; 8] = ["leader", "follower", "successor", "random", "minority", "majority", "all", "rest"];
-        let hosts = self.cluster.hosts();
+        let hosts = self.hosts();
         let successor = name.strip_prefix("successor(").and_then(|rest| rest.strip_suffix(')'));
         Ok(match name {
             "leader" => Target::Leader,
@@ -450,7 +468,9 @@ impl Faults<'_> {
                 }
             },
             name => match successor.map(str::parse::<u32>) {
-                Some(Ok(nth)) if (1..self.cluster.voters as u32).contains(&nth) => Target::Successor(nth),
+                Some(Ok(nth)) if (1..if self.optional { hosts } else { self.cluster.voters } as u32).contains(&nth) => {
+                    Target::Successor(nth)
+                }
                 Some(_) => {
                     let most = self.cluster.voters - 1;
                     let message = format!("\"{name}\" is nobody: successor(1) is the first in line, successor({most}) the last");

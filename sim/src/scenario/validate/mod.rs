@@ -7,8 +7,10 @@ use super::error::{ScenarioError, Source, suggest};
 use super::raw::*;
 use super::*;
 use faults::Faults;
+use serde::Deserialize;
 use std::ops::Range;
 use std::time::Duration;
+use toml::de::Deserializer;
 use toml::{Spanned, Value};
 
 /// The shortest log that a scenario may ask for, in bytes.
@@ -19,9 +21,9 @@ const READER: std::ops::RangeInclusive<u64> = 256..=16 << 20;
 
 type Checked<T> = Result<T, ScenarioError>;
 
-/// Reads a whole file.
-pub(super) fn validate(source: Source<'_>) -> Checked<Scenario> {
-    let raw: RawScenario = toml::from_str(source.text).map_err(|error| source.syntax(&error))?;
+/// Reads a whole file, with everything drawn that is left to the seed.
+pub(super) fn validate(source: Source<'_>, file: Deserializer<'_>) -> Checked<Scenario> {
+    let raw = RawScenario::deserialize(file).map_err(|error| source.syntax(&error))?;
     match &raw.schema {
         Some(schema) if *schema.get_ref() == 1 => {}
         Some(schema) => {
@@ -33,7 +35,8 @@ pub(super) fn validate(source: Source<'_>) -> Checked<Scenario> {
     let name = raw.name.ok_or_else(|| source.error(None, "a scenario needs a name"))?.into_inner();
     let cluster = cluster(source, raw.cluster)?;
     let workload = workload(source, raw.workload)?;
-    let faults = Faults { source, raw: &raw.fault, cluster: &cluster, clients: workload.clients, stop: workload.stop }.all()?;
+    let (clients, stop) = (workload.clients, workload.stop);
+    let faults = Faults { source, raw: &raw.fault, cluster: &cluster, clients, stop, optional: false }.all()?;
     let expect = expect(source, raw.expect, &cluster)?;
     let seed = source.integer(&raw.seed, "seed", 0, i64::MAX)?.map(|seed| seed as u64);
     let (about, bug) = (raw.about.unwrap_or_default(), raw.bug.map(Spanned::into_inner));
@@ -287,8 +290,14 @@ fn expect(source: Source<'_>, raw: Option<RawExpect>, cluster: &Cluster) -> Chec
             Some(members)
         }
     };
+    let proof = raw.proof.unwrap_or_default();
+    let proof = Proof {
+        acked: source.integer(&proof.acked, "acked", 0, i64::MAX)?.unwrap_or(0) as u64,
+        fired: source.integer(&proof.fired, "fired", 0, 1_000_000)?.unwrap_or(0) as u32,
+    };
     Ok(Expect {
         reached: points(source, &raw.reached)?,
+        proof,
         unavailable_max: source.read(&raw.unavailable_max, units::duration)?,
         heal_within: source.read(&raw.heal_within, units::duration)?.unwrap_or(10_000_000),
         min_acked: source.integer(&raw.min_acked, "min_acked", 0, i64::MAX)?.unwrap_or(1) as u64,
