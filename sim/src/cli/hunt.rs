@@ -67,8 +67,12 @@ pub(super) struct MergeArgs {
     out: Option<String>,
 }
 
-fn time(text: &str) -> Result<Duration, String> {
-    units::duration(text).map(Duration::from_micros)
+/// Real time: as in a scenario, or whole hours.
+pub(super) fn time(text: &str) -> Result<Duration, String> {
+    match text.strip_suffix('h').map(str::parse::<u32>) {
+        Some(Ok(hours)) => Ok(Duration::from_secs(3_600 * u64::from(hours))),
+        _ => units::duration(text).map(Duration::from_micros),
+    }
 }
 
 /// `N` for 0..N, or `A..B`.
@@ -222,5 +226,22 @@ impl Shown {
         } else {
             eprintln!("{:>6.0}s  {told}", wall.as_secs_f64());
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn arguments_say_what_is_wrong_with_them() {
+        assert_eq!(time("2h"), Ok(Duration::from_secs(7_200)));
+        assert_eq!(time("10m"), Ok(Duration::from_secs(600)));
+        assert!(time("10").is_err() && time("h").is_err());
+        assert_eq!(seeds("50"), Ok(0..50));
+        assert_eq!(seeds("5..9"), Ok(5..9));
+        assert!(seeds("0").is_err() && seeds("9..5").is_err());
+        assert_eq!(part("3/64"), Ok(Part { part: 3, of: 64 }));
+        assert!(["0/3", "4/3", "3", "a/b"].iter().all(|text| part(text).is_err()));
     }
 }

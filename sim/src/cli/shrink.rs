@@ -1,10 +1,10 @@
 //! `sim shrink`: makes a run that fails small, writes it as a scenario and tells its story.
 
-use super::hunt::stop_on_signal;
+use super::hunt::{stop_on_signal, time};
 use super::{Which, evidence, wall_clock};
 use crate::engine::{self, Engine, Verdict};
 use crate::hunt::ScenarioFile;
-use crate::scenario::{Scenario, units, write};
+use crate::scenario::{Scenario, write};
 use crate::shrink::{Job, Shrunk, shrink, size};
 use clap::Args;
 use std::sync::atomic::Ordering;
@@ -26,10 +26,6 @@ pub(super) struct ShrinkArgs {
     /// How many runs at a time [default: one a core]
     #[arg(long, value_name = "N")]
     jobs: Option<usize>,
-}
-
-fn time(text: &str) -> Result<Duration, String> {
-    units::duration(text).map(Duration::from_micros)
 }
 
 impl ShrinkArgs {
