@@ -79,9 +79,9 @@ bugs! {
 
     // Leases.
     /// A lease is kept when another node is told to stand (thesis 6.4.1).
-    KeepLease = "keep-lease", Leases, breaks ["linearizable-reads"];
+    KeepLease = "keep-lease", Leases, breaks ["lease-exclusive", "linearizable-reads"];
     /// Who has confirmed a lease stands as soon as its link to the leader breaks.
-    StandUnderLease = "stand-under-lease", Leases, breaks ["linearizable-reads"];
+    StandUnderLease = "stand-under-lease", Leases, breaks ["lease-exclusive", "linearizable-reads"];
 
     // Sessions.
     /// The session table is not restored at start: a repeated request is executed again (thesis 6.3).

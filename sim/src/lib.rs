@@ -6,6 +6,7 @@
 //! - [`operator`]: whoever changes the members, and asks until it is done.
 //! - [`workload`]: what the clients do and what they saw: one script for both engines.
 //! - [`witness`]: everything that the judge is told, and the first thing that it objects to.
+//! - [`liveness`]: when progress is owed, and that it is made.
 //! - [`fast`]: the discrete-event engine over the bare machines. It hunts.
 //! - [`turmoil_engine`]: the production driver on turmoil's network. It confirms.
 //! - [`engine`]: a scenario and a seed in, an outcome out, whichever engine.
@@ -17,6 +18,7 @@
 pub mod cli;
 pub mod engine;
 pub mod fast;
+pub mod liveness;
 pub mod operator;
 pub mod plan;
 pub mod roster;

@@ -118,6 +118,16 @@ impl Conditions {
         self.weather.is_empty()
     }
 
+    /// What may keep a cluster from making progress in time although its ways are open; see [`crate::liveness`].
+    pub fn disturbed(&self) -> Option<&'static str> {
+        match self {
+            _ if !self.weather.is_empty() => Some("weather"),
+            _ if !self.maps.is_empty() => Some("other delays of links"),
+            _ if self.disks.iter().any(|disk| disk.on != 0) => Some("a troubled disk"),
+            _ => None,
+        }
+    }
+
     /// Loss and duplication in millionths, and the extra delays that apply to a message between these two.
     pub fn weather(&self, from: usize, to: usize) -> (u32, u32, impl Iterator<Item = Span> + '_) {
         let ends = (1 << from) | (1 << to);
@@ -138,7 +148,7 @@ impl Conditions {
     }
 
     /// Blocks these ways, from one node to another, each once more; or once less.
-    pub(super) fn block(&mut self, ways: &[(usize, usize)], add: bool) {
+    pub(crate) fn block(&mut self, ways: &[(usize, usize)], add: bool) {
         for (from, to) in ways {
             let count = &mut self.blocked[from * self.nodes + to];
             *count = if add { *count + 1 } else { *count - 1 };

@@ -34,6 +34,8 @@ enum Heard {
 /// A connection, ended when dropped.
 struct Line {
     server: usize,
+    /// The server has accepted it.
+    connected: bool,
     /// Crashes of the server when the connection was begun.
     crashes: u64,
     requests: mpsc::UnboundedSender<bytes::Bytes>,
@@ -62,6 +64,7 @@ async fn play(stage: Arc<Stage>, number: u32) {
     let mut actor = Actor::new(&stage.scenario, stage.seed, number, stage.elapsed());
     let mut line: Option<Line> = None;
     let mut reading = false;
+    let mut seat = None;
     loop {
         let at = stage.elapsed();
         if line.as_ref().is_some_and(|line| stage.crashes[line.server].load(Relaxed) > line.crashes) {
@@ -90,6 +93,10 @@ async fn play(stage: Arc<Stage>, number: u32) {
             }
         }
         report(&stage, number, &mut actor, at);
+        let node = line.as_ref().filter(|line| line.connected).map(|line| line.server);
+        if std::mem::replace(&mut seat, node) != node {
+            stage.tell(Told::ClientAt { at, client: number as usize, node });
+        }
         let due = [actor.next_act(), actor.poll_timeout()].into_iter().flatten().min().unwrap_or(u64::MAX);
         // At least a moment, so that a client that wants to act at once cannot stop time.
         let pause = Duration::from_micros(due.saturating_sub(at).clamp(100, LOOK));
@@ -133,7 +140,10 @@ fn hear(stage: &Stage, number: u32, actor: &mut Actor, line: &mut Option<Line>, 
     stage.events.fetch_add(1, Relaxed);
     let chain = &stage.chains[stage.scenario.cluster.hosts() + number as usize];
     match heard {
-        Heard::Connected => actor.connected(at),
+        Heard::Connected => {
+            line.iter_mut().for_each(|line| line.connected = true);
+            actor.connected(at);
+        }
         Heard::Reply(reply) => {
             lock(chain).input(at, digest(&reply));
             actor.reply(at, reply);
@@ -163,7 +173,7 @@ fn connect(stage: &Arc<Stage>, server: u32, hello: &ClientHello) -> Line {
         let _ = to_actor.send(Heard::Ended);
     });
     let crashes = stage.crashes[server].load(Relaxed);
-    Line { server, crashes, requests, heard, task: task.abort_handle() }
+    Line { server, connected: false, crashes, requests, heard, task: task.abort_handle() }
 }
 
 async fn converse(

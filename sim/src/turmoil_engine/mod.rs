@@ -32,6 +32,8 @@ use tertulia_protocol::node::AdminOutcome;
 /// Turmoil counts whole milliseconds.
 const TICK: Duration = Duration::from_millis(1);
 const CLIENTS: &str = "clients";
+/// Within so many microseconds the driver's nodes are connected over a way that opens: an attempt that is under way is given up, and the longest pause is over.
+const RECONNECT: u64 = 3_500_000;
 
 /// Plays a scenario on turmoil.
 ///
@@ -124,7 +126,7 @@ impl Run<'_> {
         for ((from, to), span) in &scenario.cluster.links {
             sim.set_link_latency(host_name(*from), host_name(*to), fixed(*span));
         }
-        let witness = Witness::new(&scenario.cluster, options.record);
+        let witness = Witness::new(scenario, RECONNECT, options.record);
         let applied = vec![<(Index, StateHash)>::default(); scenario.cluster.hosts()];
         Run { stage, sim, plan, witness, operator: Operator::default(), other_delays: BTreeSet::new(), applied, now: 0 }
     }
@@ -141,6 +143,7 @@ impl Run<'_> {
         for action in healing {
             self.carry_out(action);
         }
+        self.witness.conditions(self.now, self.plan.conditions());
         let deadline = self.now + heal_within;
         while let Some(why) = self.unsettled() {
             if self.now >= deadline {
@@ -160,7 +163,7 @@ impl Run<'_> {
             self.tick()?;
         }
         self.witness.finish(self.now);
-        self.witness.tally.touched = self.stage.touched.load(Relaxed);
+        self.witness.counts.touched = self.stage.touched.load(Relaxed);
         self.violation()?;
         Ok(crate::engine::judge_the_whole(&self.stage.scenario, &self.plan, &self.witness))
     }
@@ -177,6 +180,7 @@ impl Run<'_> {
             match told {
                 Told::Fact { at, node, fact } => self.hear_fact(at, node, &fact),
                 Told::Client { at, fact } => self.witness.client(at, &fact),
+                Told::ClientAt { at, client, node } => self.witness.client_at(at, client, node),
             }
         }
         self.violation()?;
@@ -259,7 +263,7 @@ impl Run<'_> {
     fn hear_fact(&mut self, at: u64, node: usize, fact: &Fact) {
         self.witness.fact(at, node, fact);
         match fact {
-            Fact::Started { .. } => self.witness.started(node),
+            Fact::Started { .. } => self.witness.started(at, node),
             Fact::Applied { at, hash } | Fact::SnapshotInstalled { at, hash } => self.applied[node] = (at.index, *hash),
             Fact::Posted { room, seq, .. } => {
                 let mut posted = lock(&self.stage.posted);
@@ -279,6 +283,7 @@ impl Run<'_> {
             for action in actions {
                 self.carry_out(action);
             }
+            self.witness.conditions(self.now, self.plan.conditions());
         }
     }
 
@@ -313,9 +318,13 @@ impl Run<'_> {
                 self.witness.roster.left(node);
                 self.show_roster();
             }
-            Action::Pause { node } => self.stage.paused[node].store(true, Relaxed),
-            Action::Resume { node } => self.stage.paused[node].store(false, Relaxed),
+            Action::Pause { node } | Action::Resume { node } => {
+                let paused = matches!(action, Action::Pause { .. });
+                self.stage.paused[node].store(paused, Relaxed);
+                self.witness.paused(self.now, node, paused);
+            }
             Action::Reset { a, b } => {
+                self.witness.reset(self.now, a, b);
                 for (from, to) in [(a, b), (b, a)] {
                     self.stage.resets[from * self.applied.len() + to].fetch_add(1, Relaxed);
                 }
@@ -432,7 +441,7 @@ impl Run<'_> {
             trace: digest(&trace.value()),
             events: self.stage.events.load(Relaxed),
             simulated: Duration::from_micros(self.now),
-            tally: self.witness.tally,
+            tally: self.witness.tally(),
             points: points.into_iter().collect(),
             story,
             record: self.witness.take_record(),

@@ -17,8 +17,21 @@ use tertulia_protocol::raft::Member;
 
 /// Something that the witness is to hear, in the order in which it happened.
 pub enum Told {
-    Fact { at: u64, node: usize, fact: Fact },
-    Client { at: u64, fact: ClientFact },
+    Fact {
+        at: u64,
+        node: usize,
+        fact: Fact,
+    },
+    Client {
+        at: u64,
+        fact: ClientFact,
+    },
+    /// Where a client is connected from now on.
+    ClientAt {
+        at: u64,
+        client: usize,
+        node: Option<usize>,
+    },
 }
 
 /// Why a node ended by itself.
