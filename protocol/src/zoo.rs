@@ -142,9 +142,9 @@ bugs! {
 
     // Leases.
     /// A lease is kept when another node is told to stand (thesis 6.4.1).
-    KeepLease = "keep-lease", Leases, breaks ["linearizable-reads"];
+    KeepLease = "keep-lease", Leases, breaks ["lease-exclusive", "linearizable-reads"];
     /// Who has confirmed a lease stands as soon as its link to the leader breaks.
-    StandUnderLease = "stand-under-lease", Leases, breaks ["linearizable-reads"];
+    StandUnderLease = "stand-under-lease", Leases, breaks ["lease-exclusive", "linearizable-reads"];
     /// Votes are given although a leader was just heard, which may have a lease (thesis 6.4.1; sofastack/sofa-jraft issue 25).
     NoVoteGate = "no-vote-gate", Leases, breaks ["linearizable-reads"];
     /// A node that has just started votes at once: it does not know what it confirmed before (thesis 6.4.1).

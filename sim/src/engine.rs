@@ -180,7 +180,7 @@ pub fn catch<T>(play: impl FnOnce() -> T) -> Result<T, String> {
 
 /// What only the run as a whole can tell: whether it proves anything, and whether what was expected came true.
 pub(crate) fn judge_the_whole(scenario: &Scenario, plan: &FaultPlan, witness: &Witness) -> Verdict {
-    let (expect, tally) = (&scenario.expect, witness.tally);
+    let (expect, tally) = (&scenario.expect, witness.tally());
     if let Some(max) = expect.unavailable_max.filter(|max| tally.longest_wait > *max) {
         let told = format!("somebody waited and nobody was answered for {} us, the scenario allows {max} us", tally.longest_wait);
         return Verdict::failed("unavailable", told);

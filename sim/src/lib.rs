@@ -7,6 +7,7 @@
 //! - [`operator`]: whoever changes the members, and asks until it is done.
 //! - [`workload`]: what the clients do and what they saw: one script for both engines.
 //! - [`witness`]: everything that the judge is told, and the first thing that it objects to.
+//! - [`liveness`]: when progress is owed, and that it is made.
 //! - [`fast`]: the discrete-event engine over the bare machines. It hunts.
 //! - [`turmoil_engine`]: the production driver on turmoil's network. It confirms.
 //! - [`explore`]: every course of a small scope, over bare replicas.
@@ -26,6 +27,7 @@ pub mod explore;
 pub mod fast;
 pub mod html;
 pub mod hunt;
+pub mod liveness;
 pub mod operator;
 pub mod plan;
 pub mod points;

@@ -17,6 +17,7 @@ pub const POINTS: &[Point] = &[
     ("crash.of_leader", "a leader crashes"),
     ("crash.of_leader_with_tail", "a leader crashes whose log holds more than is durable"),
     ("leader.two_at_once", "two nodes lead, each in a term of its own"),
+    ("progress.owed", "a part of the members owed progress by right, and made it"),
     ("restart.tail_lost", "a node starts with less of its log than it had in memory"),
     ("snapshot.interrupted_by_election", "another node is elected while a snapshot is on its way"),
     ("snapshot.receiver_elected", "a node is elected that had begun to receive a snapshot in its present run"),

@@ -3,11 +3,12 @@
 //! Beside the judge it keeps who leads, which named points were reached, how far each room has come, and the longest time in which somebody waited
 //! and nobody was answered.
 
-use crate::plan::ClusterView;
+use crate::liveness::{self, Bounds, Liveness, Word};
+use crate::plan::{ClusterView, Conditions};
 use crate::points::Crossings;
 use crate::record::Recorder;
 use crate::roster::Roster;
-use crate::scenario::{self, Expect};
+use crate::scenario::{Expect, Scenario};
 use std::collections::BTreeMap;
 use tertulia_judge::record::Writer;
 use tertulia_judge::{At, ClientFact, Cluster, Judge, Observed, Violation};
@@ -17,12 +18,16 @@ use tertulia_protocol::ids::{Index, NodeId, RoomId, Seq, Term};
 /// How many sentences of the story are kept for a failure's evidence.
 const STORY: usize = 400;
 
+/// The point that is reached when progress was owed, and made, by a part of the members.
+const OWED: &str = "progress.owed";
+
 #[derive(Clone)]
 pub struct Witness {
     judge: Judge,
     /// Everything that the judge is told, if somebody wants to keep it.
     record: Option<Writer<Vec<u8>>>,
     violation: Option<Violation>,
+    live: Liveness,
     pub roster: Roster,
     leading: Vec<Option<Term>>,
     pub up: Vec<bool>,
@@ -34,7 +39,8 @@ pub struct Witness {
     pub posted: BTreeMap<RoomId, Seq>,
     /// The newest place of each room that any client was told of as its own.
     pub acked: BTreeMap<RoomId, Seq>,
-    pub tally: Tally,
+    /// Without what [`Witness::tally`] adds.
+    pub counts: Tally,
     waiting_since: Option<u64>,
     story: Vec<(u64, String)>,
     /// Listens, when the run is to be drawn.
@@ -47,7 +53,20 @@ struct Configured {
     at: Index,
     members: Vec<NodeId>,
     voters: Vec<NodeId>,
-    joint: bool,
+    /// Those before, while voters change.
+    outgoing: Vec<NodeId>,
+}
+
+impl Configured {
+    fn is_joint(&self) -> bool {
+        !self.outgoing.is_empty()
+    }
+
+    fn word(&self, roster: &Roster) -> Word {
+        let set = |ids: &[NodeId]| (ids.iter().filter_map(|id| roster.host(*id)).fold(0, |set, host| set | 1 << host), ids.len());
+        let sets = [&self.voters, &self.outgoing].into_iter().filter(|ids| !ids.is_empty()).map(|ids| set(ids));
+        Word { at: self.at, sets: sets.collect() }
+    }
 }
 
 /// Counts of one run.
@@ -74,12 +93,16 @@ pub struct Tally {
     pub kept_waiting: u64,
     /// Microseconds.
     pub longest_wait: u64,
+    /// What was owed by right, and made.
+    pub progress: liveness::Tally,
 }
 
 impl Witness {
-    /// `record`: whether to keep everything that the judge is told.
-    pub fn new(cluster: &scenario::Cluster, record: bool) -> Witness {
+    /// `reconnect`: within so many microseconds the engine's nodes are connected over a way that opens. `record`: whether to keep everything that the judge is told.
+    pub fn new(scenario: &Scenario, reconnect: u64, record: bool) -> Witness {
+        let cluster = &scenario.cluster;
         let (roster, hosts) = (Roster::new(cluster), cluster.hosts());
+        let clients = crate::workload::actors(scenario) as usize;
         let voters: Vec<NodeId> = (0..cluster.voters).filter_map(|host| roster.id(host)).collect();
         Witness {
             // Writing to memory does not fail.
@@ -87,6 +110,7 @@ impl Witness {
             judge: Judge::new(Cluster { voters }),
             roster,
             violation: None,
+            live: Liveness::new(hosts, clients, Bounds::new(scenario, reconnect)),
             leading: vec![None; hosts],
             up: vec![false; hosts],
             configured: vec![Vec::new(); hosts],
@@ -94,7 +118,7 @@ impl Witness {
             crossings: Crossings::new(hosts),
             posted: BTreeMap::new(),
             acked: BTreeMap::new(),
-            tally: Tally::default(),
+            counts: Tally::default(),
             waiting_since: None,
             story: Vec::new(),
             recorder: None,
@@ -124,7 +148,12 @@ impl Witness {
 
     /// The first thing that the judge objected to.
     pub fn violation(&self) -> Option<&Violation> {
-        self.violation.as_ref()
+        self.violation.as_ref().or(self.live.violation())
+    }
+
+    /// Counts of the run so far.
+    pub fn tally(&self) -> Tally {
+        Tally { progress: self.live.tally(), ..self.counts }
     }
 
     /// The greatest index that any node knew to be committed.
@@ -133,7 +162,7 @@ impl Witness {
     }
 
     pub fn reached(&self, point: &str) -> bool {
-        self.reached.contains_key(point)
+        point == OWED && self.live.tally().owed_in_part > 0 || self.reached.contains_key(point)
     }
 
     pub fn points(&self) -> impl Iterator<Item = (&'static str, u32)> + '_ {
@@ -148,6 +177,7 @@ impl Witness {
         if let Some(recorder) = &mut self.recorder {
             recorder.fact(now, node, fact);
         }
+        self.live.fact(now, node, fact);
         self.observe(now, Observed::Fact { node: self.id(node), fact });
         self.crossings.fact(node, fact);
         self.note_crossings();
@@ -155,11 +185,12 @@ impl Witness {
             Fact::Started { boot, term, durable, applied, .. } => {
                 let (index, from) = (durable.index, applied);
                 self.configured[node].clear();
+                self.said(now, node);
                 self.tell(now, || format!("n{} starts as {boot} in term {term}, log to {index}, rows to {from}", node + 1));
             }
             Fact::BecameLeader { term, last } => {
                 self.leading[node] = Some(*term);
-                self.tally.elections += 1;
+                self.counts.elections += 1;
                 self.tell(now, || format!("n{} leads term {term} from index {}", node + 1, last.index));
             }
             Fact::SteppedDown { term } => {
@@ -172,12 +203,18 @@ impl Witness {
             }
             Fact::Reached { point } => {
                 *self.reached.entry(point).or_insert(0) += 1;
-                self.tally.transfers += u64::from(*point == "transfer.begun");
+                self.counts.transfers += u64::from(*point == "transfer.begun");
             }
-            Fact::Appended { at } => self.configured[node].retain(|said| said.at < at.index),
+            Fact::Appended { at } if self.configured[node].last().is_some_and(|said| said.at >= at.index) => {
+                self.configured[node].retain(|said| said.at < at.index);
+                self.said(now, node);
+            }
             Fact::Configured { at, members, voters, outgoing } => {
-                let (members, voters, joint) = (members.clone(), voters.clone(), !outgoing.is_empty());
-                self.configured[node].push(Configured { at: at.index, members, voters, joint });
+                let said =
+                    Configured { at: at.index, members: members.clone(), voters: voters.clone(), outgoing: outgoing.clone() };
+                let joint = said.is_joint();
+                self.configured[node].push(said);
+                self.said(now, node);
                 if !joint {
                     let names = self.names(node);
                     self.tell(now, || format!("n{}: members are {names} by entry {}", node + 1, at.index));
@@ -185,6 +222,12 @@ impl Witness {
             }
             _ => {}
         }
+    }
+
+    /// What one machine's log says of the members has changed, or which machines they are.
+    fn said(&mut self, now: u64, node: usize) {
+        let word = self.configured[node].last().map(|said| said.word(&self.roster));
+        self.live.says(now, node, word);
     }
 
     /// The members by one machine's log, as machines, with a mark at those that do not vote.
@@ -210,7 +253,7 @@ impl Witness {
         let Some(said) = leader.and_then(|leader| self.configured[leader].last()) else {
             return Some("nobody leads who could say who the members are".to_owned());
         };
-        if said.joint {
+        if said.is_joint() {
             return Some("voters are still changing".to_owned());
         }
         if let Some(wanted) = expect.voters.filter(|wanted| said.voters.len() != *wanted) {
@@ -226,8 +269,29 @@ impl Witness {
         })
     }
 
-    pub fn started(&mut self, node: usize) {
+    pub fn started(&mut self, now: u64, node: usize) {
         self.up[node] = true;
+        self.live.runs(now, node, true);
+    }
+
+    /// A process stands still, or goes on.
+    pub fn paused(&mut self, now: u64, node: usize, paused: bool) {
+        self.live.pauses(now, node, paused);
+    }
+
+    /// The connections of these two have broken.
+    pub fn reset(&mut self, now: u64, a: usize, b: usize) {
+        self.live.resets(now, a, b);
+    }
+
+    /// The plan may have changed links and disks.
+    pub fn conditions(&mut self, now: u64, conditions: &Conditions) {
+        self.live.conditions(now, conditions);
+    }
+
+    /// Where a client is connected; `None`: nowhere.
+    pub fn client_at(&mut self, now: u64, client: usize, node: Option<usize>) {
+        self.live.sits(now, client, node);
     }
 
     pub fn crashed(&mut self, now: u64, node: usize) {
@@ -236,9 +300,11 @@ impl Witness {
         }
         self.up[node] = false;
         self.leading[node] = None;
-        self.tally.crashes += 1;
         self.crossings.crashed(node);
         self.note_crossings();
+        self.counts.crashes += 1;
+        self.live.members(self.roster.members());
+        self.live.runs(now, node, false);
         self.observe(now, Observed::Crashed { node: self.id(node) });
     }
 
@@ -248,6 +314,8 @@ impl Witness {
             recorder.joined(now, node, id);
         }
         self.roster.joined(node, id);
+        self.live.members(self.roster.members());
+        (0..self.configured.len()).for_each(|node| self.said(now, node));
         self.tell(now, || format!("n{} joins as node {}", node + 1, id.0));
     }
 
@@ -273,22 +341,25 @@ impl Witness {
         }
         self.observe(now, Observed::Client(fact));
         match fact {
-            ClientFact::Submitted { .. } => {
-                self.tally.submitted += 1;
+            ClientFact::Submitted { client, number, .. } => {
+                self.live.posts(now, seat(*client), *number);
+                self.counts.submitted += 1;
                 self.waiting_since.get_or_insert(now);
             }
-            ClientFact::Acknowledged { room, seq, .. } => {
-                self.tally.acked += 1;
+            ClientFact::Acknowledged { client, number, room, seq, .. } => {
+                self.live.is_answered(now, seat(*client), *number);
+                self.counts.acked += 1;
                 let newest = self.acked.entry(*room).or_insert(0);
                 *newest = (*newest).max(*seq);
                 self.answered(now);
             }
-            ClientFact::RefusedFinally { .. } => {
-                self.tally.refused += 1;
+            ClientFact::RefusedFinally { client, number } => {
+                self.live.is_answered(now, seat(*client), *number);
+                self.counts.refused += 1;
                 self.answered(now);
             }
-            ClientFact::Delivered { .. } => self.tally.delivered += 1,
-            ClientFact::Read { .. } => self.tally.reads += 1,
+            ClientFact::Delivered { .. } => self.counts.delivered += 1,
+            ClientFact::Read { .. } => self.counts.reads += 1,
             ClientFact::Followed { .. } | ClientFact::FollowedLast { .. } => {}
         }
     }
@@ -309,6 +380,7 @@ impl Witness {
 
     /// The end: nothing more will happen.
     pub fn finish(&mut self, now: u64) {
+        self.live.elapse(now);
         if let Some(record) = &mut self.record {
             let up = (0..self.up.len()).filter(|host| self.up[*host]).filter_map(|host| self.roster.id(host));
             let _ = record.settled(At(now), &up.collect::<Vec<_>>());
@@ -326,8 +398,8 @@ impl Witness {
     /// A post was answered: the wait that it ends counts, and the next one begins if others still wait.
     fn answered(&mut self, now: u64) {
         let Some(since) = self.waiting_since else { return };
-        self.tally.longest_wait = self.tally.longest_wait.max(now - since);
-        let open = self.tally.submitted > self.tally.acked + self.tally.refused;
+        self.counts.longest_wait = self.counts.longest_wait.max(now - since);
+        let open = self.counts.submitted > self.counts.acked + self.counts.refused;
         self.waiting_since = open.then_some(now);
     }
 
@@ -342,4 +414,9 @@ impl Witness {
             self.story.push((now, sentence()));
         }
     }
+}
+
+/// Where the client sits that is told of by this number: people count from 1.
+fn seat(client: u32) -> usize {
+    client.saturating_sub(1) as usize
 }

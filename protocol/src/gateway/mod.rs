@@ -128,6 +128,11 @@ impl Gateway {
         if left < largest && self.pending_bytes > 0 { 0 } else { left }
     }
 
+    /// Requests, reads and loads of history that are open.
+    pub(crate) fn open_work(&self) -> (u32, u32, u32) {
+        (self.pending.len() as u32, self.waits.len() as u32, self.loads.len() as u32)
+    }
+
     fn room_left(&self) -> u32 {
         self.limits.admission_bytes.saturating_sub(self.pending_bytes)
     }

@@ -250,6 +250,21 @@ impl Node {
         status_of(&self.replica)
     }
 
+    /// What this node has taken and not finished: nothing of it stays when nobody waits for anything.
+    pub fn open_work(&self) -> OpenWork {
+        let (requests, reads, pages) = self.gateway.open_work();
+        let (proposed, held, waiting, loads) = self.replica.open_work();
+        let early = self.early.len() as u32;
+        OpenWork {
+            requests,
+            reads: reads + waiting,
+            loads: pages + loads + self.read_meanwhile.len() as u32,
+            proposed,
+            held,
+            early,
+        }
+    }
+
     /// What happened inside since the last call, if the configuration asks for facts.
     pub fn take_facts(&mut self) -> Vec<Fact> {
         self.replica.take_facts()

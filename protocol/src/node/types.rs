@@ -221,3 +221,26 @@ impl fmt::Display for RestoreError {
 }
 
 impl core::error::Error for RestoreError {}
+
+/// What a node has taken and not finished; see [`crate::node::Node::open_work`]. Counts.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct OpenWork {
+    /// Requests of clients without an outcome.
+    pub requests: u32,
+    /// Reads that wait for a read index, or for the state to come to one.
+    pub reads: u32,
+    /// Reads of the store under way.
+    pub loads: u32,
+    /// As the leader: requests in the log that are not applied.
+    pub proposed: u32,
+    /// As the leader: requests whose predecessors have not come.
+    pub held: u32,
+    /// Forwarded requests that wait for the term's first entry.
+    pub early: u32,
+}
+
+impl OpenWork {
+    pub fn is_nothing(&self) -> bool {
+        *self == OpenWork::default()
+    }
+}

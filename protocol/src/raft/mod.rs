@@ -313,6 +313,15 @@ impl Raft {
         self.leader
     }
 
+    /// Entries for followers that are being read from disk, and reads that this leader has not confirmed.
+    pub(crate) fn open_loads(&self) -> u32 {
+        let reads = match &self.role {
+            Role::Leader(leading) => leading.reads.len() + leading.repair_reads.len(),
+            _ => 0,
+        };
+        (self.loads.len() + reads) as u32
+    }
+
     pub fn is_leader(&self) -> bool {
         matches!(self.role, Role::Leader(_))
     }

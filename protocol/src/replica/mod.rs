@@ -287,6 +287,14 @@ impl<S: StateMachine> Replica<S> {
         }
     }
 
+    /// What is proposed and held by this leader, reads that wait, and loads. What a former leader remembers of its term is let go of when it leads again.
+    pub(crate) fn open_work(&self) -> (u32, u32, u32, u32) {
+        let leads = self.raft.is_leader() && self.leading_term == self.raft.term();
+        let of_leader = |count: usize| if leads { count as u32 } else { 0 };
+        let loads = self.raft.open_loads() + u32::from(self.applying.is_some());
+        (of_leader(self.proposed.len()), of_leader(self.held.len()), self.reads.len() as u32, loads)
+    }
+
     pub(crate) fn tell(&mut self, fact: impl FnOnce() -> Fact) {
         self.raft.tell(fact);
     }

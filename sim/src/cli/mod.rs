@@ -295,6 +295,15 @@ fn evidence(outcome: &Outcome, story: bool) -> String {
             tally.touched,
             tally.longest_wait / 1_000
         );
+        let progress = &tally.progress;
+        let _ = writeln!(
+            text,
+            "  progress was owed {} times, {} of them by a part of the members; nobody could be elected {} times; longest without a leader {} ms",
+            progress.owed,
+            progress.owed_in_part,
+            progress.constrained,
+            progress.longest_without_leader / 1_000
+        );
     }
     match &outcome.verdict {
         Verdict::Ok => {}

@@ -152,10 +152,10 @@ impl<'a> Tree<'a> {
     fn step(&mut self, world: &mut World<'a>, turns: &[Turn]) {
         // What a crash leaves is drawn when the fault fires, so the place to branch lies before that.
         let fires = matches!(world.queue.peek(), Some((at, Event::Plan)) if world.plan.fires(at));
-        let before = (fires && self.has_room()).then(|| (world.clone(), world.witness.tally.crashes));
+        let before = (fires && self.has_room()).then(|| (world.clone(), world.witness.counts.crashes));
         world.step();
         if let Some((copy, crashes)) = before
-            && world.witness.tally.crashes > crashes
+            && world.witness.counts.crashes > crashes
         {
             self.note(copy, CRASH, turns);
         }

@@ -137,6 +137,7 @@ impl World<'_> {
     /// The client's end is closed; its node hears of it.
     fn hang_up(&mut self, client: usize) {
         if let Some(connection) = self.seats[client].connection.take() {
+            self.witness.client_at(self.now, client, None);
             self.ask(connection, ClientWord::Close);
         }
     }
@@ -266,12 +267,16 @@ impl World<'_> {
         let Some(actor) = seat.actor.as_mut().filter(|_| seat.connection == Some(connection)) else { return };
         seat.chain.input(now, digest);
         match word {
-            NodeWord::Opened => actor.connected(now),
+            NodeWord::Opened => {
+                actor.connected(now);
+                self.witness.client_at(now, client, Some(node));
+            }
             NodeWord::Reply(reply) => actor.reply(now, reply),
             NodeWord::Event(event) => actor.event(now, event),
             NodeWord::Closed => {
                 seat.connection = None;
                 actor.disconnected(now);
+                self.witness.client_at(now, client, None);
             }
         }
         self.pump(client);

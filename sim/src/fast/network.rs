@@ -14,6 +14,8 @@ use tertulia_protocol::ids::{Boot, NodeId};
 const SILENCE: Span = Span::millis(300, 1_000);
 /// Pause before a peer is dialled.
 const DIAL: Span = Span::millis(5, 100);
+/// Within so many microseconds nodes are connected over a way that opens: a refused dial is tried again once, and that takes a second message on any link.
+pub(super) const RECONNECT: u64 = 800_000;
 /// Messages whose repetitions are counted, a link: a power of two.
 const REMEMBERED: usize = 512;
 

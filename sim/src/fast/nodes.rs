@@ -67,7 +67,7 @@ impl World<'_> {
         host.timer = u64::MAX;
         host.paused = false;
         host.peers.clear();
-        self.witness.started(node);
+        self.witness.started(self.now, node);
         self.drain(node);
         self.review_links(node);
     }
@@ -95,6 +95,7 @@ impl World<'_> {
     /// Stops a process where it stands. Its connections stay, and its clock goes on.
     pub(super) fn pause(&mut self, node: usize) {
         self.hosts[node].paused = self.hosts[node].machine.is_some();
+        self.witness.paused(self.now, node, true);
     }
 
     /// Everything that has come meanwhile is handed over now, and then timers fire.
@@ -102,6 +103,7 @@ impl World<'_> {
         if !std::mem::take(&mut self.hosts[node].paused) {
             return;
         }
+        self.witness.paused(self.now, node, false);
         let boot = self.hosts[node].boot;
         self.queue.push(self.now, Event::Wake { node, boot });
         self.review_links(node);

@@ -42,6 +42,7 @@ impl World<'_> {
             let Some(actions) = self.plan.poll(self.now, view) else { break };
             self.carry_out(actions);
         }
+        self.witness.conditions(self.now, self.plan.conditions());
         self.schedule_plan();
     }
 
@@ -63,7 +64,10 @@ impl World<'_> {
                 Action::Gone { node } => self.gone(node),
                 Action::Pause { node } => self.pause(node),
                 Action::Resume { node } => self.resume(node),
-                Action::Reset { a, b } => self.reset(a, b),
+                Action::Reset { a, b } => {
+                    self.witness.reset(self.now, a, b);
+                    self.reset(a, b);
+                }
                 Action::Operator(call) => self.want(call),
                 Action::Links => self.review_all_links(),
                 Action::Clocks => self.set_clocks(),
@@ -77,6 +81,7 @@ impl World<'_> {
     pub(super) fn stop(&mut self) {
         let actions = self.plan.heal(self.now);
         self.carry_out(actions);
+        self.witness.conditions(self.now, self.plan.conditions());
         self.phase = Phase::Settling;
         self.queue.push(self.now + CHECK, Event::Check);
     }
@@ -93,13 +98,26 @@ impl World<'_> {
         }
         let all_read = self.seats.iter().all(|seat| seat.actor.as_ref().is_some_and(|actor| actor.has_read_all()));
         // What was settled may be in motion again: leaders measure and hand over whether anybody posts or not.
-        if self.phase == Phase::Reading && all_read && self.unsettled().is_none() {
+        let well = self.phase == Phase::Reading && all_read && self.unsettled().is_none();
+        let open = if well { self.left_open() } else { None };
+        if well && open.is_none() {
             return self.finish();
         }
         if self.now >= self.scenario.workload.stop + self.scenario.expect.heal_within {
-            return self.not_healed();
+            return match open {
+                Some(open) => self.fail(Verdict::failed("nothing-left-open", open)),
+                None => self.not_healed(),
+            };
         }
         self.queue.push(self.now + CHECK, Event::Check);
+    }
+
+    /// What a node still holds of requests and reads although nobody waits for anything: a leak, if it stays.
+    fn left_open(&self) -> Option<String> {
+        let members = (0..self.hosts.len()).filter(|host| self.witness.roster.is_member(*host));
+        let open = |host: usize| self.hosts[host].machine.as_ref().map(|machine| (host, machine.open_work()));
+        let (host, work) = members.filter_map(open).find(|(_, work)| !work.is_nothing())?;
+        Some(format!("all clients have all their outcomes and answers, and n{} still holds {work:?}", host + 1))
     }
 
     fn statuses(&self) -> Vec<Option<Status>> {
@@ -156,7 +174,7 @@ impl World<'_> {
 
     /// Everything has settled: the last rules, and whether the run proves anything.
     fn finish(&mut self) {
-        let tally = &mut self.witness.tally;
+        let tally = &mut self.witness.counts;
         (tally.touched, tally.held_back) = (self.network.touched, self.network.held_back);
         tally.queued = self.clogged.queued;
         (tally.disconnected, tally.kept_waiting) = (self.disconnected, self.kept_waiting);

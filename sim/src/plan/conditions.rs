@@ -229,6 +229,18 @@ impl Conditions {
         self.weather.is_empty()
     }
 
+    /// What may keep a cluster from making progress in time although its ways are open; see [`crate::liveness`].
+    pub fn disturbed(&self) -> Option<&'static str> {
+        match self {
+            _ if !self.weather.is_empty() => Some("weather"),
+            _ if !self.maps.is_empty() => Some("other delays of links"),
+            _ if self.disks.iter().any(|disk| disk.on != 0) => Some("a troubled disk"),
+            _ if self.clocks.iter().any(NodeClock::drifts) => Some("a clock that drifts"),
+            _ if !self.readers.is_empty() => Some("clients that are cut off or read slowly"),
+            _ => None,
+        }
+    }
+
     /// Loss and duplication in millionths, and the extra delays that apply to a message between these two.
     pub fn weather(&self, from: usize, to: usize) -> (u32, u32, impl Iterator<Item = Span> + '_) {
         let ends = (1 << from) | (1 << to);
@@ -249,7 +261,7 @@ impl Conditions {
     }
 
     /// Blocks these ways, from one node to another, each once more; or once less.
-    pub(super) fn block(&mut self, ways: &[(usize, usize)], add: bool) {
+    pub(crate) fn block(&mut self, ways: &[(usize, usize)], add: bool) {
         for (from, to) in ways {
             let count = &mut self.blocked[from * self.nodes + to];
             *count = if add { *count + 1 } else { *count - 1 };

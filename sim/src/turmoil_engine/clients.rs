@@ -37,6 +37,8 @@ enum Heard {
 /// A connection, ended when dropped.
 struct Line {
     server: usize,
+    /// The server has accepted it.
+    connected: bool,
     /// Crashes of the server when the connection was begun.
     crashes: u64,
     /// How often a fault had broken this client's connection by then.
@@ -69,6 +71,7 @@ async fn play(stage: Arc<Stage>, number: u32) {
     actor.set_bug(stage.bug);
     let mut line: Option<Line> = None;
     let mut reading = false;
+    let mut seat = None;
     loop {
         let at = stage.elapsed();
         lock(&stage.seats)[number as usize] = line.as_ref().map(|line| line.server);
@@ -103,6 +106,10 @@ async fn play(stage: Arc<Stage>, number: u32) {
             }
         }
         report(&stage, number, &mut actor, at);
+        let node = line.as_ref().filter(|line| line.connected).map(|line| line.server);
+        if std::mem::replace(&mut seat, node) != node {
+            stage.tell(Told::ClientAt { at, client: number as usize, node });
+        }
         let due = [actor.next_act(), actor.poll_timeout()].into_iter().flatten().min().unwrap_or(u64::MAX);
         // At least a moment, so that a client that wants to act at once cannot stop time.
         let pause = Duration::from_micros(due.saturating_sub(at).clamp(100, LOOK));
@@ -146,7 +153,10 @@ fn hear(stage: &Stage, number: u32, actor: &mut Actor, line: &mut Option<Line>, 
     stage.events.fetch_add(1, Relaxed);
     let chain = &stage.chains[stage.scenario.cluster.hosts() + number as usize];
     match heard {
-        Heard::Connected => actor.connected(at),
+        Heard::Connected => {
+            line.iter_mut().for_each(|line| line.connected = true);
+            actor.connected(at);
+        }
         Heard::Reply(reply) => {
             lock(chain).input(at, digest(&reply));
             actor.reply(at, reply);
@@ -178,7 +188,7 @@ fn connect(stage: &Arc<Stage>, client: u32, server: u32, hello: &ClientHello) ->
     });
     let crashes = stage.crashes[server].load(Relaxed);
     let broken = stage.broken[client as usize].load(Relaxed);
-    Line { server, crashes, broken, requests, heard, task: task.abort_handle() }
+    Line { server, connected: false, crashes, broken, requests, heard, task: task.abort_handle() }
 }
 
 /// The way between a client and its node, with what faults do to it.

@@ -33,6 +33,8 @@ use tertulia_protocol::node::AdminOutcome;
 /// Turmoil counts whole milliseconds.
 const TICK: Duration = Duration::from_millis(1);
 const CLIENTS: &str = "clients";
+/// Within so many microseconds the driver's nodes are connected over a way that opens: an attempt that is under way is given up, and the longest pause is over.
+const RECONNECT: u64 = 3_500_000;
 
 /// Plays a scenario on turmoil.
 ///
@@ -139,7 +141,7 @@ impl Run<'_> {
         for ((from, to), span) in &scenario.cluster.links {
             sim.set_link_latency(host_name(*from), host_name(*to), fixed(*span));
         }
-        let witness = Witness::new(&scenario.cluster, options.record);
+        let witness = Witness::new(scenario, RECONNECT, options.record);
         let applied = vec![<(Index, StateHash)>::default(); scenario.cluster.hosts()];
         Run { stage, sim, plan, witness, operator: Operator::default(), other_delays: BTreeSet::new(), applied, now: 0 }
     }
@@ -156,6 +158,7 @@ impl Run<'_> {
         for action in healing {
             self.carry_out(action);
         }
+        self.witness.conditions(self.now, self.plan.conditions());
         let deadline = self.now + heal_within;
         while let Some(why) = self.unsettled() {
             if self.now >= deadline {
@@ -175,7 +178,7 @@ impl Run<'_> {
             self.tick()?;
         }
         self.witness.finish(self.now);
-        let (tally, count) = (&mut self.witness.tally, |count: &std::sync::atomic::AtomicU64| count.load(Relaxed));
+        let (tally, count) = (&mut self.witness.counts, |count: &std::sync::atomic::AtomicU64| count.load(Relaxed));
         (tally.touched, tally.held_back) = (count(&self.stage.touched), count(&self.stage.held_back));
         tally.queued = count(&self.stage.queued);
         (tally.disconnected, tally.kept_waiting) = (count(&self.stage.disconnected), count(&self.stage.kept_waiting));
@@ -205,6 +208,7 @@ impl Run<'_> {
                         recorder.arrived(at, (from, to), digest, true);
                     }
                 }
+                Told::ClientAt { at, client, node } => self.witness.client_at(at, client, node),
             }
         }
         self.violation()?;
@@ -287,7 +291,7 @@ impl Run<'_> {
     fn hear_fact(&mut self, at: u64, node: usize, fact: &Fact) {
         self.witness.fact(at, node, fact);
         match fact {
-            Fact::Started { .. } => self.witness.started(node),
+            Fact::Started { .. } => self.witness.started(at, node),
             Fact::Applied { at, hash } | Fact::SnapshotInstalled { at, hash } => self.applied[node] = (at.index, *hash),
             Fact::Posted { room, seq, .. } => {
                 let mut posted = lock(&self.stage.posted);
@@ -308,6 +312,7 @@ impl Run<'_> {
             for action in actions {
                 self.carry_out(action);
             }
+            self.witness.conditions(self.now, self.plan.conditions());
         }
     }
 
@@ -343,9 +348,13 @@ impl Run<'_> {
                 self.witness.roster.left(node);
                 self.show_roster();
             }
-            Action::Pause { node } => self.stage.paused[node].store(true, Relaxed),
-            Action::Resume { node } => self.stage.paused[node].store(false, Relaxed),
+            Action::Pause { node } | Action::Resume { node } => {
+                let paused = matches!(action, Action::Pause { .. });
+                self.stage.paused[node].store(paused, Relaxed);
+                self.witness.paused(self.now, node, paused);
+            }
             Action::Reset { a, b } => {
+                self.witness.reset(self.now, a, b);
                 for (from, to) in [(a, b), (b, a)] {
                     self.stage.resets[from * self.applied.len() + to].fetch_add(1, Relaxed);
                 }
@@ -465,7 +474,7 @@ impl Run<'_> {
             trace: digest(&trace.value()),
             events: self.stage.events.load(Relaxed),
             simulated: Duration::from_micros(self.now),
-            tally: self.witness.tally,
+            tally: self.witness.tally(),
             points: points.into_iter().collect(),
             story,
             decisions: self.plan.decisions().to_vec(),

@@ -39,6 +39,12 @@ pub enum Told {
         to: usize,
         digest: u64,
     },
+    /// Where a client is connected from now on.
+    ClientAt {
+        at: u64,
+        client: usize,
+        node: Option<usize>,
+    },
 }
 
 /// Why a node ended by itself.
