@@ -121,6 +121,11 @@ impl Conditions {
         self.clocks[node]
     }
 
+    /// Whether a clock runs so fast or slow that timeouts are not what the timings say: by more than a hundredth.
+    pub fn clocks_drift(&self) -> bool {
+        self.drifts.iter().any(|ppm| ppm.unsigned_abs() > 10_000)
+    }
+
     /// Moves wall clocks, each by so many microseconds.
     pub(super) fn shift_clocks(&mut self, by: &[(usize, i64)]) {
         for (node, micros) in by {

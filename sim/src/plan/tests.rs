@@ -176,10 +176,12 @@ fn a_skew_ends_a_drift_leaves_what_it_has_done_and_a_jump_stays() {
     assert_eq!(run(&mut plan, 1_500_000, None), [Action::Clocks; 3]);
     let (wall, instant) = off(&plan, 1_500_000);
     assert_eq!((wall[0], instant), (200, vec![0, 50_000, 0]));
+    assert!(plan.conditions().clocks_drift());
     assert!(wall[1] == 5 && (-300..=-299).contains(&wall[2]), "{wall:?}");
     run(&mut plan, 2_500_000, None);
     let (wall, instant) = off(&plan, 9_000_000);
     assert_eq!((wall[0], instant), (0, vec![0, 100_000, 0]));
+    assert!(!plan.conditions().clocks_drift());
     assert!(wall[1] == 10 && (-300..=-299).contains(&wall[2]), "{wall:?}");
 }
 
