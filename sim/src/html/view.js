@@ -40,13 +40,11 @@ function fit() {
 }
 
 /** Selects a row and brings it into view, if it is not. */
-function select(i, closely = false) {
+function select(i) {
   VIEW.selected = i;
   if (i >= 0) {
-    const at = ROWS.at[i], length = closely ? Math.min(VIEW.to - VIEW.from, 400_000) : VIEW.to - VIEW.from;
-    const edge = length * 0.06;
-    if (closely) setView(at - length * 0.6, at + length * 0.4);
-    else if (at < VIEW.from + edge || at > VIEW.to - edge) setView(at - length / 2, at + length / 2);
+    const at = ROWS.at[i], length = VIEW.to - VIEW.from, edge = length * 0.06;
+    if (at < VIEW.from + edge || at > VIEW.to - edge) setView(at - length / 2, at + length / 2);
     if (ROWS.lane[i] >= HEAD.hosts && !VIEW.clients) VIEW.clients = true;
   }
   changed("selected");
@@ -119,8 +117,13 @@ function stepLane(by) {
   }
 }
 
+/** Selects the violation and shows it with the last of what the evidence names. */
 function jumpToViolation() {
-  for (let i = ROWS.size - 1; i >= 0; i--) if (ROWS.kind[i] === VIOLATION) return select(i, true);
+  const near = [...NAMED].find((i) => KINDS[ROWS.kind[i]].group !== "lives" && HEAD.violated - ROWS.at[i] < 400_000);
+  const span = near === undefined ? 0 : HEAD.violated - ROWS.at[near];
+  const length = Math.max(span * 1.5, 40_000);
+  setView(HEAD.violated - length * 0.8, HEAD.violated + length * 0.2);
+  for (let i = ROWS.size - 1; i >= 0; i--) if (ROWS.kind[i] === VIOLATION) return select(i);
 }
 
 /** The hash: the seen span in seconds, and the selected row. */
