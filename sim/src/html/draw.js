@@ -213,10 +213,10 @@ function hatch(from, y, wide, colour) {
 /** The messages in view, under the lanes that they cross. Returns the rows that are marks on a lane. */
 function drawMessages() {
   const begin = firstAt(VIEW.from - LONGEST), end = firstAt(VIEW.to + 1);
-  const arrows = [], many = [], marks = [];
+  const arrows = [], many = [], marks = [], on = kindsOn();
   for (let i = begin; i < end; i++) {
-    const kind = ROWS.kind[i], named = NAMED.has(i);
-    if (!isOn(kind) && !named && i !== VIEW.selected) continue;
+    const kind = ROWS.kind[i], named = IS_NAMED[i] === 1;
+    if (!on[kind] && !named && i !== VIEW.selected) continue;
     if (ROWS.to[i] >= 0) {
       const last = Number.isNaN(ROWS.arrived[i]) ? ROWS.at[i] : Math.max(ROWS.arrived[i], ROWS.again[i] || 0);
       if (last < VIEW.from) continue;

@@ -50,14 +50,14 @@ function select(i) {
   changed("selected");
 }
 
-/** Whether the canvas shows rows of this kind. */
-function isOn(kind) {
-  return ON[KINDS[kind].group] ?? true;
+/** By kind: whether its group is switched on. */
+function kindsOn() {
+  return Uint8Array.from(KINDS, (kind) => ON[kind.group] ?? true ? 1 : 0);
 }
 
-function isInFilter(i, words, level) {
+function isInFilter(i, words, on) {
   const kind = KINDS[ROWS.kind[i]];
-  if (kind.weight < level && !NAMED.has(i) || !(ON[kind.group] ?? true) && !NAMED.has(i)) return false;
+  if ((kind.weight < FILTER.level || !on[ROWS.kind[i]]) && !IS_NAMED[i]) return false;
   if (FILTER.lane === "named") { if (!NAMED.has(i) && ROWS.kind[i] !== VIOLATION) return false; }
   else if (FILTER.lane !== "all") {
     const lane = Number(FILTER.lane), fault = kind.group === "faults" && HEAD.faults[ROWS.raw[i]].nodes.includes(lane);
@@ -70,9 +70,9 @@ function isInFilter(i, words, level) {
 
 function refilter() {
   const words = FILTER.text.toLowerCase().split(/\s+/).filter(Boolean);
-  const kept = new Uint32Array(ROWS.size);
+  const kept = new Uint32Array(ROWS.size), on = kindsOn();
   let count = 0;
-  for (let i = 0; i < ROWS.size; i++) if (isInFilter(i, words, FILTER.level)) kept[count++] = i;
+  for (let i = 0; i < ROWS.size; i++) if (isInFilter(i, words, on)) kept[count++] = i;
   shown = kept.slice(0, count);
   changed("filter");
 }
