@@ -23,7 +23,7 @@ pub const FIELDS: usize = 6;
 const MOST_DETAILS: usize = 1_000_000;
 /// Turns of the story that are kept.
 const MOST_TURNS: usize = 50_000;
-/// Messages under way whose arrival is waited for; when there are more, the oldest half is given up.
+/// Messages whose arrival, or second copy, is waited for; when there are more, the oldest one is given up.
 const MOST_FLIGHTS: usize = 100_000;
 
 /// One thing that happened. Lanes are the machines from 0 on, then the clients.
@@ -52,6 +52,9 @@ pub struct Flight {
     pub lost: bool,
 }
 
+/// From, to, and what was said.
+type FlightKey = (usize, usize, u64);
+
 /// What of a run is recorded in full.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Window {
@@ -77,7 +80,9 @@ pub struct Recorder {
     /// How many details were dropped: the place of the first one that is kept.
     dropped: usize,
     /// By (from, to, what was said): places of details whose arrival is waited for, oldest first.
-    flights: BTreeMap<(usize, usize, u64), VecDeque<usize>>,
+    flights: BTreeMap<FlightKey, VecDeque<usize>>,
+    /// All of them, oldest first.
+    waited_for: VecDeque<(FlightKey, usize)>,
     /// By (from, to): the last log place that was acknowledged there.
     matched: BTreeMap<(usize, usize), (Term, Index)>,
     /// By lane: the place of its newest detail of a kind that grows.
@@ -95,6 +100,7 @@ impl Recorder {
             details: VecDeque::new(),
             dropped: 0,
             flights: BTreeMap::new(),
+            waited_for: VecDeque::new(),
             matched: BTreeMap::new(),
             growing: BTreeMap::new(),
             clients_talk: false,
@@ -153,11 +159,11 @@ impl Recorder {
         }
         let place = self.push(now, from, words, Some(Flight { to, arrived: None, again: None, lost }));
         if let (Some(place), false) = (place, lost) {
-            if self.flights.len() >= MOST_FLIGHTS {
-                let old = self.dropped + self.details.len() / 2;
-                self.flights.retain(|_, places| places.back().is_some_and(|place| *place >= old));
-            }
             self.flights.entry((from, to, key)).or_default().push_back(place);
+            self.waited_for.push_back(((from, to, key), place));
+            if self.waited_for.len() > MOST_FLIGHTS {
+                self.give_up_oldest();
+            }
         }
     }
 
@@ -183,6 +189,17 @@ impl Recorder {
             (true, None) => flight.arrived = Some(now),
             (true, Some(_)) => flight.again = Some(now),
             (false, Some(_)) => {}
+        }
+    }
+
+    fn give_up_oldest(&mut self) {
+        let Some((key, place)) = self.waited_for.pop_front() else { return };
+        let Some(places) = self.flights.get_mut(&key) else { return };
+        if places.front() == Some(&place) {
+            places.pop_front();
+        }
+        if places.is_empty() {
+            self.flights.remove(&key);
         }
     }
 

@@ -88,6 +88,11 @@ function longLaneName(lane) {
   return lane < HEAD.hosts ? `n${lane + 1}` : `client ${lane - HEAD.hosts + 1}`;
 }
 
+/** Each kind's sentence in parts: words, and where in the row a field stands. */
+const PARTS = KINDS.map((kind) => kind.text.split(/\{([^}]*)\}/).map((part, nth) =>
+  nth % 2 === 0 ? part : part === "to" ? { to: true } : { place: (kind.message ? 5 : 3) + kind.fields.indexOf(part) }));
+const PLURAL = KINDS.map((kind) => /entries|messages/.test(kind.text));
+
 /** What happened, as a sentence without its subject. */
 function sentence(i) {
   const kind = KINDS[ROWS.kind[i]];
@@ -97,8 +102,9 @@ function sentence(i) {
     return ROWS.kind[i] === FAULT_BEGINS ? `${fault.id}: ${fault.told}` : `${fault.id} ends`;
   }
   if (ROWS.kind[i] === KIND["point"]) return `reaches the point ${words(i)}`;
-  let text = kind.text.replace(/\{([^}]*)\}/g, (_, name) => name === "to" ? longLaneName(ROWS.to[i]) : field(i, name));
-  text = text.replace(/entries (\d+) to \1\b/, "entry $1").replace(/\b1 entries\b/, "1 entry").replace(/\b1 messages of\b/, "1 message of");
+  let text = "";
+  for (const part of PARTS[ROWS.kind[i]]) text += typeof part === "string" ? part : part.to ? longLaneName(ROWS.to[i]) : ROWS.raw[i][part.place];
+  if (PLURAL[ROWS.kind[i]]) text = text.replace(/entries (\d+) to \1\b/, "entry $1").replace(/\b1 entries\b/, "1 entry").replace(/\b1 messages of\b/, "1 message of");
   const more = words(i);
   return more ? `${text}: ${more}` : text;
 }

@@ -31,7 +31,7 @@ function drawDetail() {
     list.push(["kind", fault.class], ["hits", fault.nodes.map(laneName).join(" ") || "all"]);
     if (!fault.momentary) list.push(["lasts", fault.to === null ? "until the end" : `${took(fault.to - fault.from)}, to ${seconds(fault.to)} s`]);
     if (fault.ways.length > 0) list.push(["blocks", fault.ways.map(([from, to]) => `${laneName(from)}→${laneName(to)}`).join(", ")]);
-  } else if (ROWS.kind[i] === VIOLATION) list.push(["evidence", HEAD.evidence.join(" ")]);
+  } else if (ROWS.kind[i] === VIOLATION) list.push(["evidence", plainEvidence().join(" ")]);
   else {
     list.push(["kind", `${kind.name} (${kind.group})`]);
     if (message) list.push(["way", `${longLaneName(ROWS.lane[i])} → ${longLaneName(ROWS.to[i])}`], ["fate", fateOf(i)]);
@@ -74,12 +74,18 @@ function drawNotes() {
   fill("notes", ...notes.map((note) => element("p", { class: "note" }, note)));
 }
 
+/** The evidence without the rule and the time, which stand in the title. */
+function plainEvidence() {
+  return HEAD.evidence.map((line) => line.replace(new RegExp(`^${HEAD.rule} at [\\d.]+ s: |^at \\d+ us: `), "").replace(/\bNumber\((\d+)\)/g, "request $1").replace(/, chain: \d+/g, "").replace(/Position \{ index: (\d+), term: (\d+) \}/g, "entry $1 of term $2"));
+}
+
 function drawBroken() {
   if (HEAD.verdict !== "failed") return;
-  const says = HEAD.ruleAbout ? paragraphs(HEAD.ruleAbout) : [element("p", {}, "No text says what this rule is about.")];
+  const [first, ...rest] = HEAD.ruleAbout ? paragraphs(HEAD.ruleAbout) : [element("p", {}, "No text says what this rule is about.")];
+  const says = element("div", { class: "says" }, element("p", { class: "label" }, "What the rule says"), first);
+  if (rest.length > 0) says.append(element("details", {}, element("summary", {}, "Where it comes from, what it verifies and what it does not"), ...rest));
   fill("broken",
     element("h2", {}, `The rule ${HEAD.rule} is broken at ${seconds(HEAD.violated, 6)} s`),
-    element("div", {}, element("p", { class: "label" }, "What was seen"), ...HEAD.evidence.map((line) => element("p", { class: "evidence" }, line))),
-    element("div", { class: "says", tabindex: "0" }, element("p", { class: "label" }, "What the rule says"), ...says));
+    element("div", {}, element("p", { class: "label" }, "What was seen"), ...plainEvidence().map((line) => element("p", { class: "evidence" }, line))), says);
   document.getElementById("broken").hidden = false;
 }

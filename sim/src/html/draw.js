@@ -2,7 +2,7 @@
 
 const GUTTER = 54, AXIS = 24, FAULT_ROW = 19, THIN = 15, BAND = 16;
 /** More messages than this in view are a density. */
-const MOST_ARROWS = 2500;
+const MOST_ARROWS = 1800;
 /** A message that takes longer than this is drawn only while its beginning or its end is near. */
 const LONGEST = 3e6;
 const CLASS_COLOURS = { crash: "f-crash", partition: "f-partition", pause: "f-pause", disk: "f-disk", weather: "f-weather", operator: "f-operator", clock: "f-pause" };
@@ -45,10 +45,10 @@ function packFaults(most) {
 /** Where each lane lies. */
 function measure() {
   const faultRows = Math.max(0, ...FAULT_ROWS) + (HEAD.faults.length > 0 ? 1 : 0);
-  const top = AXIS + faultRows * FAULT_ROW + 10;
+  const top = AXIS + faultRows * FAULT_ROW + 16;
   const clients = HEAD.clients === 0 ? 0 : VIEW.clients ? HEAD.clients : 1;
   const below = clients * THIN + 14;
-  const each = Math.max(34, Math.min(130, (height - top - below) / HEAD.hosts));
+  const each = Math.max(34, Math.min(170, (height - top - below) / HEAD.hosts));
   const lanes = [];
   for (let lane = 0; lane < HEAD.hosts; lane++) lanes.push(top + each * (lane + 0.5));
   const first = top + each * HEAD.hosts + 6;
@@ -76,7 +76,9 @@ function draw() {
   targets = [];
   pen.save();
   pen.beginPath(); pen.rect(GUTTER, 0, width - GUTTER, height); pen.clip();
-  drawUnrecorded(); drawGrid(); drawFaults(); drawLives(); drawRows(); drawViolation(); drawSelected();
+  drawUnrecorded(); drawGrid(); drawFaults();
+  const marks = drawMessages();
+  drawLives(); drawMarks(marks); drawViolation(); drawSelected();
   pen.restore();
   drawGutter();
 }
@@ -104,7 +106,7 @@ function drawGrid() {
     pen.beginPath(); pen.moveTo(at, AXIS - 4); pen.lineTo(at, layout.bottom); pen.stroke();
     pen.fillStyle = colours.soft; pen.fillText(`${seconds(time, digits)} s`, at, AXIS / 2 - 1);
   }
-  if (HEAD.stop < END) label(HEAD.stop, "faults and posts end", layout.bottom - 5);
+  if (HEAD.stop < END) label(HEAD.stop, "faults and posts end", layout.top - 1);
 }
 
 /** A dashed line with a word at its foot. */
@@ -131,7 +133,7 @@ function drawFaults() {
     const from = x(fault.from), colour = faultColour(fault), wide = Math.max(2, x(to) - from);
     pen.fillStyle = colour;
     if (!fault.momentary) {
-      pen.globalAlpha = 0.1;
+      pen.globalAlpha = fault.class === "weather" ? 0.05 : 0.11;
       for (const lane of fault.nodes) pen.fillRect(from, layout.lanes[lane] - layout.each / 2 + 2, wide, layout.each - 4);
       pen.globalAlpha = 1;
     }
@@ -163,7 +165,8 @@ function drawLives() {
   for (let lane = 0; lane < HEAD.hosts; lane++) {
     const y = layout.lanes[lane] - BAND / 2;
     for (const life of LIVES[lane]) {
-      if (life.to < VIEW.from || life.from > VIEW.to || life.state === "out") continue;
+      if (life.to < VIEW.from || life.from > VIEW.to) continue;
+      if (life.state === "out") { drawSpare(lane, life); continue; }
       const from = Math.max(x(life.from), GUTTER - 2), to = Math.min(x(life.to), width + 2), wide = Math.max(1, to - from);
       pen.fillStyle = colours[life.state];
       pen.fillRect(from, y, wide, BAND);
@@ -189,6 +192,15 @@ function drawLives() {
   }
 }
 
+/** Nothing runs here yet. */
+function drawSpare(lane, life) {
+  const y = layout.lanes[lane], from = Math.max(x(Math.max(0, life.from)), GUTTER), to = Math.min(x(life.to), width);
+  pen.strokeStyle = colours.line; pen.lineWidth = 1; pen.setLineDash([2, 4]);
+  pen.beginPath(); pen.moveTo(from, y + 0.5); pen.lineTo(to, y + 0.5); pen.stroke(); pen.setLineDash([]);
+  font(11); pen.fillStyle = colours.soft; pen.textAlign = "left"; pen.textBaseline = "alphabetic";
+  if (to - from > 160) pen.fillText("nothing runs here yet", from + 6, y - 4);
+}
+
 function hatch(from, y, wide, colour) {
   pen.save();
   pen.beginPath(); pen.rect(Math.max(from, GUTTER), y, Math.min(wide, width), BAND); pen.clip();
@@ -198,13 +210,13 @@ function hatch(from, y, wide, colour) {
   pen.stroke(); pen.restore();
 }
 
-/** Messages and marks of what is in view. */
-function drawRows() {
+/** The messages in view, under the lanes that they cross. Returns the rows that are marks on a lane. */
+function drawMessages() {
   const begin = firstAt(VIEW.from - LONGEST), end = firstAt(VIEW.to + 1);
-  const arrows = [], many = [], marks = [];
+  const arrows = [], many = [], marks = [], on = kindsOn();
   for (let i = begin; i < end; i++) {
-    const kind = ROWS.kind[i], named = NAMED.has(i);
-    if (!isOn(kind) && !named && i !== VIEW.selected) continue;
+    const kind = ROWS.kind[i], named = IS_NAMED[i] === 1;
+    if (!on[kind] && !named && i !== VIEW.selected) continue;
     if (ROWS.to[i] >= 0) {
       const last = Number.isNaN(ROWS.arrived[i]) ? ROWS.at[i] : Math.max(ROWS.arrived[i], ROWS.again[i] || 0);
       if (last < VIEW.from) continue;
@@ -214,7 +226,7 @@ function drawRows() {
   if (many.length > MOST_ARROWS) drawDensity(many); else for (const i of many) drawArrow(i, arrows.length + many.length);
   thinned = many.length > MOST_ARROWS ? many.length : 0;
   if (arrows.length > MOST_ARROWS) drawDensity(arrows); else for (const i of arrows) drawArrow(i, arrows.length);
-  drawMarks(marks);
+  return marks;
 }
 
 /** How many messages are in view that are too many to draw. */
@@ -261,8 +273,7 @@ function drawArrow(i, among, strong = false) {
   else if (!lost && (among < 700 || strong || named)) head(x1, y1, x2, y2);
   if (!Number.isNaN(ROWS.again[i])) {
     pen.setLineDash([1, 3]); pen.beginPath(); pen.moveTo(x1, y1); pen.lineTo(x(ROWS.again[i]), y2); pen.stroke(); pen.setLineDash([]);
-    head(x1, y1, x(ROWS.again[i]), y2);
-    pen.beginPath(); pen.arc(x(ROWS.again[i]), y2, 3.5, 0, 7); pen.stroke();
+    if (among < 700 || strong) { pen.beginPath(); pen.arc(x(ROWS.again[i]), y2, 3.5, 0, 7); pen.stroke(); }
   }
   pen.globalAlpha = 1;
   targets.push({ x1, y1, x2, y2, row: i, line: true });

@@ -94,12 +94,12 @@ function makeLegend() {
   };
   fill("legend", swatch("follower", "follower"), swatch("candidate", "candidate"), swatch("leader", "leader"), swatch("down", "down-edge"), swatch("paused", "paused"),
     drawn("message, sent to arrival", "M2 2 L17 10 M17 10 l-5 -.5 M17 10 l-3 -4"), drawn("lost", "M2 2 L11 7 M9 4 l5 5 M14 4 l-5 5"),
-    drawn("doubled", "M2 2 L12 9 M12 9 m-2.5 0 a2.5 2.5 0 1 0 5 0 a2.5 2.5 0 1 0 -5 0"), drawn("ticks: log grows, applies, commits (longest)", "M3 1 v3 M8 1 v6 M13 1 v9"));
+    drawn("doubled", "M2 2 L12 9 M12 9 m-2.5 0 a2.5 2.5 0 1 0 5 0 a2.5 2.5 0 1 0 -5 0"), drawn("log grows, applies, commits", "M3 1 v3 M8 1 v6 M13 1 v9"));
 }
 
 function makeFilter() {
   const lane = document.getElementById("lane"), text = document.getElementById("text"), level = document.getElementById("level");
-  lane.append(element("option", { value: "all" }, "all nodes and clients"));
+  lane.append(element("option", { value: "all" }, "all lanes"));
   if (NAMED.size > 0) lane.append(element("option", { value: "named" }, "what the evidence names"));
   for (let at = 0; at < LANES; at++) lane.append(element("option", { value: String(at) }, longLaneName(at)));
   const apply = () => { FILTER.text = text.value; FILTER.lane = lane.value; FILTER.level = Number(level.value); refilter(); };
@@ -124,7 +124,6 @@ function begin() {
   else if (HEAD.violated !== null) jumpToViolation();
   else fit();
   drawDetail();
-  canvas.focus({ preventScroll: true });
 }
 
 begin();

@@ -40,26 +40,24 @@ function fit() {
 }
 
 /** Selects a row and brings it into view, if it is not. */
-function select(i, closely = false) {
+function select(i) {
   VIEW.selected = i;
   if (i >= 0) {
-    const at = ROWS.at[i], length = closely ? Math.min(VIEW.to - VIEW.from, 400_000) : VIEW.to - VIEW.from;
-    const edge = length * 0.06;
-    if (closely) setView(at - length * 0.6, at + length * 0.4);
-    else if (at < VIEW.from + edge || at > VIEW.to - edge) setView(at - length / 2, at + length / 2);
+    const at = ROWS.at[i], length = VIEW.to - VIEW.from, edge = length * 0.06;
+    if (at < VIEW.from + edge || at > VIEW.to - edge) setView(at - length / 2, at + length / 2);
     if (ROWS.lane[i] >= HEAD.hosts && !VIEW.clients) VIEW.clients = true;
   }
   changed("selected");
 }
 
-/** Whether the canvas shows rows of this kind. */
-function isOn(kind) {
-  return ON[KINDS[kind].group] ?? true;
+/** By kind: whether its group is switched on. */
+function kindsOn() {
+  return Uint8Array.from(KINDS, (kind) => ON[kind.group] ?? true ? 1 : 0);
 }
 
-function isInFilter(i, words, level) {
+function isInFilter(i, words, on) {
   const kind = KINDS[ROWS.kind[i]];
-  if (kind.weight < level && !NAMED.has(i) || !(ON[kind.group] ?? true) && !NAMED.has(i)) return false;
+  if ((kind.weight < FILTER.level || !on[ROWS.kind[i]]) && !IS_NAMED[i]) return false;
   if (FILTER.lane === "named") { if (!NAMED.has(i) && ROWS.kind[i] !== VIOLATION) return false; }
   else if (FILTER.lane !== "all") {
     const lane = Number(FILTER.lane), fault = kind.group === "faults" && HEAD.faults[ROWS.raw[i]].nodes.includes(lane);
@@ -72,9 +70,9 @@ function isInFilter(i, words, level) {
 
 function refilter() {
   const words = FILTER.text.toLowerCase().split(/\s+/).filter(Boolean);
-  const kept = new Uint32Array(ROWS.size);
+  const kept = new Uint32Array(ROWS.size), on = kindsOn();
   let count = 0;
-  for (let i = 0; i < ROWS.size; i++) if (isInFilter(i, words, FILTER.level)) kept[count++] = i;
+  for (let i = 0; i < ROWS.size; i++) if (isInFilter(i, words, on)) kept[count++] = i;
   shown = kept.slice(0, count);
   changed("filter");
 }
@@ -119,8 +117,13 @@ function stepLane(by) {
   }
 }
 
+/** Selects the violation and shows it with the last of what the evidence names. */
 function jumpToViolation() {
-  for (let i = ROWS.size - 1; i >= 0; i--) if (ROWS.kind[i] === VIOLATION) return select(i, true);
+  const near = [...NAMED].find((i) => KINDS[ROWS.kind[i]].group !== "lives" && HEAD.violated - ROWS.at[i] < 400_000);
+  const span = near === undefined ? 0 : HEAD.violated - ROWS.at[near];
+  const length = Math.max(span * 1.5, 40_000);
+  setView(HEAD.violated - length * 0.8, HEAD.violated + length * 0.2);
+  for (let i = ROWS.size - 1; i >= 0; i--) if (ROWS.kind[i] === VIOLATION) return select(i);
 }
 
 /** The hash: the seen span in seconds, and the selected row. */

@@ -51,14 +51,14 @@ macro_rules! kinds {
 
 kinds! {
     // Messages between nodes.
-    AskPreVote = "ask pre-vote", "votes", Notable, true, ["term", "index", "last term"],
+    AskPreVote = "ask pre-vote", "votes", Detail, true, ["term", "index", "last term"],
         "asks whether {to} would vote for it in term {term}; its log ends at {index} of term {last term}";
     AskVote = "ask vote", "votes", Notable, true, ["term", "index", "last term"],
         "asks {to} for its vote in term {term}; its log ends at {index} of term {last term}";
     AskForcedVote = "ask vote, told to stand", "votes", Notable, true, ["term", "index", "last term"],
         "asks {to} for its vote in term {term}, as the leader told it to; its log ends at {index} of term {last term}";
-    PreVote = "pre-vote", "votes", Notable, true, ["term"], "would vote for {to} in term {term}";
-    NoPreVote = "no pre-vote", "votes", Notable, true, ["term"], "would not vote for {to}; it is in term {term}";
+    PreVote = "pre-vote", "votes", Detail, true, ["term"], "would vote for {to} in term {term}";
+    NoPreVote = "no pre-vote", "votes", Detail, true, ["term"], "would not vote for {to}; it is in term {term}";
     Vote = "vote", "votes", Notable, true, ["term"], "votes for {to} in term {term}";
     NoVote = "no vote", "votes", Notable, true, ["term"], "does not vote for {to}; it is in term {term}";
     TimeoutNow = "timeout now", "votes", Notable, true, ["term"], "hands over in term {term}: {to} shall stand for election now";
@@ -66,7 +66,7 @@ kinds! {
         "sends {count} entries after {previous}, through {index}; term {term}, commit {commit}, round {round}";
     Appended = "appended", "appends", Detail, true, ["term", "index", "round"],
         "has the log through {index} on disk; term {term}, round {round}";
-    AppendRefused = "append refused", "appends", Notable, true, ["term", "previous", "index", "hint term"],
+    AppendRefused = "append refused", "appends", Detail, true, ["term", "previous", "index", "hint term"],
         "does not have entry {previous} of term {term}: look at {index} of term {hint term}";
     Heartbeat = "heartbeat", "heartbeats", Detail, true, ["term", "index", "commit", "round"],
         "leads term {term}: log to {index}, commit {commit}, round {round}";
@@ -102,19 +102,19 @@ kinds! {
     Closed = "connection closed", "requests", Detail, true, [], "ends the connection of {to}";
     // What nodes tell of themselves.
     Started = "starts", "lives", Turn, false, ["boot", "term", "index", "rows"],
-        "starts for the {boot}. time in term {term}: log to {index}, rows to {rows}";
+        "starts (boot {boot}) in term {term}: log to {index}, rows to {rows}";
     Crashed = "crashes", "lives", Turn, false, [], "is down: its memory is gone";
     Wiped = "disk wiped", "lives", Turn, false, [], "has lost its whole disk";
     Damaged = "log damaged", "lives", Turn, false, [], "has a log that is not as it was written";
     Joined = "joins", "members", Turn, false, ["id"], "joins as node {id}";
     Repairing = "repairs", "lives", Turn, false, [], "says that its log lost what it may have acknowledged: it is silent until that is repaired";
     TermBegan = "term begins", "elections", Notable, false, ["term"], "is in term {term} now";
-    PreCandidate = "pre-candidate", "elections", Notable, false, ["term"], "has missed its leader and asks who would vote for it in term {term}";
+    PreCandidate = "pre-candidate", "elections", Notable, false, ["term"], "misses its leader: who would vote for it in term {term}?";
     Candidate = "candidate", "elections", Turn, false, ["term"], "stands for election in term {term}";
     Leader = "leader", "elections", Turn, false, ["term", "index"], "leads term {term}; its log ended at {index} when it was elected";
     SteppedDown = "steps down", "elections", Turn, false, ["term"], "steps down; it is in term {term}";
-    Voted = "voted", "elections", Notable, false, ["term", "candidate"], "has sent its vote in term {term} to node {candidate}";
-    VoteDurable = "vote on disk", "elections", Notable, false, ["term", "candidate"], "has term {term} and its vote for node {candidate} on disk";
+    Voted = "voted", "elections", Notable, false, ["term", "candidate"], "has sent its vote in term {term} to n{candidate}";
+    VoteDurable = "vote on disk", "elections", Notable, false, ["term", "candidate"], "has its vote in term {term} for n{candidate} on disk";
     TermDurable = "term on disk", "elections", Notable, false, ["term"], "has term {term} on disk, with no vote";
     EntryAppended = "log grows", "log", Detail, false, ["first", "index", "term"], "has entries {first} to {index} of term {term} in its log (in memory)";
     Durable = "on disk", "log", Detail, false, ["index", "term"], "has its log through {index} of term {term} on disk";
