@@ -49,11 +49,6 @@ impl NodeClock {
         if self.drift_ppm == 0 { micros } else { (u128::from(micros) * MILLION).div_ceil(self.rate()) as u64 }
     }
 
-    /// Whether it runs fast or slow by more than one thousandth: then what is due by simulated time is not due by this clock.
-    pub fn drifts(&self) -> bool {
-        self.drift_ppm.abs() > 1_000
-    }
-
     /// From now on it runs at another rate.
     pub(super) fn set_drift(&mut self, at: u64, drift_ppm: i64) {
         *self = NodeClock { since: at, passed: self.elapsed(at), drift_ppm: drift_ppm.max(SLOWEST), ..*self };

@@ -240,7 +240,7 @@ impl Conditions {
             _ if !self.weather.is_empty() => Some("weather"),
             _ if !self.maps.is_empty() => Some("other delays of links"),
             _ if self.disks.iter().any(|disk| disk.on != 0) => Some("a troubled disk"),
-            _ if self.clocks.iter().any(NodeClock::drifts) => Some("a clock that drifts"),
+            _ if self.clocks_drift() => Some("a clock that drifts"),
             _ if !self.readers.is_empty() => Some("clients that are cut off or read slowly"),
             _ => None,
         }

@@ -8,7 +8,7 @@ use crate::points;
 use serde_json::{Map, Value, json};
 
 /// Keys of a fault that go only with one of these others.
-pub(super) const ONLY_WITH: [(&str, &[&str]); 9] = [
+pub(super) const ONLY_WITH: [(&str, &[&str]); 12] = [
     ("from", &["every"]),
     ("until", &["every"]),
     ("during", &["every"]),
@@ -16,8 +16,11 @@ pub(super) const ONLY_WITH: [(&str, &[&str]); 9] = [
     ("nth", &["when"]),
     ("disk", &["crash"]),
     ("rot", &["crash"]),
-    ("restart", &["full", "fail"]),
-    ("on", &["loss", "delay", "duplicate", "slow-disk"]),
+    ("restart", &["full", "fail", "misread"]),
+    ("on", &["loss", "delay", "duplicate", "slow-disk", "skew", "drift", "jump", "reorder", "clog", "cut-clients"]),
+    ("by", &["reorder"]),
+    ("queue", &["clog"]),
+    ("rate", &["slow-reader"]),
 ];
 
 /// Keys that a file needs, by table.
@@ -39,6 +42,7 @@ pub fn json_schema() -> Value {
     let tables = [
         Table::Cluster,
         Table::Disk,
+        Table::Clock,
         Table::Succession,
         Table::Workload,
         Table::Joiner,
@@ -66,6 +70,7 @@ fn name(table: Table) -> &'static str {
         Table::File => "file",
         Table::Cluster => "cluster",
         Table::Disk => "disk",
+        Table::Clock => "clock",
         Table::Succession => "succession",
         Table::Workload => "workload",
         Table::Joiner => "joiner",
@@ -99,7 +104,7 @@ fn table(of: Table) -> Value {
 
 /// A table's keys, each as its kind says.
 fn object(of: Table) -> Value {
-    let here = keys().filter(|key| key.table == of && key.role != Role::Planned);
+    let here = keys().filter(|key| key.table == of);
     let properties: Map<String, Value> = here.map(|key| (key.name.to_owned(), property(key))).collect();
     json!({ "type": "object", "additionalProperties": false, "properties": properties })
 }
@@ -132,8 +137,9 @@ fn whole_fault() -> Value {
         let others: Vec<Value> = others.iter().map(|other| json!({ "required": [other] })).collect();
         ((*key).to_owned(), json!({ "anyOf": others }))
     });
-    let restart = ["full", "fail"].map(|verb| (verb.to_owned(), json!({ "required": ["restart"] })));
-    let dependent: Map<String, Value> = with.chain(restart).collect();
+    let restart = ["full", "fail", "misread"].map(|verb| (verb.to_owned(), json!({ "required": ["restart"] })));
+    let by = std::iter::once(("reorder".to_owned(), json!({ "required": ["by"] })));
+    let dependent: Map<String, Value> = with.chain(restart).chain(by).collect();
     json!({ "oneOf": verbs, "allOf": [{ "oneOf": triggers }], "dependentSchemas": dependent })
 }
 
@@ -150,6 +156,12 @@ fn number(from: i64, to: i64) -> Value {
         i64::MAX => json!({ "type": "integer", "minimum": from }),
         to => json!({ "type": "integer", "minimum": from, "maximum": to }),
     }
+}
+
+/// A number that may be below 0, with a unit, or two of them.
+fn signed(unit: &str) -> String {
+    let one = format!(r" *[-+]? *{NUMBER} *{unit} *");
+    format!(r"{one}(\.\.{one})?")
 }
 
 fn list(of: Value) -> Value {
@@ -189,6 +201,19 @@ fn kind(kind: Kind) -> Value {
             "type": "object",
             "propertyNames": text(r"(default| *n?[0-9]+ *-> *n?[0-9]+ *)"),
             "additionalProperties": or_drawn(text(&span)),
+        }),
+        Kind::Offset => text(&signed(r"(us|ms|s|m)")),
+        Kind::Drift => text(&signed(r"(ppm|%)")),
+        Kind::Throughput => text(r"[0-9]+ *(B|KiB|MiB)?/s"),
+        Kind::Clients => json!({ "anyOf": [
+            number(1, i64::MAX),
+            list(number(1, i64::MAX)),
+            text(&format!("(all|{NUMBER} *%|[0-9]+ drawn|at ({one}|minority|majority|all))")),
+        ] }),
+        Kind::Clocks => json!({
+            "type": "object",
+            "propertyNames": text(r"(default|n[0-9]+)"),
+            "additionalProperties": reference(Table::Clock),
         }),
         Kind::Node => text("n[0-9]+"),
         Kind::Nodes => json!({ "type": "array", "items": text("n[0-9]+") }),

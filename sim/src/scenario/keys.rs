@@ -12,6 +12,7 @@ pub enum Table {
     File,
     Cluster,
     Disk,
+    Clock,
     Succession,
     Workload,
     Joiner,
@@ -29,8 +30,6 @@ pub enum Role {
     Trigger,
     /// Exactly one of these is in a fault.
     Verb,
-    /// Known, and refused by name: no engine plays it yet.
-    Planned,
 }
 
 /// What a value looks like.
@@ -58,6 +57,16 @@ pub enum Kind {
     OneWay,
     /// Delays by link.
     Links,
+    /// A time that a clock is off, or `a..b`; may be below 0.
+    Offset,
+    /// A part by which a clock runs too fast, or `a..b`; may be below 0.
+    Drift,
+    /// Bytes or messages a second.
+    Throughput,
+    /// Which clients.
+    Clients,
+    /// Clocks by node.
+    Clocks,
     /// `n3`.
     Node,
     Nodes,
@@ -113,10 +122,6 @@ const fn verb(name: &'static str, kind: Kind, about: &'static str, example: &'st
     Key { table: Table::Fault, name, kind, role: Role::Verb, default: "", about, example }
 }
 
-const fn planned(table: Table, name: &'static str, about: &'static str) -> Key {
-    Key { table, name, kind: Words, role: Role::Planned, default: "", about, example: "" }
-}
-
 /// All keys, in the order in which a reader wants them.
 pub fn keys() -> impl Iterator<Item = &'static Key> + Clone {
     [FILE, CLUSTER, WORKLOAD, FAULT, EXPECT, DRAWN].into_iter().flatten()
@@ -126,6 +131,15 @@ const FILE: &[Key] = &[
     key(Table::File, "schema", Number(1, 1), "", "The version of this format. Every file begins with it.", "schema = 1"),
     key(Table::File, "name", Words, "", "What the scenario is called. Needed.", "name = \"the leader crashes\""),
     key(Table::File, "about", Words, "\"\"", "The story, for people.", "about = \"Three nodes. The leader dies twice.\""),
+    key(Table::File, "seed", Number(0, i64::MAX), "(0)", "What is played when no seed is named.", "seed = 7"),
+    key(
+        Table::File,
+        "bug",
+        Words,
+        "(none)",
+        "The known bug that the story is about, switched on in all nodes; see `cargo sim zoo`.",
+        "bug = \"vote-before-durable\"",
+    ),
     key(
         Table::File,
         "cluster",
@@ -275,9 +289,40 @@ const CLUSTER: &[Key] = &[
         "How much log a node keeps, at least 16KiB; whoever misses more gets a snapshot. Parts and rate of snapshots go down with it.",
         "log = \"16KiB\"",
     ),
-    planned(Table::Cluster, "clocks", "Clocks that differ."),
+    key(
+        Table::Cluster,
+        "clocks",
+        Clocks,
+        "(right, but for up to 5 ms of the wall clock)",
+        "How clocks are off from the beginning, by node, and for all others by `default`.",
+        "clocks = { default = { skew = \"-50ms..50ms\", drift = \"-200ppm..200ppm\" }, n2 = { skew = \"3s\" } }",
+    ),
+    key(Table::Clock, "skew", Offset, "(up to 5 ms)", "How far the wall clock is ahead; below 0, behind.", "skew = \"-1s..1s\""),
+    key(
+        Table::Clock,
+        "drift",
+        Drift,
+        "\"0ppm\"",
+        "How much too fast both clocks run; below 0, too slow. At most half.",
+        "drift = \"-0.1%..0.1%\"",
+    ),
+    key(
+        Table::Cluster,
+        "reader",
+        Size,
+        "\"256KiB\"",
+        "Events that may wait for one reader, from 256B to 16MiB; whoever falls further behind catches up from history.",
+        "reader = \"8KiB\"",
+    ),
     key(Table::Disk, "sync", Span, "\"1ms..4ms\"", "How long one sync of the log takes. Drawn for each.", "sync = \"2ms..30ms\""),
-    planned(Table::Disk, "sector", "What a torn write is cut in."),
+    key(
+        Table::Disk,
+        "sector",
+        Size,
+        "(between records on the fast engine, 512B on turmoil)",
+        "What is torn is torn between sectors of this size: a power of two from 512B to 64KiB.",
+        "sector = \"4KiB\"",
+    ),
     key(
         Table::Succession,
         "policy",
@@ -381,6 +426,15 @@ const WORKLOAD: &[Key] = &[
     ),
     key(Table::Workload, "link", Span, "\"300us..2ms\"", "One-way delay between a client and a node.", "link = \"1ms..20ms\""),
     key(Table::Workload, "pages", Span, "(never)", "How often each client reads a page of history.", "pages = \"1s..3s\""),
+    key(
+        Table::Workload,
+        "pages_back",
+        Span,
+        "(never)",
+        "How often each client reads the posts before some place.",
+        "pages_back = \"1s..3s\"",
+    ),
+    key(Table::Workload, "posts", Number(0, i64::MAX), "(no limit)", "How many posts each client makes at most.", "posts = 3"),
     key(
         Table::Workload,
         "moves",
@@ -504,7 +558,7 @@ const FAULT: &[Key] = &[
         "for",
         Span,
         "(until the workload's stop)",
-        "How long it lasts. Not with `reset` and what operators do, which is over at once.",
+        "How long it lasts. Not with `reset`, `jump`, `disconnect` and what operators do, which is over at once.",
         "for = \"500ms..3s\"",
     ),
     verb(
@@ -589,12 +643,18 @@ const FAULT: &[Key] = &[
         "The next write fails; the node halts, and is started after `restart` on a disk that works.",
         "fail = \"leader\"\nrestart = \"500ms..2s\"",
     ),
+    verb(
+        "misread",
+        Targets,
+        "The next read gives what was not written; the node halts, and is started after `restart` on a disk that works.",
+        "misread = \"leader\"\nrestart = \"500ms..2s\"",
+    ),
     key(
         Table::Fault,
         "restart",
         Span,
         "",
-        "With `full` and `fail`, and needed there: how long after it has halted a node is started again.",
+        "With `full`, `fail` and `misread`, and needed there: how long after it has halted a node is started again.",
         "fail = \"leader\"\nrestart = \"1s\"",
     ),
     key(
@@ -602,20 +662,82 @@ const FAULT: &[Key] = &[
         "on",
         Targets,
         "\"all\"",
-        "With `loss`, `delay`, `duplicate` and `slow-disk`: whose links and disks.",
+        "With `loss`, `delay`, `duplicate`, `reorder`, `clog`, `slow-disk`, `skew`, `drift`, `jump` and `cut-clients`: whose links, disks and clocks, and which nodes.",
         "loss = \"5%\"\non = [\"n1\", \"n2\"]",
+    ),
+    verb(
+        "reorder",
+        Percent,
+        "So many messages on links of `on` are held back for `by`, so that later ones overtake them.",
+        "reorder = \"10%\"\nby = \"20ms..80ms\"\nfor = \"5s\"",
+    ),
+    key(
+        Table::Fault,
+        "by",
+        Span,
+        "",
+        "With `reorder`, and needed there: how long a message is held back.",
+        "reorder = \"5%\"\nby = \"50ms\"",
+    ),
+    verb(
+        "clog",
+        Throughput,
+        "Each way of links of `on` lets so many bytes or messages through in a second; the rest queues.",
+        "clog = \"16KiB/s\"\nqueue = \"2s\"\nfor = \"5s\"",
+    ),
+    key(
+        Table::Fault,
+        "queue",
+        Duration,
+        "\"1s\"",
+        "With `clog`: the longest that a message may wait, from 1ms to 60s; one that would wait longer breaks the connection.",
+        "clog = \"200/s\"\nqueue = \"500ms\"",
+    ),
+    verb(
+        "skew",
+        Offset,
+        "Wall clocks of `on` are off by so much more while it lasts.",
+        "skew = \"-2s..2s\"\non = \"leader\"\nfor = \"5s\"",
+    ),
+    verb(
+        "drift",
+        Drift,
+        "Both clocks of `on` run so much faster (below 0, slower) while it lasts.",
+        "drift = \"-2%..2%\"\nfor = \"5s\"",
+    ),
+    verb("jump", Offset, "Wall clocks of `on` leap, once.", "jump = \"-10s\"\non = \"leader\""),
+    verb("disconnect", Clients, "The connections of these clients break, once.", "disconnect = \"3 drawn\""),
+    verb(
+        "cut-clients",
+        Clients,
+        "Nothing passes between these clients and the nodes of `on`; what is sent arrives when it ends.",
+        "cut-clients = \"50%\"\non = \"leader\"\nfor = \"2s\"",
+    ),
+    verb(
+        "slow-reader",
+        Clients,
+        "These clients take `rate` of what their nodes send, or nothing.",
+        "slow-reader = [1, 2]\nrate = \"1KiB/s\"\nfor = \"5s\"",
+    ),
+    key(
+        Table::Fault,
+        "rate",
+        Throughput,
+        "(nothing)",
+        "With `slow-reader`: how many bytes a second are taken.",
+        "slow-reader = \"all\"\nrate = \"4KiB/s\"",
+    ),
+    verb(
+        "retry-storm",
+        Clients,
+        "While it lasts, all of these clients lose their connections at one moment, come back and send again, over and over.",
+        "retry-storm = \"all\"\nfor = \"3s\"",
     ),
     verb("transfer", Target, "An operator wants this one to lead.", "transfer = \"follower\""),
     verb("remove", Target, "An operator wants this one to be a member no more.", "remove = \"n3\""),
     verb("replace", Target, "This one is gone for good, and a spare joins in its place.", "replace = \"n1\""),
     verb("add", Number(1, 15), "So many spares join.", "add = 1"),
     verb("voters", Number(1, 15), "So many shall vote: learners become voters until there are so many.", "voters = 2"),
-    planned(Table::Fault, "clock", "A clock that is off."),
-    planned(Table::Fault, "skew", "Clocks that differ."),
-    planned(Table::Fault, "drift", "Clocks that run apart."),
-    planned(Table::Fault, "jump", "Clocks that jump."),
-    planned(Table::Fault, "clog", "A link that holds messages back."),
-    planned(Table::Fault, "reorder", "Messages in another order."),
 ];
 
 const EXPECT: &[Key] = &[

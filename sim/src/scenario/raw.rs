@@ -161,8 +161,6 @@ pub(super) struct RawFault {
     pub skew: Text,
     pub drift: Text,
     pub jump: Text,
-    /// Nobody's verb: whoever writes it is told of those three.
-    pub clock: Any,
     // more of links
     pub clog: Text,
     pub queue: Text,

@@ -11,10 +11,11 @@ pub const END: &str = "<!-- End of the reference. -->\n";
 /// The reference as it stands in the page, without its marks.
 pub fn reference() -> String {
     let mut page = String::new();
-    let sections: [(&str, Table, &[Role]); 12] = [
+    let sections: [(&str, Table, &[Role]); 13] = [
         ("The file", Table::File, &[Role::Plain]),
         ("`[cluster]`", Table::Cluster, &[Role::Plain]),
         ("`cluster.disk`", Table::Disk, &[Role::Plain]),
+        ("`cluster.clocks`, each", Table::Clock, &[Role::Plain]),
         ("`cluster.succession`", Table::Succession, &[Role::Plain]),
         ("`[workload]`", Table::Workload, &[Role::Plain]),
         ("`workload.joiner`", Table::Joiner, &[Role::Plain]),
@@ -28,10 +29,6 @@ pub fn reference() -> String {
     for (title, table, roles) in sections {
         let _ = writeln!(page, "\n### {title}\n\n| key | value | default | meaning | example |\n|---|---|---|---|---|");
         keys().filter(|key| key.table == table && roles.contains(&key.role)).for_each(|key| row(&mut page, key));
-    }
-    let planned: Vec<String> = keys().filter(|key| key.role == Role::Planned).map(|key| format!("`{}`", key.name)).collect();
-    if !planned.is_empty() {
-        let _ = writeln!(page, "\nKnown, and refused by name because no engine plays them yet: {}.", planned.join(", "));
     }
     let _ = writeln!(page, "\n### Points\n\nFor `when` and `reached`.\n\n| point | it is reached when |\n|---|---|");
     points::all().for_each(|(name, about)| _ = writeln!(page, "| `{name}` | {about} |"));
@@ -69,6 +66,11 @@ fn value(kind: Kind) -> String {
         Kind::Partition => "`\"halves\"`, `\"ring-of-majorities\"` or groups of targets",
         Kind::OneWay => "two groups of targets",
         Kind::Links => "table: link to duration or span",
+        Kind::Offset => "duration or span, may be below 0",
+        Kind::Drift => "ppm or percentage, may be below 0",
+        Kind::Throughput => "bytes or messages a second",
+        Kind::Clients => "clients",
+        Kind::Clocks => "table: node to clock",
         Kind::Node => "node",
         Kind::Nodes => "list of nodes",
         Kind::Order => "list of numbers of nodes",

@@ -45,11 +45,6 @@ impl Faults<'_> {
 
     fn one(&self, nth: usize) -> Checked<Fault> {
         let (span, raw) = (self.raw[nth].span(), self.raw[nth].get_ref());
-        if let Some(clock) = &raw.clock {
-            let message =
-                "`clock` is no verb: write `skew`, `drift` or `jump`, with `on`; clocks from the beginning on stand in [cluster]";
-            return Err(self.source.error(Some(clock.span()), message));
-        }
         let optional = raw.optional.unwrap_or(false);
         let verb = match raw.verbs().as_slice() {
             [(verb, _)] => Faults { optional, ..*self }.verb(raw, verb)?,
