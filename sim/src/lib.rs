@@ -10,6 +10,7 @@
 //! - [`turmoil_engine`]: the production driver on turmoil's network. It confirms.
 //! - [`engine`]: a scenario and a seed in, an outcome out, whichever engine.
 //! - [`trace`]: the hash that says whether two runs were the same run.
+//! - `zoo`: known bugs, and whether the test bed finds them.
 //! - [`cli`]: the `sim` command.
 //!
 //! What every part keeps: a run is a pure function of (scenario, seed, engine, bug). No clock, no global randomness, no iteration over hashed maps.
@@ -25,3 +26,5 @@ pub mod trace;
 pub mod turmoil_engine;
 pub mod witness;
 pub mod workload;
+#[cfg(feature = "zoo")]
+pub mod zoo;

@@ -197,6 +197,9 @@ pub struct World {
     pub reached: Vec<(NodeId, &'static str)>,
     /// A node that no message reaches or leaves.
     pub cut: Option<NodeId>,
+    /// Of nodes that start from here on.
+    #[cfg(feature = "zoo")]
+    pub bug: Option<tertulia_protocol::zoo::Bug>,
 }
 
 impl World {
@@ -222,6 +225,8 @@ impl World {
             limits: Limits::default(),
             reached: Vec::new(),
             cut: None,
+            #[cfg(feature = "zoo")]
+            bug: None,
         };
         for id in 1..=size {
             world.start(NodeId(id));
@@ -233,6 +238,8 @@ impl World {
         let mut config = Config::new(id, CLUSTER, self.voters.clone(), Seed(1));
         config.limits = self.limits;
         config.facts = true;
+        #[cfg(feature = "zoo")]
+        (config.bug = self.bug);
         let restored = self.disks.entry(id).or_default().restored(id);
         let boot = restored.boot;
         let node = Node::restore(config, restored, self.now).unwrap();

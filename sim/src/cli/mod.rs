@@ -5,6 +5,8 @@
 
 mod determinism;
 mod many;
+#[cfg(feature = "zoo")]
+mod zoo;
 
 use crate::engine::{self, Engine, Options, Outcome, Verdict};
 use crate::scenario::Scenario;
@@ -31,6 +33,9 @@ enum Command {
     Run(Run),
     /// Plays each seed in two processes and compares them
     CheckDeterminism(Check),
+    /// Hunts known bugs, each switched on in turn, and prints which are found
+    #[cfg(feature = "zoo")]
+    Zoo(zoo::Zoo),
 }
 
 #[derive(Args, Clone)]
@@ -88,6 +93,8 @@ pub fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Run(run) => run.run(),
         Command::CheckDeterminism(check) => determinism::check(&check),
+        #[cfg(feature = "zoo")]
+        Command::Zoo(zoo) => zoo.run(),
     };
     match done {
         Ok(true) => ExitCode::SUCCESS,
@@ -99,16 +106,20 @@ pub fn main() -> ExitCode {
     }
 }
 
+#[cfg(feature = "zoo")]
+fn bug_named(name: &str) -> Result<tertulia_protocol::zoo::Bug, String> {
+    use tertulia_protocol::zoo::Bug;
+    let known = || Bug::ALL.iter().map(|bug| bug.name()).collect::<Vec<_>>().join(", ");
+    let bug = Bug::ALL.iter().copied().find(|bug| bug.name() == name);
+    bug.ok_or_else(|| format!("no bug is named \"{name}\": known are {}", known()))
+}
+
 impl Which {
     fn options(&self) -> Result<Options, String> {
         let Some(name) = &self.bug else { return Ok(Options::default()) };
         #[cfg(feature = "zoo")]
         {
-            use tertulia_protocol::zoo::Bug;
-            let bug = Bug::ALL.iter().copied().find(|bug| bug.name() == name);
-            let known = || Bug::ALL.iter().map(|bug| bug.name()).collect::<Vec<_>>().join(", ");
-            let bug = bug.ok_or_else(|| format!("no bug is named \"{name}\": known are {}", known()))?;
-            Ok(Options { bug: Some(bug), ..Options::default() })
+            Ok(Options { bug: Some(bug_named(name)?), ..Options::default() })
         }
         #[cfg(not(feature = "zoo"))]
         Err(format!("this build has no zoo of bugs, so no \"{name}\": build with --features zoo"))
