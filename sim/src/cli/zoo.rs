@@ -54,6 +54,7 @@ impl Zoo {
         let jobs = self.jobs.unwrap_or(cores).clamp(1, bugs.len().max(1));
         let next = AtomicUsize::new(0);
         let (sender, receiver) = mpsc::channel();
+        println!("the {} engine plays, {:?} of CPU time for each bug at most", self.engine.name(), self.budget);
         println!("{:<31} {:<12} {:<26} {:>6} {:>8}  faults that had fired", "bug", "kind", "found by", "seeds", "cpu");
         let catches = std::thread::scope(|scope| {
             for _ in 0..jobs {
