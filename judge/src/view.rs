@@ -21,6 +21,15 @@ impl Deciding {
         Deciding { sets: sets.map(<[NodeId]>::to_vec).collect() }
     }
 
+    /// Whether this may be followed by these: voters change only by way of a joint configuration (thesis 4.3).
+    pub(crate) fn may_precede(&self, voters: &[NodeId], outgoing: &[NodeId]) -> bool {
+        match (&self.sets[..], outgoing) {
+            ([before], []) | ([before, _], []) => before == voters,
+            ([before], outgoing) => before == outgoing,
+            _ => false,
+        }
+    }
+
     /// Whether those that `says` names are a majority of each set; if not, of which they are none, as a sentence.
     pub(crate) fn agree(&self, says: impl Fn(NodeId) -> bool) -> Result<(), String> {
         for set in &self.sets {
@@ -130,9 +139,9 @@ impl View {
     }
 
     /// The newest place below `index` at which the log of `node` names members.
-    pub(crate) fn configured_below(&self, node: &NodeView, index: Index) -> Option<Position> {
+    pub(crate) fn configured_below(&self, node: &NodeView, index: Index) -> Option<(Position, &Deciding)> {
         let below = self.configured.range(..index).rev().flat_map(|(_, said)| said);
-        below.map(|(at, _)| *at).find(|at| node.log.holds(*at) != Some(false))
+        below.map(|(at, deciding)| (*at, deciding)).find(|(at, _)| node.log.holds(*at) != Some(false))
     }
 
     /// The last place that the leader of `term` committed by its own counting.

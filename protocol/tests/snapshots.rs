@@ -222,3 +222,21 @@ fn a_node_whose_rows_are_damaged_votes_but_never_leads_and_gets_a_snapshot_by_it
     scene.all_is_well();
     assert_eq!(scene.reached("snapshot.installed"), 1);
 }
+
+/// A bug of the zoo: without the sessions a node takes what others execute for requests of strangers, and its state goes another way.
+#[cfg(feature = "zoo")]
+#[test]
+fn a_snapshot_without_the_session_table_makes_another_state() {
+    let mut scene = Scene::new();
+    scene.world.bug = Some(tertulia_protocol::zoo::Bug::SnapshotWithoutSessions);
+    let sleeper = scene.sleeper;
+    scene.world.kill(sleeper);
+    scene.post(200);
+    scene.world.start(sleeper);
+    scene.world.run_until(SOON, |world| all_equal(world));
+    scene.post(1);
+    let applied = scene.world.nodes[&scene.leader].status().applied;
+    scene.world.run_until(SOON, |world| world.nodes.values().all(|node| node.status().applied >= applied));
+    let hash = |id| scene.world.nodes[&id].status().state_hash;
+    assert_ne!(hash(sleeper), hash(scene.leader));
+}

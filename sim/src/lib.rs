@@ -17,6 +17,7 @@
 //! - [`hunt`]: many seeds of many scenarios, and what came of them.
 //! - [`shrink`]: from a run that fails to a short scenario that fails by the same rule.
 //! - [`trace`]: the hash that says whether two runs were the same run.
+//! - `zoo`: known bugs, and whether the test bed finds them.
 //! - [`cli`]: the `sim` command.
 //!
 //! What every part keeps: a run is a pure function of (scenario, seed, engine, bug). No clock, no global randomness, no iteration over hashed maps.
@@ -39,3 +40,5 @@ pub mod trace;
 pub mod turmoil_engine;
 pub mod witness;
 pub mod workload;
+#[cfg(feature = "zoo")]
+pub mod zoo;

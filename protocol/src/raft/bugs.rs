@@ -77,7 +77,12 @@ impl Raft {
         let members = self.member_ids();
         let set = match self.bug? {
             Bug::CommitByNewMajority => self.configuration().voters(),
-            Bug::CountLearners => &members,
+            // As many as the voters' majority, whoever they are.
+            Bug::CountLearners => {
+                let mut values: Vec<Index> = members.iter().map(|id| matched(*id)).collect();
+                values.sort_unstable_by(|a, b| b.cmp(a));
+                return values.get(quorum::majority(self.configuration().voters().len()) - 1).copied();
+            }
             Bug::CommitOwnUndurable => return Some(self.reached_by_quorum(self.log.last().index, |progress| progress.matched)),
             Bug::RemovedLeaderCounts => {
                 let reached = |set: &[NodeId]| {

@@ -118,6 +118,8 @@ impl Raft {
     pub(super) fn ask_pre_votes(&mut self, now: Now) {
         let pause = (self.timing.stagger / 2).max(Duration::from_millis(1));
         let own = (self.node, (self.boot, self.incarnation));
+        #[cfg(feature = "zoo")]
+        let asked = self.asked_wrongly();
         let Role::PreCandidate { ballot, since, again_at } = &mut self.role else { return };
         if now.instant.since(*since) >= self.timing.detection {
             // What was promised long ago may not hold any more, and a stale majority would disturb a leader that has come back.
@@ -126,6 +128,8 @@ impl Raft {
         }
         *again_at = now.instant + pause;
         let voters = self.configurations.current().all_voters();
+        #[cfg(feature = "zoo")]
+        let voters = asked.unwrap_or(voters);
         let missing: Vec<NodeId> = voters.into_iter().filter(|id| !ballot.granted.contains_key(id)).collect();
         let (term, last) = (self.vote.term + 1, self.log.last());
         for peer in missing {

@@ -53,6 +53,10 @@ impl Raft {
         }
         if self.leader != Some(from) || !matches!(self.role, Role::Follower) {
             self.become_follower(now, Some(from));
+            #[cfg(feature = "zoo")]
+            if self.has(Bug::ResetVoteInTerm) {
+                self.vote.voted_for = None;
+            }
         }
         self.heard = now.instant;
         self.lost_leader = None;

@@ -331,4 +331,38 @@ mod tests {
         assert_eq!(indices, [22, 23], "the log on disk ended at 21");
         assert_eq!(raft.durable(), 23);
     }
+
+    #[cfg(feature = "zoo")]
+    #[test]
+    fn bugs_of_the_zoo_forget_who_the_members_are_and_what_follows_in_the_log() {
+        let three = Configuration::of_voters([1, 2, 3].map(member).into());
+        let first = noop(START, 3);
+        let second = noop(first.position(), 3);
+        let installed = |bug| {
+            let mut raft = founder_without_rows(&[first.clone(), second.clone()]);
+            raft.bug = bug;
+            raft.install(first.position(), rows_of(&three));
+            (raft.configuration().voters().len(), raft.last().index)
+        };
+        assert_eq!(installed(None), (3, 22));
+        assert_eq!(installed(Some(Bug::SnapshotWithoutConfiguration)), (1, 22));
+        assert_eq!(installed(Some(Bug::SnapshotDropsWhatFollows)), (3, 21));
+    }
+
+    #[cfg(feature = "zoo")]
+    #[test]
+    fn a_bug_of_the_zoo_acknowledges_a_snapshot_that_is_not_in_use() {
+        let mut raft = founder_without_rows(&[]);
+        raft.handle_message(at(2), NodeId(2), says(3, START, &[]));
+        let place = Position { index: 30, ..START };
+        let acknowledged = |raft: &mut Raft| {
+            raft.acknowledge_wrongly(place);
+            let sent = core::iter::from_fn(|| raft.poll_output());
+            sent.filter(|output| matches!(output, Output::Send { message: RaftMessage::Appended { matched: 30, .. }, .. }))
+                .count()
+        };
+        assert_eq!(acknowledged(&mut raft), 0);
+        raft.bug = Some(Bug::AckSnapshotEarly);
+        assert_eq!(acknowledged(&mut raft), 1);
+    }
 }

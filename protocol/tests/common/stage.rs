@@ -5,7 +5,7 @@
 //!
 //! | time | `timeout A` (time goes on to A's next deadline) · `wait MS` · `wake A` (does what is due by now) · `run MS` (everything happens when it is due; only facts are told) |
 //! | wires | `deliver [A>B]` · `drop [A>B]` · `duplicate A>B` (what is under way arrives, and stays) · `cut A>B` · `cut A B\|C D` (both ways) · `heal` · `delay A B MS` · `link A>B down\|up` |
-//! | disks | `store A [bN]` (batches become durable) · `stall A` · `recover A` · `crash A` (what is not durable is lost) · `damage A from INDEX` (of its log, while it is down) · `start A` · `apply A` (its rows come to where it is) · `trim A` (old entries leave the memory) |
+//! | disks | `shorten A` (its log, while it is down, begins where its rows are) · `store A [bN]` (batches become durable) · `stall A` · `recover A` · `crash A` (what is not durable is lost) · `damage A from INDEX` (of its log, while it is down) · `start A` · `apply A` (its rows come to where it is) · `trim A` (old entries leave the memory) |
 //! | all | `settle` (stores and delivers until all is quiet, without a word) |
 //! | asking | `propose A TEXT [BYTES]` · `read A ID` · `change A join B [replace C]` · `change A promote\|remove B` · `change A want N` · `transfer A B` · `hand over A` · `policy A P` |
 //! | looking | `show A` · `rank A` · `# a remark` |
@@ -29,6 +29,8 @@ struct Actor {
     disk: Disk,
     pending: VecDeque<(BatchId, Batch)>,
     stalled: bool,
+    /// Of the log on disk nothing is left that the rows contain.
+    short: bool,
     /// What was applied, and what the rows on disk stand for.
     applied: (Position, FromRows),
     rows: (Position, FromRows),
@@ -149,6 +151,7 @@ impl Stage {
             }
             ["store", id] => self.store(node(id), BatchId(u64::MAX)),
             ["store", id, batch] => self.store(node(id), BatchId(number(&batch[1..]))),
+            ["shorten", id] => self.actors.get_mut(&node(id)).unwrap().short = true,
             ["stall", id] => self.actors.get_mut(&node(id)).unwrap().stalled = true,
             ["recover", id] => self.actors.get_mut(&node(id)).unwrap().stalled = false,
             ["apply", id] => {
@@ -397,6 +400,9 @@ impl Stage {
         actor.applied = actor.rows.clone();
         restored.applied = actor.rows.0;
         restored.log.drain(..restored.applied.index as usize);
+        if actor.short {
+            restored.start = restored.applied;
+        }
         let raft = Raft::restore(&config, &restored, actor.rows.1.clone(), now);
         actor.goes_by = describe::configuration(raft.configuration());
         actor.raft = Some(raft);

@@ -15,6 +15,8 @@ mod replay;
 mod schema;
 mod show;
 mod shrink;
+#[cfg(feature = "zoo")]
+mod zoo;
 
 use crate::engine::{self, Engine, Options, Outcome, Verdict};
 use crate::fast::branch::{self, Branching, Turn};
@@ -64,6 +66,9 @@ enum Command {
     Show(show::Show),
     /// Prints the JSON Schema of scenario files, for editors
     Schema(schema::Schema),
+    /// Hunts known bugs, each switched on in turn, and prints which are found
+    #[cfg(feature = "zoo")]
+    Zoo(zoo::Zoo),
 }
 
 #[derive(Args, Clone)]
@@ -154,6 +159,8 @@ pub fn main() -> ExitCode {
         Command::Judge(files) => judge::judge(&files),
         Command::Show(show) => show.run(),
         Command::Schema(schema) => schema.run(),
+        #[cfg(feature = "zoo")]
+        Command::Zoo(zoo) => zoo.run(),
     };
     match done {
         Ok(true) => ExitCode::SUCCESS,
@@ -163,6 +170,14 @@ pub fn main() -> ExitCode {
             ExitCode::from(2)
         }
     }
+}
+
+#[cfg(feature = "zoo")]
+fn bug_named(name: &str) -> Result<tertulia_protocol::zoo::Bug, String> {
+    use tertulia_protocol::zoo::Bug;
+    let known = || Bug::ALL.iter().map(|bug| bug.name()).collect::<Vec<_>>().join(", ");
+    let bug = Bug::ALL.iter().copied().find(|bug| bug.name() == name);
+    bug.ok_or_else(|| format!("no bug is named \"{name}\": known are {}", known()))
 }
 
 impl Which {

@@ -455,6 +455,17 @@ mod tests {
         assert_eq!(scene.reached, ["snapshot.begun", "snapshot.part_same", "snapshot.part_same"]);
     }
 
+    #[cfg(feature = "zoo")]
+    #[test]
+    fn a_bug_of_the_zoo_makes_one_snapshot_of_the_parts_of_two() {
+        let (mut scene, old, new) = (Scene::new(), Sender::new(9, 0), Sender::new(12, 4));
+        scene.receiver.mixes = true;
+        assert_eq!(scene.answer(&old, 3), 9);
+        assert_eq!(scene.answer(&new, 99), 1);
+        assert_eq!(scene.installed, Some(new.applied));
+        assert_eq!(scene.file.unwrap().get(&key(0)), Some(&old.rows[0].1), "a row that the new one has changed");
+    }
+
     #[test]
     fn another_leader_goes_on_where_the_old_one_stopped() {
         let (mut scene, old, new) = (Scene::new(), Sender::new(9, 0), Sender::new(12, 2));
