@@ -11,7 +11,6 @@ use super::World;
 use super::event::Event;
 use crate::engine::{Options, Outcome, Verdict, catch};
 use crate::scenario::Scenario;
-use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
@@ -181,12 +180,11 @@ impl<'a> Tree<'a> {
         self.places.push(Checkpoint { world, place, turns: turns.to_vec(), tried: 0 });
     }
 
-    /// The world to branch next: from the place with the fewest branches, of those one that was reached least, of those the last one: what it led to is
-    /// soonest seen there. `salt`: of the new branch.
+    /// The world to branch next: from the place with the fewest branches, of those one that was reached least, of those the first one (measured: to begin with
+    /// the last one finds less). `salt`: of the new branch.
     fn next(&mut self, salt: u64) -> Option<(World<'a>, Vec<Turn>)> {
         let reached = &self.reached;
-        let times = |place: &Checkpoint<'_>| reached.get(place.place).copied().unwrap_or(0);
-        let rank = |place: &Checkpoint<'_>| (place.tried, times(place), Reverse(place.world.events));
+        let rank = |place: &Checkpoint<'_>| (place.tried, reached.get(place.place).copied().unwrap_or(0));
         let place = self.places.iter_mut().min_by_key(|place| rank(place))?;
         place.tried += 1;
         let mut turns = place.turns.clone();
