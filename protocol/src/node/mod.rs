@@ -238,7 +238,7 @@ impl Node {
 
     /// When to call [`Node::handle_timeout`].
     pub fn poll_timeout(&self) -> Option<Instant> {
-        [self.replica.poll_timeout(), self.gateway.poll_timeout(), self.calls.poll_timeout()].into_iter().flatten().min()
+        earliest(earliest(self.replica.poll_timeout(), self.gateway.poll_timeout()), self.calls.poll_timeout())
     }
 
     /// Bytes that clients may still send; 0: stop reading their sockets.
@@ -397,6 +397,14 @@ impl Node {
         };
         let message = Message { group: GROUP, body: Body::Forwarded { request, answer } };
         self.outputs.push_back(Output::Send { to: from, class: Class::Control, message });
+    }
+}
+
+/// The earlier of two moments, if there is one.
+fn earliest(a: Option<Instant>, b: Option<Instant>) -> Option<Instant> {
+    match (a, b) {
+        (Some(a), Some(b)) => Some(a.min(b)),
+        (a, b) => a.or(b),
     }
 }
 

@@ -116,8 +116,11 @@ fn row(name: &str, without: &[Search], with: &[Search]) -> String {
         let found = format!("{found}/{}", of.len());
         format!("{:>10.1} {:>12.0} {found:>6}", mean(of, |search| search.seeds), mean(of, |search| search.events))
     };
+    // Where a search gave up, its events say nothing of how many it would have taken.
+    let all_found = without.iter().chain(with).all(|search| search.found);
     let sooner = mean(without, |search| search.events) / mean(with, |search| search.events).max(1.0);
-    format!("{name:24} {}   {}   {sooner:>5.1}x", side(without), side(with))
+    let sooner = if all_found { format!("{sooner:.1}x") } else { "-".to_owned() };
+    format!("{name:24} {}   {}   {sooner:>6}", side(without), side(with))
 }
 
 #[cfg(test)]
@@ -127,8 +130,11 @@ mod tests {
     #[test]
     fn a_row_has_means_and_how_many_searches_found_it() {
         let search = |seeds, events, found| Search { seeds, events, found, otherwise: 0 };
-        let row = row("x", &[search(3, 3_000, true), search(5, 5_000, false)], &[search(1, 1_000, true), search(1, 3_000, true)]);
-        let words: Vec<&str> = row.split_whitespace().collect();
-        assert_eq!(words, ["x", "4.0", "4000", "1/2", "1.0", "2000", "2/2", "2.0x"]);
+        let (without, with) =
+            ([search(3, 3_000, true), search(5, 5_000, true)], [search(1, 1_000, true), search(1, 3_000, true)]);
+        let words = |row: String| row.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+        assert_eq!(words(row("x", &without, &with)), ["x", "4.0", "4000", "2/2", "1.0", "2000", "2/2", "2.0x"]);
+        let given_up = [search(3, 3_000, true), search(5, 5_000, false)];
+        assert_eq!(words(row("x", &given_up, &with)), ["x", "4.0", "4000", "1/2", "1.0", "2000", "2/2", "-"]);
     }
 }

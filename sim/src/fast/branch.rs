@@ -180,7 +180,8 @@ impl<'a> Tree<'a> {
         self.places.push(Checkpoint { world, place, turns: turns.to_vec(), tried: 0 });
     }
 
-    /// The world to branch next: from the place with the fewest branches, of those the one that was reached least. `salt`: of the new branch.
+    /// The world to branch next: from the place with the fewest branches, of those one that was reached least, of those the first one (measured: to begin with
+    /// the last one finds less). `salt`: of the new branch.
     fn next(&mut self, salt: u64) -> Option<(World<'a>, Vec<Turn>)> {
         let reached = &self.reached;
         let rank = |place: &Checkpoint<'_>| (place.tried, reached.get(place.place).copied().unwrap_or(0));
@@ -232,7 +233,6 @@ mod tests {
         let trunk = tree.play(World::new(&scenario, Seed(5), options), &[], None);
         assert!(tree.places.iter().any(|place| place.place == CRASH));
         let mut traces = vec![trunk.trace];
-        let mut deepest = 0;
         for salt in 1..=12 {
             let (mut world, turns) = tree.next(salt).unwrap();
             world.turn(*turns.last().unwrap());
@@ -240,10 +240,8 @@ mod tests {
             assert_eq!(replay(&scenario, Seed(5), options, &turns), branch, "{turns:?}");
             assert!(!traces.contains(&branch.trace), "another salt is another run");
             traces.push(branch.trace);
-            deepest = deepest.max(turns.len());
         }
         assert_eq!(replay(&scenario, Seed(5), options, &[]), trunk);
-        assert!(deepest >= 1);
     }
 
     #[test]
