@@ -22,12 +22,15 @@ fn reads_back(scenario: &Scenario) {
 fn every_scenario_of_the_repository_is_written_and_read_back() {
     let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../scenarios");
     let mut count = 0;
-    for place in [".", "seeds", "examples"] {
+    for place in [".", "seeds", "examples", "zoo"] {
         let Ok(files) = std::fs::read_dir(folder.join(place)) else { continue };
         for file in files.map(|file| file.expect("a file").path()) {
             if file.extension().is_some_and(|extension| extension == "toml") {
                 let path = file.to_str().expect("a path in UTF-8");
-                reads_back(&Scenario::load(path).unwrap_or_else(|error| panic!("{error}")));
+                let template = Template::load(path).unwrap_or_else(|error| panic!("{error}"));
+                for seed in 0..10 {
+                    reads_back(&template.scenario(seed).unwrap_or_else(|error| panic!("{error}")));
+                }
                 count += 1;
             }
         }
