@@ -49,6 +49,9 @@ pub(super) struct HuntArgs {
     /// Play on when a run has failed
     #[arg(long)]
     keep_going: bool,
+    /// Fail when a named point of the protocol or of the simulator was never reached
+    #[arg(long)]
+    require_points: bool,
     /// A known bug to switch on in all nodes
     #[arg(long, value_name = "NAME")]
     bug: Option<String>,
@@ -62,6 +65,9 @@ pub(super) struct MergeArgs {
     /// Results of hunts, .json files
     #[arg(required = true)]
     files: Vec<String>,
+    /// Fail when a named point of the protocol or of the simulator was never reached
+    #[arg(long)]
+    require_points: bool,
     /// Where to write the joined result
     #[arg(long, value_name = "FILE")]
     out: Option<String>,
@@ -118,7 +124,7 @@ impl HuntArgs {
         if report.scenarios.iter().all(|scenario| scenario.refused.is_some()) {
             return Err(format!("the {} engine can play none of these scenarios", self.engine.name()));
         }
-        Ok(report.all_well())
+        Ok(report.all_well() && (!self.require_points || all_reached(&report)))
     }
 
     fn hunt(&self) -> Result<Hunt, String> {
@@ -162,8 +168,17 @@ impl MergeArgs {
         if let Some(out) = &self.out {
             save(&whole, Path::new(out))?;
         }
-        Ok(whole.all_well())
+        Ok(whole.all_well() && (!self.require_points || all_reached(&whole)))
     }
+}
+
+/// Whether the sweep came to every named point; those that it did not come to are printed.
+fn all_reached(report: &Report) -> bool {
+    let missing = report.never_reached();
+    for (name, about) in &missing {
+        println!("NEVER REACHED {name}: {about}");
+    }
+    missing.is_empty()
 }
 
 fn save(report: &Report, path: &Path) -> Result<(), String> {
