@@ -140,3 +140,46 @@ fn a_real_disk_does_what_it_is_asked_and_names_the_file_when_it_cannot() {
     disk.delete("b").unwrap();
     assert!(disk.list().unwrap().is_empty());
 }
+
+#[test]
+fn sectors_of_one_unit_survive_a_torn_crash_together() {
+    let mut outcomes = std::collections::BTreeSet::new();
+    for seed in 0u64..64 {
+        let disk = SimDisk::new();
+        disk.set_unit(4);
+        let file = disk.create("a", 8 * SECTOR as u64).unwrap();
+        file.sync().unwrap();
+        disk.sync_dir().unwrap();
+        file.write_at(0, &[7; 8 * SECTOR]).unwrap();
+        let mut drawn = seed;
+        disk.crash(CrashOutcome::Torn, &mut |bound| {
+            drawn = drawn.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (drawn >> 33) % bound
+        });
+        let mut bytes = [0; 8 * SECTOR];
+        disk.thaw().open("a").unwrap().read_at(0, &mut bytes).unwrap();
+        let unit = |nth: usize| {
+            let unit = &bytes[nth * 4 * SECTOR..][..4 * SECTOR];
+            assert!(unit.iter().all(|byte| *byte == unit[0]), "a unit is torn");
+            unit[0]
+        };
+        outcomes.insert((unit(0), unit(1)));
+    }
+    assert_eq!(outcomes.len(), 4, "each of two units may survive by itself: {outcomes:?}");
+}
+
+#[test]
+fn what_is_misread_is_on_the_disk_as_it_was_written() {
+    let disk = SimDisk::new();
+    let file = disk.create("a", 16).unwrap();
+    file.write_at(0, &[7; 16]).unwrap();
+    let read = || {
+        let mut bytes = [0; 16];
+        file.read_at(0, &mut bytes).unwrap();
+        bytes
+    };
+    disk.set_fault(Some(DiskFault::MisreadingReads));
+    assert_eq!(read().iter().filter(|byte| **byte != 7).count(), 1);
+    disk.set_fault(None);
+    assert_eq!(read(), [7; 16]);
+}
