@@ -52,6 +52,9 @@ pub(super) struct HuntArgs {
     /// Fail when a named point of the protocol or of the simulator was never reached
     #[arg(long)]
     require_points: bool,
+    /// So many runs may prove nothing, such as 5%: what is drawn from the seed is now and then too thin
+    #[arg(long, value_name = "PERCENT", value_parser = units::percent, default_value = "0%")]
+    allow_vacuous: u32,
     /// A known bug to switch on in all nodes
     #[arg(long, value_name = "NAME")]
     bug: Option<String>,
@@ -68,6 +71,9 @@ pub(super) struct MergeArgs {
     /// Fail when a named point of the protocol or of the simulator was never reached
     #[arg(long)]
     require_points: bool,
+    /// So many runs may prove nothing, such as 5%: what is drawn from the seed is now and then too thin
+    #[arg(long, value_name = "PERCENT", value_parser = units::percent, default_value = "0%")]
+    allow_vacuous: u32,
     /// Where to write the joined result
     #[arg(long, value_name = "FILE")]
     out: Option<String>,
@@ -124,7 +130,8 @@ impl HuntArgs {
         if report.scenarios.iter().all(|scenario| scenario.refused.is_some()) {
             return Err(format!("the {} engine can play none of these scenarios", self.engine.name()));
         }
-        Ok(report.all_well() && (!self.require_points || all_reached(&report)))
+        let reached = !self.require_points || all_reached(&report);
+        Ok(reached && report.all_well(self.allow_vacuous))
     }
 
     fn hunt(&self) -> Result<Hunt, String> {
@@ -168,7 +175,8 @@ impl MergeArgs {
         if let Some(out) = &self.out {
             save(&whole, Path::new(out))?;
         }
-        Ok(whole.all_well() && (!self.require_points || all_reached(&whole)))
+        let reached = !self.require_points || all_reached(&whole);
+        Ok(reached && whole.all_well(self.allow_vacuous))
     }
 }
 

@@ -210,9 +210,12 @@ impl Report {
         Ok(())
     }
 
-    /// No run failed and none was vacuous.
-    pub fn all_well(&self) -> bool {
-        self.scenarios.iter().all(|scenario| scenario.failed + scenario.vacuous == 0)
+    /// No run failed, and of each scenario's no more than these millionths were vacuous.
+    pub fn all_well(&self, vacuous_ppm: u32) -> bool {
+        let well = |scenario: &ScenarioReport| {
+            scenario.failed == 0 && scenario.vacuous * 1_000_000 <= u64::from(vacuous_ppm) * scenario.runs()
+        };
+        self.scenarios.iter().all(well)
     }
 
     /// What a person is told. Only the last line holds times.
