@@ -36,7 +36,7 @@ const TIMER_PAUSE: Duration = Duration::from_micros(500);
 
 /// Resolves when the node shall stop.
 pub type Shutdown = Pin<Box<dyn Future<Output = ()> + Send>>;
-/// Sees the facts of each batch.
+/// Sees the facts of each batch, before anything that the node said in it leaves: whoever notes the time notes causes before their effects.
 pub type FactSink = Box<dyn FnMut(Vec<Fact>) + Send>;
 
 /// What a node runs with.
@@ -113,6 +113,7 @@ pub async fn start<N: Net, S: Store, C: Clock>(
         due: VecDeque::new(),
         arrived: Vec::new(),
         facts,
+        untold: Vec::new(),
         observer,
     };
     let ended = async move {
@@ -161,6 +162,8 @@ struct Driver<N: Net, S: Store, C: Clock> {
     /// What has arrived and is about to be handed over; empty between batches.
     arrived: Vec<Wake>,
     facts: Option<FactSink>,
+    /// Outputs that wait until the facts have been handed out; empty between batches, and where nobody listens.
+    untold: Vec<Output>,
     observer: Option<Box<dyn Observer>>,
 }
 
@@ -319,13 +322,20 @@ impl<N: Net, S: Store, C: Clock> Driver<N, S, C> {
                 halted = Some(reason);
                 break;
             }
-            self.carry_out(output);
+            if self.facts.is_some() {
+                self.untold.push(output);
+            } else {
+                self.carry_out(output);
+            }
         }
         if let Some(facts) = &mut self.facts {
             let told = self.node.take_facts();
             if !told.is_empty() {
                 facts(told);
             }
+            let mut outputs = std::mem::take(&mut self.untold);
+            outputs.drain(..).for_each(|output| self.carry_out(output));
+            self.untold = outputs;
         }
         if self.slots_owed > 0 && self.node.admission() > 0 {
             self.shared.0.slots.add_permits(std::mem::take(&mut self.slots_owed));

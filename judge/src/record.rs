@@ -54,10 +54,16 @@ pub enum Recorded {
     Settled {
         core: Vec<NodeId>,
     },
+    /// A node could not write down what it had to tell: so many facts before this line are missing, or all that would follow it (`None`: the file is full).
+    /// From here on nobody can be judged by what nodes told.
+    Gap {
+        node: NodeId,
+        lost: Option<u64>,
+    },
 }
 
 impl Recorded {
-    /// What the judge is told; `None` for the end ([`Recorded::Settled`]).
+    /// What the judge is told; `None` for what is about the record itself ([`Recorded::Settled`], [`Recorded::Gap`]).
     pub fn observed(&self) -> Option<Observed<'_>> {
         Some(match self {
             Recorded::Fact { node, fact } | Recorded::Reached(node, fact) => Observed::Fact { node: *node, fact },
@@ -65,7 +71,7 @@ impl Recorded {
             Recorded::Wiped { node } => Observed::Wiped { node: *node },
             Recorded::Damaged { node } => Observed::Damaged { node: *node },
             Recorded::Client(fact) => Observed::Client(fact),
-            Recorded::Settled { .. } => return None,
+            Recorded::Settled { .. } | Recorded::Gap { .. } => return None,
         })
     }
 }
@@ -81,6 +87,7 @@ enum Saying<'a> {
     Damaged { node: NodeId },
     Client(&'a ClientFact),
     Settled { core: &'a [NodeId] },
+    Gap { node: NodeId, lost: Option<u64> },
 }
 
 #[derive(Serialize)]
@@ -106,6 +113,7 @@ enum ReadSaying {
     Damaged { node: NodeId },
     Client(ClientFact),
     Settled { core: Vec<NodeId> },
+    Gap { node: NodeId, lost: Option<u64> },
 }
 
 /// Writes observations, a line each. Give it something that buffers.
@@ -124,6 +132,11 @@ impl<W: Write> Writer<W> {
         let mut writer = Writer { to, line: Vec::new() };
         writer.write(&Header { version: VERSION, voters: voters.to_vec() })?;
         Ok(writer)
+    }
+
+    /// Goes on with a record that has its first line, and whose last line is whole.
+    pub fn go_on(to: W) -> Writer<W> {
+        Writer { to, line: Vec::new() }
     }
 
     /// Writes one observation.
@@ -148,6 +161,14 @@ impl<W: Write> Writer<W> {
     /// As writing.
     pub fn settled(&mut self, at: At, core: &[NodeId]) -> io::Result<()> {
         self.write(&WrittenLine { at, saw: Saying::Settled { core } })
+    }
+
+    /// Writes that something is missing; see [`Recorded::Gap`].
+    ///
+    /// # Errors
+    /// As writing.
+    pub fn gap(&mut self, at: At, node: NodeId, lost: Option<u64>) -> io::Result<()> {
+        self.write(&WrittenLine { at, saw: Saying::Gap { node, lost } })
     }
 
     /// Gives back what was written to.
@@ -246,6 +267,7 @@ impl<R: BufRead> Reader<R> {
             ReadSaying::Damaged { node } => Recorded::Damaged { node },
             ReadSaying::Client(fact) => Recorded::Client(fact),
             ReadSaying::Settled { core } => Recorded::Settled { core },
+            ReadSaying::Gap { node, lost } => Recorded::Gap { node, lost },
         };
         Ok(Some((at, recorded)))
     }
@@ -375,7 +397,13 @@ mod tests {
         writer.settled(At(3), &[NODE]).unwrap();
         let settled = Recorded::Settled { core: vec![NODE] };
         assert!(settled.observed().is_none());
-        assert_eq!(read(&writer.into_inner().unwrap()).unwrap().0, [(At(3), settled)]);
+        let mut writer = Writer::go_on(writer.into_inner().unwrap());
+        writer.gap(At(4), NODE, Some(7)).unwrap();
+        writer.gap(At(5), NODE, None).unwrap();
+        let gaps = [Some(7), None].map(|lost| Recorded::Gap { node: NODE, lost });
+        assert!(gaps[0].observed().is_none());
+        let [lost, full] = gaps;
+        assert_eq!(read(&writer.into_inner().unwrap()).unwrap().0, [(At(3), settled), (At(4), lost), (At(5), full)]);
     }
 
     #[test]

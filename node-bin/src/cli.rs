@@ -122,9 +122,25 @@ pub struct Serve {
     /// The file with the cluster's secret: at least 32 hexadecimal digits
     #[arg(long, value_name = "FILE")]
     pub secret_file: PathBuf,
+    /// Write down what this node does, for `sim judge` (docs/FACTS.md): each restart goes on with the same file. It costs a write for each batch of work
+    #[arg(long, value_name = "FILE")]
+    pub facts: Option<PathBuf>,
+    /// The largest that the file of --facts may grow; then it says so, and no more is written
+    #[arg(long, value_name = "MIB", default_value_t = 1024, value_parser = clap::value_parser!(u64).range(1..=1 << 20), requires = "facts")]
+    pub facts_limit: u64,
     /// End when standard input ends, and with the process that started this one
     #[arg(long, hide = true)]
     pub exit_with_stdin: bool,
+    /// A known bug to run with
+    #[cfg(feature = "zoo")]
+    #[arg(long, hide = true, value_name = "NAME", value_parser = bug)]
+    pub bug: Option<tertulia_protocol::zoo::Bug>,
+}
+
+#[cfg(feature = "zoo")]
+fn bug(name: &str) -> Result<tertulia_protocol::zoo::Bug, String> {
+    use tertulia_protocol::zoo::Bug;
+    Bug::ALL.iter().copied().find(|bug| bug.name() == name).ok_or_else(|| "no bug has this name".into())
 }
 
 /// Which servers a client may use.

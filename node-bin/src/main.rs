@@ -6,6 +6,7 @@ mod bench;
 mod cli;
 mod clock;
 mod demo;
+mod facts;
 mod folder;
 mod gate;
 mod hex;

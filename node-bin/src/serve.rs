@@ -2,6 +2,7 @@
 
 use crate::accept::accept;
 use crate::cli::Serve;
+use crate::facts;
 use crate::folder;
 use crate::http::{App, Operators, Origins, router};
 use crate::join::{Me, Start};
@@ -16,7 +17,7 @@ use tertulia_driver::disk::RealDisk;
 use tertulia_driver::store::{self, FolderIdentity, StoreOptions, ThreadedStore};
 use tertulia_driver::{Ended, Handle, Setup, SystemClock, TokioNet, system_entropy};
 use tertulia_protocol::dice::Seed;
-use tertulia_protocol::ids::Boot;
+use tertulia_protocol::ids::{Boot, NodeId};
 use tertulia_protocol::node::Config;
 use tertulia_protocol::wire::handshake::Secret;
 use tokio::io::AsyncReadExt;
@@ -163,6 +164,13 @@ async fn start(
     if let Some(address) = me.peer_address() {
         config.peer_address = address;
     }
+    #[cfg(feature = "zoo")]
+    {
+        config.bug = args.bug;
+    }
+    // Only who founds the cluster knows the voters that it began with.
+    let founders: Vec<NodeId> = args.peers.iter().map(|peer| peer.id).collect();
+    let facts = args.facts.as_ref().map(|file| facts::sink(file, node, &founders, args.facts_limit << 20)).transpose()?;
     let (shutdown, asked) = oneshot::channel::<()>();
     let setup = Setup {
         config,
@@ -174,7 +182,7 @@ async fn start(
         clock: SystemClock::new(),
         entropy: system_entropy(),
         shutdown: Box::pin(async move { drop(asked.await) }),
-        facts: None,
+        facts,
         observer: None,
     };
     let (handle, ended) = tertulia_driver::start(setup).await.map_err(|error| error.to_string())?;
