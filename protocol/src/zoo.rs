@@ -146,13 +146,13 @@ bugs! {
     /// Who has confirmed a lease stands as soon as its link to the leader breaks.
     StandUnderLease = "stand-under-lease", Leases, breaks ["lease-exclusive", "linearizable-reads"];
     /// Votes are given although a leader was just heard, which may have a lease (thesis 6.4.1; sofastack/sofa-jraft issue 25).
-    NoVoteGate = "no-vote-gate", Leases, breaks ["linearizable-reads"];
+    NoVoteGate = "no-vote-gate", Leases, breaks ["lease-exclusive", "linearizable-reads"];
     /// A node that has just started votes at once: it does not know what it confirmed before (thesis 6.4.1).
-    OpenGateAfterRestart = "open-gate-after-restart", Leases, breaks ["linearizable-reads"];
+    OpenGateAfterRestart = "open-gate-after-restart", Leases, breaks ["lease-exclusive", "linearizable-reads"];
     /// A lease begins when the answers come, and not when the round was sent (thesis 6.4.1; yugabyte/yugabyte-db issue 16 says how it has to be).
-    LeaseFromAnswer = "lease-from-answer", Leases, breaks ["linearizable-reads"];
+    LeaseFromAnswer = "lease-from-answer", Leases, breaks ["lease-exclusive", "linearizable-reads"];
     /// A leader answers reads without making sure that it still leads (thesis 6.4; hashicorp/consul issue 54).
-    ReadUnconfirmed = "read-unconfirmed", Leases, breaks ["linearizable-reads"];
+    ReadUnconfirmed = "read-unconfirmed", Leases, breaks ["lease-exclusive", "linearizable-reads"];
     /// A new leader answers reads before it knows what is committed (thesis 6.4; etcd-io/etcd issue 7331).
     ReadBeforeNoop = "read-before-noop", Leases, breaks ["linearizable-reads"];
     /// A read is answered before the state has come to its read index (thesis 6.4).
