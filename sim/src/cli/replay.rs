@@ -4,16 +4,16 @@ use super::{Which, evidence, line, wall_clock};
 use crate::engine::{self, Verdict};
 use crate::html::{self, Played};
 use crate::record::Window;
-use crate::scenario::{Scenario, units};
+use crate::scenario::{Template, units};
 use clap::Args;
 
 #[derive(Args)]
 pub(super) struct Replay {
     #[command(flatten)]
     which: Which,
-    /// The seed
-    #[arg(long, value_name = "N", default_value_t = 0)]
-    seed: u64,
+    /// The seed [default: the one that the file names, or 0]
+    #[arg(long, value_name = "N")]
+    seed: Option<u64>,
     /// Write a page that shows everything: one file, which needs nothing else
     #[arg(long, value_name = "OUT.html")]
     html: Option<String>,
@@ -33,7 +33,9 @@ fn time(text: &str) -> Result<u64, String> {
 impl Replay {
     /// Whether all went well.
     pub(super) fn run(&self) -> Result<bool, String> {
-        let scenario = Scenario::load(&self.which.file).map_err(|error| error.to_string())?;
+        let template = Template::load(&self.which.file).map_err(|error| error.to_string())?;
+        let seed = self.seed.or(template.seed()).unwrap_or(0);
+        let scenario = template.scenario(seed).map_err(|error| error.to_string())?;
         let options = self.which.options(&scenario)?;
         let window = Window { from: self.from.unwrap_or(0), to: self.to.unwrap_or(u64::MAX) };
         if window.from > window.to {
@@ -42,15 +44,15 @@ impl Replay {
         let (engine, clock) = (self.which.engine, wall_clock());
         let outcome = match &self.html {
             None => {
-                let outcome = engine::run(engine, &scenario, self.seed, options).map_err(|error| error.to_string())?;
+                let outcome = engine::run(engine, &scenario, seed, options).map_err(|error| error.to_string())?;
                 print!("{}", evidence(&outcome, true));
                 outcome
             }
             Some(path) => {
-                let recorded = engine::record(engine, &scenario, self.seed, options, window);
+                let recorded = engine::record(engine, &scenario, seed, options, window);
                 let (outcome, recording) = recorded.map_err(|error| error.to_string())?;
-                let command = self.which.replay(self.seed, &[]);
-                let (seed, bug) = (self.seed, self.which.bug.as_deref());
+                let command = self.which.replay(seed, &[]);
+                let bug = self.which.bug.as_deref().or(scenario.bug.as_deref());
                 let page = html::page(&Played {
                     scenario: &scenario,
                     seed,
@@ -66,7 +68,7 @@ impl Replay {
                 outcome
             }
         };
-        println!("{}", line(self.seed, &outcome, clock()));
+        println!("{}", line(seed, &outcome, clock()));
         Ok(outcome.verdict == Verdict::Ok)
     }
 }
