@@ -2,7 +2,7 @@
 
 use super::{STORY, judge, quoted};
 use crate::engine::Verdict;
-use crate::live::playable::{Plain, Trouble, check};
+use crate::live::playable::{Plain, Trouble, check, left_out};
 use crate::live::{self, Played, Setup};
 use crate::scenario::{Scenario, Template};
 use clap::Args;
@@ -67,6 +67,7 @@ impl Live {
         let seed = self.seed.or(template.seed()).unwrap_or(0);
         let scenario = template.scenario(seed).map_err(|error| error.to_string())?;
         check(&scenario)?;
+        left_out(&scenario).iter().for_each(|told| println!("  {told}"));
         let node = self.binary()?;
         let dir = self.folder(seed)?;
         if let Some(text) = text {

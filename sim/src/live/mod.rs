@@ -22,6 +22,7 @@ mod tail;
 
 use crate::engine::Verdict;
 use crate::plan::{Action, ClusterView, FaultPlan};
+use crate::points::Crossings;
 use crate::roster::Roster;
 use crate::scenario::{Scenario, Verb};
 use process::{Process, Recipe, free_ports};
@@ -163,6 +164,7 @@ struct Run<'a> {
     committed: Index,
     roster: Roster,
     reached: BTreeMap<&'static str, u32>,
+    crossings: Crossings,
     history: Writer<BufWriter<File>>,
     story: Vec<(u64, String)>,
     counts: Counts,
@@ -189,6 +191,7 @@ impl<'a> Run<'a> {
             committed: 0,
             roster: Roster::new(&scenario.cluster),
             reached: BTreeMap::new(),
+            crossings: Crossings::new(nodes),
             history: history.map_err(|error| format!("{}: {error}", file.display()))?,
             story: Vec::new(),
             counts: Counts::default(),
@@ -312,6 +315,8 @@ impl<'a> Run<'a> {
     }
 
     fn hear_fact(&mut self, at: u64, node: usize, fact: &Fact) {
+        self.crossings.fact(node, fact);
+        self.note_crossings();
         let name = node + 1;
         match fact {
             Fact::Started { boot, term, durable, applied, .. } => {
@@ -339,6 +344,12 @@ impl<'a> Run<'a> {
                 *newest = (*newest).max(*seq);
             }
             _ => {}
+        }
+    }
+
+    fn note_crossings(&mut self) {
+        for point in self.crossings.take() {
+            *self.reached.entry(point).or_insert(0) += 1;
         }
     }
 
@@ -403,6 +414,8 @@ impl<'a> Run<'a> {
                 // What it wrote before its end is not news afterwards.
                 self.hear(node)?;
                 self.leading[node] = None;
+                self.crossings.crashed(node);
+                self.note_crossings();
             }
             Action::Restart { node } => self.start(node)?,
             Action::Pause { node } | Action::Resume { node } => {
@@ -488,7 +501,8 @@ impl<'a> Run<'a> {
         {
             why.push("nothing between clients and nodes was kept waiting, though the scenario says so".to_owned());
         }
-        let missing = expect.reached.iter().filter(|point| !self.reached.contains_key(point.as_str()));
+        let reached = |point: &str| point == playable::OWED || self.reached.contains_key(point);
+        let missing = expect.reached.iter().filter(|point| !reached(point));
         why.extend(missing.map(|point| format!("the point \"{point}\" was never reached")));
         if counts.acked < expect.proof.acked {
             why.push(format!("{} posts were acknowledged, it takes {} to prove anything", counts.acked, expect.proof.acked));

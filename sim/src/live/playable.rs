@@ -6,6 +6,9 @@ use std::time::Duration;
 use tertulia_protocol::contract::{Limits, Timing};
 use tertulia_protocol::succession::SuccessionTiming;
 
+/// The point that only a simulated run can tell: there the bounds of liveness are known exactly.
+pub const OWED: &str = "progress.owed";
+
 /// What can be done to processes and the links between them, and the keyword that asks for it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Trouble {
@@ -115,6 +118,23 @@ pub fn check(scenario: &Scenario) -> Result<(), String> {
     Ok(())
 }
 
+/// What a live run leaves out of what a scenario says, as sentences.
+pub fn left_out(scenario: &Scenario) -> Vec<String> {
+    let mut out = Vec::new();
+    if scenario.expect.reached.iter().any(|point| point == OWED) {
+        out.push(format!("left out: the point \"{OWED}\", which only a simulated run can tell"));
+    }
+    let disk = (scenario.cluster.sync, scenario.cluster.sector);
+    let plain = Scenario::parse(
+        "",
+        "schema = 1\nname = \"\"\n[cluster]\nvoters = 1\n[workload]\nclients = 1\nrate = \"1/s\"\nstop = \"1s\"\n",
+    );
+    if plain.is_ok_and(|plain| disk != (plain.cluster.sync, plain.cluster.sector)) {
+        out.push("left out: [cluster] disk: the disks are this machine's".to_owned());
+    }
+    out
+}
+
 /// Why a fault cannot be done to real processes.
 fn unplayable(fault: &Fault) -> Option<&'static str> {
     match &fault.verb {
@@ -149,6 +169,15 @@ mod tests {
             check(&scenario).unwrap();
             assert_eq!(scenario.workload.stop, seconds * 1_000_000);
         }
+    }
+
+    #[test]
+    fn what_is_left_out_is_said() {
+        let head = "schema = 1\nname = \"x\"\n[workload]\nclients = 1\nrate = \"1/s\"\nstop = \"9s\"\n[cluster]\nvoters = 3\n";
+        let said = |more: &str| left_out(&Scenario::parse("x", &format!("{head}{more}")).unwrap()).join("\n");
+        assert_eq!(said(""), "");
+        assert!(said("disk = { sync = \"99ms\" }\n").contains("[cluster] disk"));
+        assert!(said("[expect]\nreached = [\"progress.owed\"]\n").contains("\"progress.owed\""));
     }
 
     #[test]
