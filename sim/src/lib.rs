@@ -10,6 +10,7 @@
 //! - [`liveness`]: when progress is owed, and that it is made.
 //! - [`fast`]: the discrete-event engine over the bare machines. It hunts.
 //! - [`turmoil_engine`]: the production driver on turmoil's network. It confirms.
+//! - [`live`]: real processes on loopback. It shows that the node is what was simulated; nothing replays.
 //! - [`explore`]: every course of a small scope, over bare replicas.
 //! - [`engine`]: a scenario and a seed in, an outcome out, whichever engine.
 //! - [`record`]: everything that happened in a run, for a page that a person reads.
@@ -20,7 +21,7 @@
 //! - `zoo`: known bugs, and whether the test bed finds them.
 //! - [`cli`]: the `sim` command.
 //!
-//! What every part keeps: a run is a pure function of (scenario, seed, engine, bug). No clock, no global randomness, no iteration over hashed maps.
+//! What every part but [`live`] keeps: a run is a pure function of (scenario, seed, engine, bug). No clock, no global randomness, no iteration over hashed maps.
 
 pub mod cli;
 pub mod engine;
@@ -28,6 +29,7 @@ pub mod explore;
 pub mod fast;
 pub mod html;
 pub mod hunt;
+pub mod live;
 pub mod liveness;
 pub mod operator;
 pub mod plan;

@@ -10,6 +10,7 @@ mod determinism;
 mod explore;
 mod hunt;
 mod judge;
+mod live;
 mod many;
 mod replay;
 mod schema;
@@ -60,6 +61,8 @@ enum Command {
     /// Compares how soon known bugs are found with branches and without
     #[cfg(feature = "zoo")]
     Branching(branching::Compare),
+    /// Plays faults on real processes on this machine, and judges them
+    Live(live::Live),
     /// Judges what was recorded, by a run or by a live cluster
     Judge(JudgeFiles),
     /// Prints what a scenario leaves to the seed, as it is drawn for one
@@ -156,6 +159,7 @@ pub fn main() -> ExitCode {
         Command::Bench(bench) => bench::bench(&bench),
         #[cfg(feature = "zoo")]
         Command::Branching(compare) => branching::compare(&compare),
+        Command::Live(live) => live.run(),
         Command::Judge(files) => judge::judge(&files),
         Command::Show(show) => show.run(),
         Command::Schema(schema) => schema.run(),
@@ -196,11 +200,15 @@ impl Which {
     }
 }
 
+/// A word of a command, as a shell takes it.
+fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+=:,@%".contains(c);
+    if word.chars().all(plain) { word.to_owned() } else { format!("'{}'", word.replace('\'', "'\\''")) }
+}
+
 /// The command that plays one seed again.
 fn replay(file: &str, seed: u64, engine: Engine, bug: Option<&str>) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+=:,@%".contains(c);
-    let file = if file.chars().all(plain) { file.to_owned() } else { format!("'{}'", file.replace('\'', "'\\''")) };
-    let mut command = format!("cargo sim run {file} --seed {seed}");
+    let mut command = format!("cargo sim run {} --seed {seed}", quoted(file));
     if engine != Engine::default() {
         let _ = write!(command, " --engine {}", engine.name());
     }
