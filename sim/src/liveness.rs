@@ -463,10 +463,15 @@ impl Liveness {
     }
 
     /// Judges what was due before `now`: nothing has changed since the last call.
+    #[inline]
     pub fn elapse(&mut self, now: u64) {
-        if now < self.due {
-            return;
+        if now >= self.due {
+            self.judge(now);
         }
+    }
+
+    #[cold]
+    fn judge(&mut self, now: u64) {
         self.due = u64::MAX;
         if self.is_demanding() {
             self.judge_leader(now);

@@ -60,6 +60,11 @@ impl Crossings {
         Crossings { nodes: vec![Node::default(); hosts], reached: Vec::new() }
     }
 
+    /// Whether [`Crossings::take`] has anything.
+    pub fn has_news(&self) -> bool {
+        !self.reached.is_empty()
+    }
+
     /// What was reached since the last call.
     pub fn take(&mut self) -> Vec<&'static str> {
         std::mem::take(&mut self.reached)

@@ -180,7 +180,9 @@ impl Witness {
         self.live.fact(now, node, fact);
         self.observe(now, Observed::Fact { node: self.id(node), fact });
         self.crossings.fact(node, fact);
-        self.note_crossings();
+        if self.crossings.has_news() {
+            self.note_crossings();
+        }
         match fact {
             Fact::Started { boot, term, durable, applied, .. } => {
                 let (index, from) = (durable.index, applied);

@@ -10,6 +10,7 @@
 
 use super::{Kind, Rule, Verdict};
 use crate::observed::{At, ClientFact, Extent, Observed};
+use crate::table::Table;
 use crate::topics::{Topic, Topics};
 use crate::view::View;
 use std::collections::BTreeMap;
@@ -57,7 +58,7 @@ impl Past {
 pub(crate) struct Causality {
     clients: BTreeMap<u32, Past>,
     /// Who wrote an acknowledged message, and at which of the author's steps.
-    authors: BTreeMap<MessageId, (u32, Step)>,
+    authors: Table<MessageId, (u32, Step)>,
 }
 
 impl Causality {

@@ -7,9 +7,9 @@
 
 use super::{Kind, Rule, Verdict};
 use crate::observed::{At, ClientFact, Observed};
+use crate::table::Table;
 use crate::topics::{Topic, Topics};
 use crate::view::View;
-use std::collections::BTreeMap;
 use tertulia_protocol::ids::{RoomId, Seq};
 
 type Request = (u32, u64);
@@ -18,14 +18,17 @@ type Place = (RoomId, Seq);
 #[derive(Clone, Default)]
 pub(crate) struct SentOnce {
     /// By text: the request that sent it; `None` when several did.
-    sent: BTreeMap<u64, Option<Request>>,
-    seen: BTreeMap<u64, Place>,
+    sent: Table<u64, Option<Request>>,
+    seen: Table<u64, Place>,
 }
 
 impl SentOnce {
     fn saw(&mut self, client: u32, text_digest: u64, place: Place) -> Verdict {
-        let first = *self.seen.entry(text_digest).or_insert(place);
-        let Some(&Some((author, number))) = self.sent.get(&text_digest).filter(|_| first != place) else { return Ok(()) };
+        let first = *self.seen.or_insert(text_digest, place);
+        if first == place {
+            return Ok(());
+        }
+        let Some(&Some((author, number))) = self.sent.get(&text_digest) else { return Ok(()) };
         let ((room, seq), (first_room, first_seq)) = (place, first);
         Err(format!(
             "What client {author} sent once, as request {number}, stands twice: client {client} sees it at ({room}, {seq}), and it was seen at \
@@ -50,8 +53,9 @@ impl Rule for SentOnce {
     fn observe(&mut self, _: &View, _: At, observed: &Observed<'_>) -> Verdict {
         match *observed {
             Observed::Client(&ClientFact::Submitted { client, number, text_digest, .. }) => {
-                let request = Some((client, number));
-                self.sent.entry(text_digest).and_modify(|sent| *sent = None).or_insert(request);
+                if self.sent.insert(text_digest, Some((client, number))).is_some() {
+                    self.sent.insert(text_digest, None);
+                }
                 Ok(())
             }
             Observed::Client(&ClientFact::Delivered { client, room, seq, text_digest, .. }) => {

@@ -7,6 +7,7 @@
 
 use super::{Kind, Rule, Verdict};
 use crate::observed::{At, ClientFact, Observed};
+use crate::table::Table;
 use crate::topics::{Topic, Topics};
 use crate::view::View;
 use std::collections::BTreeMap;
@@ -16,16 +17,18 @@ use tertulia_protocol::time::Timestamp;
 #[derive(Clone, Default)]
 pub(crate) struct Stamps {
     rooms: BTreeMap<RoomId, BTreeMap<Seq, Timestamp>>,
+    /// The same by place: every client sees every post, so most of what is asked is known.
+    known: Table<(RoomId, Seq), Timestamp>,
 }
 
 impl Stamps {
     fn see(&mut self, client: u32, room: RoomId, seq: Seq, at: Timestamp) -> Verdict {
-        let stamps = self.rooms.entry(room).or_default();
-        let known = stamps.get(&seq).map(|known| (seq, *known)).filter(|(_, known)| *known == at);
-        if known.is_some() {
+        let known = self.known.get(&(room, seq)).copied();
+        if known == Some(at) {
             return Ok(());
         }
-        let here = stamps.get(&seq).map(|known| (seq, *known));
+        let stamps = self.rooms.entry(room).or_default();
+        let here = known.map(|known| (seq, known));
         let below = stamps.range(..seq).next_back().map(|(seq, at)| (*seq, *at)).filter(|(_, below)| *below > at);
         let above = stamps.range(seq + 1..).next().map(|(seq, at)| (*seq, *at)).filter(|(_, above)| *above < at);
         if let Some((other, stamp)) = here.or(below).or(above) {
@@ -34,6 +37,7 @@ impl Stamps {
             ));
         }
         stamps.insert(seq, at);
+        self.known.insert((room, seq), at);
         Ok(())
     }
 }

@@ -118,7 +118,7 @@ impl Node {
                     self.hear_of_call(ticket, answer);
                 }
                 Some(leader) => {
-                    let body = Body::Admin { ticket, boot: self.replica.raft().boot(), admin };
+                    let body = Body::Admin { ticket, boot: self.replica.raft().boot(), admin: Box::new(admin) };
                     self.outputs.push_back(Output::Send {
                         to: leader,
                         class: Class::Control,

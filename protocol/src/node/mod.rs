@@ -17,6 +17,7 @@ use crate::raft::Member;
 use crate::replica::{self, Offer, Replica, Submission};
 use crate::time::Instant;
 use crate::wire::handshake::{HelloRefusal, PeerIdentity};
+use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -143,7 +144,7 @@ impl Node {
         match message.body {
             Body::Raft(message) => self.replica.handle_message(now, from, message),
             Body::Forward(submission) => self.handle_forward(from, submission),
-            Body::Snapshot(message) => self.replica.handle_snapshot(now, from, message),
+            Body::Snapshot(message) => self.replica.handle_snapshot(now, from, *message),
             Body::Forwarded { request, answer } => self.gateway.handle_forwarded(&mut self.replica, request, answer),
             Body::Admin { ticket, boot, admin } => self.handle_admin_asked(from, ticket, boot, &admin),
             Body::Administered { ticket, boot, outcome } => self.handle_administered(ticket, boot, outcome),
@@ -290,7 +291,7 @@ impl Node {
                 self.outputs.push_back(Output::Send {
                     to,
                     class,
-                    message: Message { group: GROUP, body: Body::Snapshot(message) },
+                    message: Message { group: GROUP, body: Body::Snapshot(Box::new(message)) },
                 });
             }
             replica::Output::Receive(step) => self.outputs.push_back(Output::Receive(step)),

@@ -11,6 +11,7 @@ use crate::raft::Member;
 use crate::raft::RaftMessage;
 use crate::replica::{Slot, SnapshotMessage, Submission};
 use crate::succession::{Policy, SuccessionTiming};
+use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -80,14 +81,15 @@ pub enum Body {
     Admin {
         ticket: u64,
         boot: Boot,
-        admin: Admin,
+        admin: Box<Admin>,
     },
     Administered {
         ticket: u64,
         boot: Boot,
         outcome: AdminOutcome,
     },
-    Snapshot(SnapshotMessage),
+    /// In a box, as calls are: a message is moved many times, and most are small.
+    Snapshot(Box<SnapshotMessage>),
 }
 
 /// What makes a request the same one, wherever it waits.

@@ -515,7 +515,9 @@ impl Raft {
             Role::Follower | Role::Candidate { .. } => self.election_at,
         };
         let stall = self.writing.waiting_since().filter(|_| !self.stalled).map(|since| since + self.timing.disk_stall);
-        [Some(role.min(self.placing.poll_timeout())), stall, self.leave_at].into_iter().flatten().min()
+        let next = role.min(self.placing.poll_timeout());
+        let next = stall.map_or(next, |stall| stall.min(next));
+        Some(self.leave_at.map_or(next, |leave| leave.min(next)))
     }
 
     /// Whether [`Raft::next_committed`] has an entry.

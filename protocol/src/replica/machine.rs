@@ -49,7 +49,8 @@ pub struct Effects<E> {
 
 impl<E> Effects<E> {
     pub(super) fn new(hash: StateHash) -> Effects<E> {
-        Effects { rows: Vec::new(), hash, reply: Bytes::new(), refused: false, events: Vec::new() }
+        // A post writes so many rows, with the row of the place.
+        Effects { rows: Vec::with_capacity(6), hash, reply: Bytes::new(), refused: false, events: Vec::new() }
     }
 
     /// Writes a row. `old` is what it held so far: the hash over all rows is kept by differences.

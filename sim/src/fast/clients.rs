@@ -129,7 +129,8 @@ impl World<'_> {
 
     fn tell_client_facts(&mut self, client: usize) {
         let Some(actor) = &mut self.seats[client].actor else { return };
-        for fact in actor.take_facts() {
+        actor.take_facts_into(&mut self.client_facts);
+        for fact in self.client_facts.drain(..) {
             self.witness.client(self.now, &fact);
         }
     }

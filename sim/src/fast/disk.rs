@@ -68,13 +68,15 @@ pub(super) struct Disk {
     durable_rows: BTreeMap<Bytes, Bytes>,
     /// The place of the durable rows when they came from a peer.
     base: Option<Position>,
-    /// What loads see.
+    /// What loads see; of `rows` see [`Disk::catch_up`].
     written: Log,
     rows: BTreeMap<Bytes, Bytes>,
     /// Written and not synced.
     pending: VecDeque<Pending>,
     /// Not yet in `durable_rows`; those through `rows_through` are durable all the same, and moved there when it matters.
     pending_rows: VecDeque<(Index, RowBatch)>,
+    /// Of so many of the newest `pending_rows` only the cold ones are in `rows`: the others are read rarely, and written over again and again.
+    unseen: usize,
     rows_through: Index,
     next_rows: u64,
     row_commits: u64,
@@ -108,6 +110,7 @@ impl Disk {
             rows: BTreeMap::new(),
             pending: VecDeque::new(),
             pending_rows: VecDeque::new(),
+            unseen: 0,
             rows_through: 0,
             next_rows: ROWS.from,
             row_commits: 0,
@@ -148,16 +151,28 @@ impl Disk {
 
     /// Writes rows; now and then makes durable what the durable log covers.
     pub fn apply(&mut self, now: u64, through: Index, batch: RowBatch) {
-        for (key, value) in &batch.rows {
+        for (key, value) in batch.rows.iter().filter(|(key, _)| is_cold(key)) {
             put(&mut self.rows, key, value);
         }
         self.pending_rows.push_back((through, batch));
+        self.unseen += 1;
         if now >= self.next_rows {
             self.row_commits += 1;
             self.next_rows = now + ROWS.pick(draw(self.seed, Purpose::DiskSync, self.node, 0, self.row_commits));
             self.commit_rows();
             if self.pending_rows.len() > MANY {
+                self.catch_up();
                 self.move_rows();
+            }
+        }
+    }
+
+    /// Puts all rows that were written where loads see them.
+    fn catch_up(&mut self) {
+        let seen = self.pending_rows.len() - std::mem::take(&mut self.unseen);
+        for (_, batch) in self.pending_rows.range(seen..) {
+            for (key, value) in batch.rows.iter().filter(|(key, _)| !is_cold(key)) {
+                put(&mut self.rows, key, value);
             }
         }
     }
@@ -196,7 +211,7 @@ impl Disk {
         self.base = Some(position);
         self.damage.rows = false;
         self.rows_through = position.index;
-        self.pending_rows.clear();
+        (self.unseen, self.pending_rows) = (0, VecDeque::new());
         self.pins.clear();
     }
 
@@ -228,6 +243,10 @@ impl Disk {
     }
 
     pub fn load(&mut self, now: u64, query: &Query) -> Loaded {
+        let of_messages = matches!(query, Query::Log { .. }) || matches!(query, Query::Range { from, .. } if is_cold(from));
+        if !of_messages {
+            self.catch_up();
+        }
         match query {
             Query::Log { from, through, max_bytes } => {
                 let (start, end) = (self.written.start.index, self.written.entries.len());
@@ -284,7 +303,7 @@ impl Disk {
         self.pins.clear();
         self.written.clone_from(&self.durable);
         self.rows.clone_from(&self.durable_rows);
-        self.pending_rows.clear();
+        (self.unseen, self.pending_rows) = (0, VecDeque::new());
     }
 
     /// What the store finds at start.
@@ -300,7 +319,7 @@ impl Disk {
             self.written.clone_from(&self.durable);
         }
         let (below, above) = self.durable.entries.split_at(applied.index.saturating_sub(self.durable.start.index) as usize);
-        let rows = self.durable_rows.iter().filter(|(key, _)| key.first().is_none_or(|first| *first < COLD));
+        let rows = self.durable_rows.iter().filter(|(key, _)| !is_cold(key));
         Ok(Restored {
             vote: self.vote,
             applied,
@@ -395,6 +414,10 @@ impl Log {
             self.start = start;
         }
     }
+}
+
+fn is_cold(key: &[u8]) -> bool {
+    key.first().is_some_and(|first| *first >= COLD)
 }
 
 /// Through where rows have come.

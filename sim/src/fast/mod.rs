@@ -45,6 +45,7 @@ use network::Network;
 use phases::Phase;
 use queue::Queue;
 use std::time::Duration;
+use tertulia_judge::ClientFact;
 use tertulia_protocol::dice::{Purpose, Seed, draw, within};
 use tertulia_protocol::facts::Fact;
 
@@ -108,6 +109,7 @@ struct World<'a> {
     sent: u64,
     /// Empty between two takings of facts: the vector is used again.
     facts: Vec<Fact>,
+    client_facts: Vec<ClientFact>,
     /// Named points that were reached since the last look, if somebody looks.
     news: Option<Vec<&'static str>>,
     verdict: Option<Verdict>,
@@ -146,6 +148,7 @@ impl<'a> World<'a> {
             coded: codec::sampled(seed),
             sent: 0,
             facts: Vec::new(),
+            client_facts: Vec::new(),
             news: None,
             verdict: None,
         };

@@ -187,12 +187,12 @@ impl World<'_> {
         if !self.hosts[node].runs(boot) || self.hosts[node].paused {
             return;
         }
-        let inputs = std::mem::take(&mut self.hosts[node].inbox);
+        let mut inputs = std::mem::take(&mut self.hosts[node].inbox);
         if inputs.is_empty() {
             return self.drain(node);
         }
         let mut left = 0;
-        for (nth, input) in inputs.into_iter().enumerate() {
+        for (nth, input) in inputs.drain(..).enumerate() {
             if left == 0 {
                 left = 1 + below(self.moment(Purpose::InputBatch, node as u64, nth as u64 + 1), 6);
             }
@@ -205,6 +205,10 @@ impl World<'_> {
         }
         if left > 0 {
             self.drain(node);
+        }
+        // Used again, unless something has come meanwhile.
+        if self.hosts[node].inbox.is_empty() {
+            self.hosts[node].inbox = inputs;
         }
     }
 

@@ -76,8 +76,14 @@ fn peer(message: &Message) -> Words {
         }
         Body::Admin { admin, .. } => Words::new(Kind::Admin, &[]).with(&called(admin)),
         Body::Administered { outcome, .. } => Words::new(Kind::Administered, &[]).with(&came_of(outcome)),
-        Body::Snapshot(SnapshotMessage::Ask(ask)) => Words::new(Kind::AskPart, &[ask.id]),
-        Body::Snapshot(SnapshotMessage::Part(part)) => {
+        Body::Snapshot(message) => snapshot(message),
+    }
+}
+
+fn snapshot(message: &SnapshotMessage) -> Words {
+    match message {
+        SnapshotMessage::Ask(ask) => Words::new(Kind::AskPart, &[ask.id]),
+        SnapshotMessage::Part(part) => {
             let rows = part.rows.as_ref().map_or(0, |rows| rows.len() as u64);
             let same = if part.rows.is_none() { "those that the asker has already" } else { "" };
             Words::new(Kind::Part, &[part.id, part.applied.position.index, rows]).with(same)

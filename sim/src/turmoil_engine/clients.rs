@@ -22,7 +22,7 @@ use tokio::task::{AbortHandle, JoinSet};
 
 /// How often a client looks at what the director says.
 const LOOK: u64 = 20_000;
-/// How often a client that is kept waiting looks whether it may go on: turmoil's clock is no finer than a fifth of it.
+/// How often a client that is kept waiting looks whether it may go on: turmoil's clock is not much finer.
 const STEP: Duration = Duration::from_millis(5);
 /// How long to wait for a connection: a partition answers nothing.
 const CONNECT_LIMIT: Duration = Duration::from_secs(1);

@@ -30,8 +30,8 @@ use tertulia_protocol::facts::Fact;
 use tertulia_protocol::ids::Index;
 use tertulia_protocol::node::AdminOutcome;
 
-/// Turmoil counts whole milliseconds.
-const TICK: Duration = Duration::from_millis(1);
+/// Nothing happens between two ticks, and each costs as much as some events: with two milliseconds a run takes about half the time of one with one (docs/BENCHMARKS.md).
+const TICK: Duration = Duration::from_millis(2);
 const CLIENTS: &str = "clients";
 /// Within so many microseconds the driver's nodes are connected over a way that opens: an attempt that is under way is given up, and the longest pause is over.
 const RECONNECT: u64 = 3_500_000;

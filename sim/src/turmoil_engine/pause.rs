@@ -13,7 +13,7 @@ use std::time::Duration;
 use tokio::time::{Sleep, sleep};
 
 /// How often it is looked whether the process may go on: turmoil's clock is no finer.
-const LOOK: Duration = Duration::from_millis(1);
+const LOOK: Duration = Duration::from_millis(2);
 
 /// Polls a node's task, except while the node is paused.
 pub async fn while_not_paused<T>(stage: &Arc<Stage>, node: usize, task: impl Future<Output = T>) -> T {

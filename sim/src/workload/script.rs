@@ -267,6 +267,11 @@ impl Actor {
         std::mem::take(&mut self.facts)
     }
 
+    /// As [`Actor::take_facts`], into an empty vector that is used again and again.
+    pub fn take_facts_into(&mut self, empty: &mut Vec<ClientFact>) {
+        std::mem::swap(&mut self.facts, empty);
+    }
+
     /// Something that may not happen to this script, as a sentence.
     pub fn trouble_seen(&self) -> Option<&str> {
         self.trouble.as_deref()
