@@ -258,7 +258,7 @@ mod tests {
         let gap = gap.into_inner().unwrap();
         // Somebody leads without a vote: before the gap that is wrong, after it nobody can tell.
         let (text, well) = judged(&[&gap, &node(&[leads(2, 4)])], false).unwrap();
-        assert!(!well && text.contains("vote-quorum at"), "{text}");
+        assert!(!well && text.contains("vote-durable at 0.000004 s: n2 leads"), "{text}");
         let (text, well) = judged(&[&gap, &node(&[leads(2, 6)]), &clients(false)], false).unwrap();
         assert!(well && text.starts_with("n1 leaves out what it did (3 facts) at 0.000005 s: "), "{text}");
         let (text, well) = judged(&[&gap, &node(&[]), &clients(true)], false).unwrap();

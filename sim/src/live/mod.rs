@@ -49,6 +49,8 @@ use tokio::time::{Instant, sleep};
 const TICK: Duration = Duration::from_millis(10);
 /// How long a cluster may take to elect its first leader.
 const BEGIN: Duration = Duration::from_secs(60);
+/// How many sentences of nodes a story may have.
+const SENTENCES: usize = 100_000;
 
 /// How to play.
 pub struct Setup {
@@ -307,7 +309,7 @@ impl<'a> Run<'a> {
                     let now = self.now();
                     self.plan.reached(now, point);
                 }
-                Recorded::Gap { .. } => self.story.push((at, format!("n{} leaves out facts", node + 1))),
+                Recorded::Gap { .. } => self.tell(at, format!("n{} leaves out facts", node + 1)),
                 _ => {}
             }
         }
@@ -325,16 +327,16 @@ impl<'a> Run<'a> {
                     self.applied[node] = (*applied, StateHash::default());
                 }
                 let told = format!("n{name} starts as {boot} in term {term}, log to {}, rows to {applied}", durable.index);
-                self.story.push((at, told));
+                self.tell(at, told);
             }
             Fact::BecameLeader { term, last } => {
                 self.leading[node] = Some(*term);
                 self.counts.elections += 1;
-                self.story.push((at, format!("n{name} leads term {term} from index {}", last.index)));
+                self.tell(at, format!("n{name} leads term {term} from index {}", last.index));
             }
             Fact::SteppedDown { term } => {
                 self.leading[node] = None;
-                self.story.push((at, format!("n{name} steps down in term {term}")));
+                self.tell(at, format!("n{name} steps down in term {term}"));
             }
             Fact::Committed { through, .. } => self.committed = self.committed.max(through.index),
             Fact::Applied { at, hash } | Fact::SnapshotInstalled { at, hash } => self.applied[node] = (at.index, *hash),
@@ -344,6 +346,12 @@ impl<'a> Run<'a> {
                 *newest = (*newest).max(*seq);
             }
             _ => {}
+        }
+    }
+
+    fn tell(&mut self, at: u64, sentence: String) {
+        if self.story.len() < SENTENCES {
+            self.story.push((at, sentence));
         }
     }
 

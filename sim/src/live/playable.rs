@@ -172,6 +172,14 @@ mod tests {
     }
 
     #[test]
+    fn the_files_that_the_document_names_can_be_played() {
+        for name in ["bridge", "cut-clients", "one-way", "partition-halves", "ring-of-majorities"] {
+            let file = format!("{}/../scenarios/{name}.toml", env!("CARGO_MANIFEST_DIR"));
+            check(&Template::load(&file).unwrap().scenario(0).unwrap()).unwrap();
+        }
+    }
+
+    #[test]
     fn what_is_left_out_is_said() {
         let head = "schema = 1\nname = \"x\"\n[workload]\nclients = 1\nrate = \"1/s\"\nstop = \"9s\"\n[cluster]\nvoters = 3\n";
         let said = |more: &str| left_out(&Scenario::parse("x", &format!("{head}{more}")).unwrap()).join("\n");
@@ -190,7 +198,7 @@ mod tests {
         };
         assert_eq!(refusal("", "crash = \"leader\"\ndisk = \"keep\""), None);
         for (cluster, fault, named) in [
-            ("", "loss = \"5%\"", "fault \"it\" (line 9): `loss`"),
+            ("", "loss = \"5%\"", "): `loss` of single messages"),
             ("", "crash = \"leader\"\ndisk = \"torn\"", "disk = \"keep\""),
             ("heartbeat = \"20ms\"", "pause = \"leader\"", "timings"),
             ("clocks = { n1 = { skew = \"1s\" } }", "pause = \"leader\"", "[cluster] clocks"),
