@@ -78,7 +78,7 @@ mod tests {
             (Purpose::FaultTime, 0x25c3988c09eae8ac),
             (Purpose::Workload, 0x9b83aa1fe83048c3),
             (Purpose::InputBatch, 0xd0fbe3cbc9d1e7ba),
-            (Purpose::Swarm, 0x2c49de94700bab4e),
+            (Purpose::Swarm, 0x30b90f63e1483433),
         ];
         for (purpose, value) in golden {
             assert_eq!(draw(Seed(7), *purpose, 1, 2, 3), *value, "{purpose:?}");

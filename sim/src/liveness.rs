@@ -149,6 +149,8 @@ pub struct Liveness {
     disturbed: Option<&'static str>,
     /// Since when the graph is as it is.
     settled: u64,
+    /// What faults have left under way is over by then.
+    not_before: u64,
     /// Who leads and reaches a majority, and since when it is so.
     leader: (Option<usize>, u64),
     /// Elections in this settled time, and hand-overs begun.
@@ -178,6 +180,7 @@ impl Liveness {
             usable: vec![None; hosts * hosts],
             disturbed: None,
             settled: 0,
+            not_before: 0,
             leader: (None, 0),
             elections: 0,
             transfers: 0,
@@ -234,6 +237,9 @@ impl Liveness {
         let disturbed = conditions.disturbed();
         if open != self.open || disturbed != self.disturbed {
             self.elapse(now);
+            if disturbed.is_none() {
+                self.not_before = now + conditions.lingers();
+            }
             (self.open, self.disturbed) = (open, disturbed);
             self.changed(now);
         }
@@ -334,7 +340,7 @@ impl Liveness {
     fn changed(&mut self, now: u64) {
         let hosts = self.hosts.len();
         let live = self.up & !self.paused;
-        self.settled = now;
+        self.settled = now.max(self.not_before);
         for a in 0..hosts {
             for b in (0..hosts).filter(|b| *b != a) {
                 let pair = 1 << a | 1 << b;
@@ -400,7 +406,7 @@ impl Liveness {
         let leader = self.word().and_then(leads).map(|(_, host)| host);
         if leader != self.leader.0 {
             if self.leader.0.is_none() && self.is_demanding() {
-                let waited = now - self.leader.1.max(self.settled);
+                let waited = now.saturating_sub(self.leader.1.max(self.settled));
                 self.tally.longest_without_leader = self.tally.longest_without_leader.max(waited);
             }
             self.leader = (leader, now);

@@ -228,7 +228,7 @@ fn everything_is_left_to_the_seed() {
                 failed => panic!("cargo sim run scenarios/{name} --seed {seed} --engine {}: {failed:?}", engine.name()),
             }
         }
-        assert!(vacuous * 10 <= count, "{name}: {vacuous} of {count} prove nothing");
+        assert!(vacuous <= count / 10 + 1, "{name}: {vacuous} of {count} prove nothing");
     };
     mostly_proven("swarm.toml", Engine::Fast, 0..40);
     mostly_proven("clean.toml", Engine::Fast, 0..40);

@@ -34,8 +34,10 @@ impl<S: StateMachine> Replica<S> {
             Submission::Execute { session, identity: Identity::Number(number), .. } => match self.sessions.next(*session) {
                 Some(executed) => self.offer_number(now, (*session, executed), *number, submission),
                 // It may be opened by an entry that is not applied here yet (a leader needs no disk of its own for a commit, but for applying):
-                // its numbers come in order all the same, beginning with the first.
-                None if session.0 > self.applied.index => self.offer_number(now, (*session, 1), *number, submission),
+                // its numbers come in order all the same, beginning with the first. A session is named by its entry, so that one is in the log.
+                None if (self.applied.index + 1..=self.raft.last().index).contains(&session.0) => {
+                    self.offer_number(now, (*session, 1), *number, submission)
+                }
                 // Nothing will be executed that its numbers could wait for: the log refuses each of them.
                 None => self.propose(now, request, &submission),
             },

@@ -13,6 +13,7 @@ type Delays = BTreeMap<(usize, usize), Span>;
 /// What is wrong with links and disks just now.
 #[derive(Clone, Debug, Default)]
 pub struct Conditions {
+    lingers: u64,
     nodes: usize,
     /// By `from * nodes + to`: how many partitions block this way.
     blocked: Vec<u16>,
@@ -246,6 +247,12 @@ impl Conditions {
         }
     }
 
+    /// For how long what faults have held back may still be under way when they have ended, in microseconds: the queue of a clogged link keeps its pace
+    /// on turmoil.
+    pub fn lingers(&self) -> u64 {
+        self.lingers
+    }
+
     /// Loss and duplication in millionths, and the extra delays that apply to a message between these two.
     pub fn weather(&self, from: usize, to: usize) -> (u32, u32, impl Iterator<Item = Span> + '_) {
         let ends = (1 << from) | (1 << to);
@@ -287,6 +294,11 @@ impl Conditions {
 
     /// Ends what one effect does.
     pub(super) fn end(&mut self, effect: u64) {
+        let queues = self.weather.iter().filter(|weather| weather.effect == effect).filter_map(|weather| match weather.kind {
+            WeatherKind::Clog(_, queue) => Some(queue),
+            _ => None,
+        });
+        self.lingers = self.lingers.max(queues.max().unwrap_or(0));
         self.weather.retain(|weather| weather.effect != effect);
         self.maps.retain(|(of, _)| *of != effect);
         self.disks.retain(|disk| disk.effect != effect);
