@@ -30,7 +30,12 @@ pub struct Operator {
 
 impl Operator {
     /// Something is to be done, beginning now.
+    ///
+    /// Whoever wants another leader no longer wants the one before: two that are both asked for until they lead would take turns for ever.
     pub fn want(&mut self, now: u64, call: OperatorCall) {
+        if matches!(call, OperatorCall::Transfer { .. }) {
+            self.open.retain(|open| !matches!(open.call, OperatorCall::Transfer { .. }));
+        }
         self.tickets += 1;
         self.open.push(Open { ticket: self.tickets, call, due: now, tries: self.tickets as usize });
     }
@@ -163,6 +168,16 @@ mod tests {
         let (ticket, ..) = operator.poll(0, &[true]).unwrap();
         operator.withdraw(ticket);
         assert_eq!(operator.waits_for(), None);
+    }
+
+    #[test]
+    fn of_two_that_shall_lead_the_last_one_is_asked_for() {
+        let mut operator = Operator::default();
+        operator.want(0, OperatorCall::Transfer { to: 2 });
+        operator.want(1, OperatorCall::Remove { node: 0 });
+        operator.want(2, OperatorCall::Transfer { to: 1 });
+        let calls: Vec<OperatorCall> = operator.open.iter().map(|open| open.call).collect();
+        assert_eq!(calls, [OperatorCall::Remove { node: 0 }, OperatorCall::Transfer { to: 1 }]);
     }
 
     #[test]
