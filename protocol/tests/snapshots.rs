@@ -233,7 +233,7 @@ fn a_snapshot_without_the_session_table_makes_another_state() {
     scene.world.kill(sleeper);
     scene.post(200);
     scene.world.start(sleeper);
-    scene.world.run_until(SOON, |world| all_equal(world));
+    scene.world.run_until(SOON, all_equal);
     scene.post(1);
     let applied = scene.world.nodes[&scene.leader].status().applied;
     scene.world.run_until(SOON, |world| world.nodes.values().all(|node| node.status().applied >= applied));
