@@ -47,6 +47,8 @@ pub struct Bounds {
     pub leader: u64,
     /// From then, or from when its client was connected, until a post is answered.
     pub answer: u64,
+    /// So much later a post may come that was refused, for the moment, before then: its client waits as long as it was told to.
+    pub again: u64,
     /// From when a way opens until its ends are connected.
     pub reconnect: u64,
     /// The links are too slow for the timings: nothing can be promised.
@@ -76,6 +78,7 @@ impl Bounds {
         Bounds {
             leader: silent + (1 + SPLIT_VOTES) * (stands + wins),
             answer: detection + sent + 2 * heartbeat + 6 * round + 8 * (scenario.workload.link.to + BUSY),
+            again: micros(client.backoff_max),
             reconnect,
             unfit: detection <= micros(timing.detect_min) + heartbeat + link,
         }
@@ -459,7 +462,8 @@ impl Liveness {
         let majority = hosts.clone().filter_map(follows).filter(|time| word.agree(by(*time))).min()?;
         let reached = reached.max(self.hosts[at].caught_up);
         let since = self.settled.max(self.leader.1).max(connected).max(*sent).max(reached).max(majority);
-        Some(since + self.bounds.answer)
+        let again = if *sent < since { self.bounds.again } else { 0 };
+        Some(since + self.bounds.answer + again)
     }
 
     fn expect_answer(&mut self, client: usize) {

@@ -166,7 +166,9 @@ impl Witness {
     }
 
     pub fn points(&self) -> impl Iterator<Item = (&'static str, u32)> + '_ {
-        self.reached.iter().map(|(point, times)| (*point, *times))
+        let owed = u32::try_from(self.live.tally().owed_in_part).unwrap_or(u32::MAX);
+        let owed = (owed > 0).then_some((OWED, owed));
+        self.reached.iter().map(|(point, times)| (*point, *times)).chain(owed)
     }
 
     pub fn story(&self) -> &[(u64, String)] {

@@ -245,7 +245,7 @@ impl Report {
     /// Named points that no run of any scenario has come to: what a sweep that should reach them all has lost.
     pub fn never_reached(&self) -> Vec<crate::points::Point> {
         let reached = |name: &str| self.scenarios.iter().any(|scenario| scenario.points.contains_key(name));
-        crate::points::all().filter(|(name, _)| !reached(name)).collect()
+        crate::points::all().filter(|(name, _)| !crate::points::NOT_DEMANDED.contains(name) && !reached(name)).collect()
     }
 
     /// Which named points were reached, over all scenarios, the rarest first.

@@ -3,7 +3,7 @@ use tertulia_protocol::contract::Position;
 use tertulia_protocol::ids::Boot;
 
 const SECOND: u64 = 1_000_000;
-const BOUNDS: Bounds = Bounds { leader: 2 * SECOND, answer: SECOND, reconnect: SECOND / 10, unfit: false };
+const BOUNDS: Bounds = Bounds { leader: 2 * SECOND, answer: SECOND, again: 0, reconnect: SECOND / 10, unfit: false };
 
 /// A cluster that somebody watches; times are in milliseconds.
 struct Story {
