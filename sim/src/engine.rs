@@ -57,13 +57,24 @@ impl Options {
         let Some(name) = asked.or(scenarios) else { return Ok(Options::default()) };
         #[cfg(feature = "zoo")]
         {
-            let bug = Bug::ALL.iter().copied().find(|bug| bug.name() == name);
-            let known = || Bug::ALL.iter().map(|bug| bug.name()).collect::<Vec<_>>().join(", ");
-            let bug = bug.ok_or_else(|| format!("no bug is named \"{name}\": known are {}", known()))?;
-            Ok(Options { bug: Some(bug), ..Options::default() })
+            Ok(Options { bug: Some(bug_named(name)?), ..Options::default() })
         }
         #[cfg(not(feature = "zoo"))]
         Err(format!("this build has no zoo of bugs, so no \"{name}\": build with --features zoo"))
+    }
+}
+
+/// The known bug of this name.
+///
+/// # Errors
+/// When there is none, with the nearest name.
+#[cfg(feature = "zoo")]
+pub fn bug_named(name: &str) -> Result<Bug, String> {
+    let likeness = |bug: &&Bug| (strsim::jaro_winkler(name, bug.name()) * 1e6) as u64;
+    match Bug::ALL.iter().max_by_key(likeness) {
+        Some(bug) if bug.name() == name => Ok(*bug),
+        Some(near) => Err(format!("no bug is named \"{name}\"; did you mean \"{}\"? docs/ZOO.md lists all", near.name())),
+        None => Err(format!("no bug is named \"{name}\"")),
     }
 }
 

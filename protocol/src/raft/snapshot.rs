@@ -271,14 +271,20 @@ mod tests {
         batches
     }
 
-    /// What a node was started with is not who the members are, even if what is left of its log names others and is cut off then: a node that fell back to it would
-    /// elect itself and commit alone.
-    #[test]
-    fn rows_that_come_back_say_who_the_members_are_whatever_stands_behind_them_in_the_log() {
+    /// Three voters, and the members when a fourth node has joined them.
+    fn three_and_a_newcomer() -> (Configuration, Configuration) {
         let three = Configuration::of_voters([1, 2, 3].map(member).into());
         let (peer_address, client_address) = ("n4:1".into(), "".into());
         let join = Change::Join { peer_address, client_address, incarnation: Incarnation(4), replace: None };
         let four = three.after(&join).unwrap().unwrap();
+        (three, four)
+    }
+
+    /// What a node was started with is not who the members are, even if what is left of its log names others and is cut off then: a node that fell back to it would
+    /// elect itself and commit alone.
+    #[test]
+    fn rows_that_come_back_say_who_the_members_are_whatever_stands_behind_them_in_the_log() {
+        let (three, four) = three_and_a_newcomer();
         let first = noop(START, 3);
         let second = Entry::after(first.position(), 3, Timestamp(1), crate::wire::seal(Kind::Membership, &four));
         let mut raft = founder_without_rows(&[first.clone(), second]);
@@ -298,10 +304,7 @@ mod tests {
     /// all the same: a node that forgot it would elect and commit with those who were members before.
     #[test]
     fn a_snapshot_below_what_is_known_to_be_committed_takes_no_change_of_members_back() {
-        let three = Configuration::of_voters([1, 2, 3].map(member).into());
-        let (peer_address, client_address) = ("n4:1".into(), "".into());
-        let join = Change::Join { peer_address, client_address, incarnation: Incarnation(4), replace: None };
-        let four = three.after(&join).unwrap().unwrap();
+        let (three, four) = three_and_a_newcomer();
         let first = noop(START, 3);
         let second = Entry::after(first.position(), 3, Timestamp(1), crate::wire::seal(Kind::Membership, &four));
         let mut raft = founder_without_rows(&[first.clone(), second.clone()]);

@@ -176,14 +176,6 @@ pub fn main() -> ExitCode {
     }
 }
 
-#[cfg(feature = "zoo")]
-fn bug_named(name: &str) -> Result<tertulia_protocol::zoo::Bug, String> {
-    use tertulia_protocol::zoo::Bug;
-    let known = || Bug::ALL.iter().map(|bug| bug.name()).collect::<Vec<_>>().join(", ");
-    let bug = Bug::ALL.iter().copied().find(|bug| bug.name() == name);
-    bug.ok_or_else(|| format!("no bug is named \"{name}\": known are {}", known()))
-}
-
 impl Which {
     fn options(&self, scenario: &Scenario) -> Result<Options, String> {
         Options::with_bug(self.bug.as_deref(), scenario.bug.as_deref())

@@ -77,7 +77,7 @@ impl Zoo {
         if self.bug.is_empty() {
             return Ok(Bug::ALL.to_vec());
         }
-        self.bug.iter().map(|name| super::bug_named(name)).collect()
+        self.bug.iter().map(|name| crate::engine::bug_named(name)).collect()
     }
 
     fn hunt(&self, bug: Bug) -> Hunted {
