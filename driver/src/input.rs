@@ -1,7 +1,8 @@
 //! Everything that a node machine can be handed, as one type: what is handed over in one place can be traced in one line.
 
+use tertulia_protocol::chat::password::Key;
 use tertulia_protocol::contract::{Link, Loaded, Now, StoreError};
-use tertulia_protocol::gateway::{ClientHello, Request};
+use tertulia_protocol::gateway::{ClientHello, Found, Request};
 use tertulia_protocol::ids::{BatchId, ConnectionId, LoadId, NodeId};
 use tertulia_protocol::node::{Admin, Message, Node, Output};
 use tertulia_protocol::wire::handshake::HelloRefusal;
@@ -23,6 +24,9 @@ pub enum Input {
     StoreFailed { batch: BatchId, error: StoreError },
     Loaded { load: LoadId, loaded: Result<Loaded, StoreError> },
     Installed { result: Result<(), StoreError> },
+    Derived { id: u64, key: Key },
+    Found { id: LoadId, found: Result<Vec<Found>, String> },
+    Address { connection: ConnectionId, address: u64 },
     Timeout,
 }
 
@@ -43,6 +47,9 @@ pub fn feed(node: &mut Node, now: Now, input: Input) {
         Input::StoreFailed { batch, error } => node.handle_store_failed(now, batch, error),
         Input::Loaded { load, loaded } => node.handle_loaded(now, load, loaded),
         Input::Installed { result } => node.handle_installed(now, result),
+        Input::Derived { id, key } => node.handle_derived(now, id, key),
+        Input::Found { id, found } => node.handle_found(now, id, found),
+        Input::Address { connection, address } => node.handle_address(now, connection, address),
         Input::Timeout => node.handle_timeout(now),
     }
 }

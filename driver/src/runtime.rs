@@ -3,6 +3,7 @@
 //! The loop never waits for anybody else: what it sends goes to queues that drop or are bounded by what the machine itself counts. Everything that
 //! arrived by the time it wakes is handed over with one reading of the clock, made after all of it came, and drained once; that is how batches form, and nothing waits for them.
 
+use crate::aside::{Aside, AtOnce, Report, Search};
 use crate::clock::Clock;
 use crate::entropy::Entropy;
 use crate::handle::{FromClient, Handle, Published, Queued, Shared};
@@ -55,6 +56,8 @@ pub struct Setup<N: Net, S: Store, C: Clock> {
     pub shutdown: Shutdown,
     pub facts: Option<FactSink>,
     pub observer: Option<Box<dyn Observer>>,
+    /// Who does what takes long; `None`: the node's own task, at once.
+    pub aside: Option<Box<dyn Aside>>,
 }
 
 /// Why a node ended.
@@ -73,7 +76,7 @@ pub enum Ended {
 pub async fn start<N: Net, S: Store, C: Clock>(
     setup: Setup<N, S, C>,
 ) -> io::Result<(Handle, impl Future<Output = Ended> + Send + 'static)> {
-    let Setup { mut config, secret, net, peer_listen, store, restored, clock, entropy, shutdown, facts, observer } = setup;
+    let Setup { mut config, secret, net, peer_listen, store, restored, clock, entropy, shutdown, facts, observer, aside } = setup;
     let cannot = |error: io::Error| io::Error::new(error.kind(), format!("cannot listen for peers on {peer_listen}: {error}"));
     let listener = net.bind(&peer_listen).await.map_err(cannot)?;
     let peer_address = net.local_address(&listener).map_err(cannot)?;
@@ -86,6 +89,7 @@ pub async fn start<N: Net, S: Store, C: Clock>(
     let metrics = Arc::new(Metrics::default());
     let (to_node, from_peers) = mpsc::channel(MESSAGES);
     let (clients, from_clients) = mpsc::unbounded_channel();
+    let (done_aside, from_aside) = mpsc::unbounded_channel();
     let (handle, shared) = Handle::new(clients, Arc::clone(&metrics), peer_address);
     let context = Arc::new(Context {
         net,
@@ -115,6 +119,9 @@ pub async fn start<N: Net, S: Store, C: Clock>(
         facts,
         untold: Vec::new(),
         observer,
+        aside: aside.unwrap_or_else(|| Box::new(AtOnce)),
+        report: Report::new(done_aside),
+        from_aside,
     };
     let ended = async move {
         let mut accepting = JoinSet::new();
@@ -129,6 +136,7 @@ enum Wake {
     Store(Done),
     Peer(FromPeer),
     Client(FromClient),
+    Aside(Input),
     Timer,
     Stop,
 }
@@ -165,6 +173,10 @@ struct Driver<N: Net, S: Store, C: Clock> {
     /// Outputs that wait until the facts have been handed out; empty between batches, and where nobody listens.
     untold: Vec<Output>,
     observer: Option<Box<dyn Observer>>,
+    aside: Box<dyn Aside>,
+    report: Report,
+    /// As many as the node waits for, which it bounds.
+    from_aside: mpsc::UnboundedReceiver<Input>,
 }
 
 impl<N: Net, S: Store, C: Clock> Driver<N, S, C> {
@@ -185,6 +197,7 @@ impl<N: Net, S: Store, C: Clock> Driver<N, S, C> {
                 done = self.store.done() => Wake::Store(done),
                 Some(message) = self.from_peers.recv() => Wake::Peer(message),
                 Some(message) = self.from_clients.recv() => Wake::Client(message),
+                Some(input) = self.from_aside.recv() => Wake::Aside(input),
                 () = tokio::time::sleep(wait.unwrap_or_default()), if wait.is_some() => Wake::Timer,
             };
             if matches!(wake, Wake::Stop) {
@@ -231,12 +244,14 @@ impl<N: Net, S: Store, C: Clock> Driver<N, S, C> {
         arrived.extend(peers.map(Wake::Peer));
         let clients = std::iter::from_fn(|| self.from_clients.try_recv().ok()).take(BATCH);
         arrived.extend(clients.map(Wake::Client));
+        arrived.extend(std::iter::from_fn(|| self.from_aside.try_recv().ok()).take(BATCH).map(Wake::Aside));
         let now = self.clock.now();
         for wake in arrived.drain(..) {
             match wake {
                 Wake::Store(done) => self.stored(now, done)?,
                 Wake::Peer(message) => self.hear_peer(now, message),
                 Wake::Client(message) => self.hear_client(now, message),
+                Wake::Aside(input) => self.feed(now, input),
                 Wake::Timer | Wake::Stop => {}
             }
         }
@@ -349,7 +364,14 @@ impl<N: Net, S: Store, C: Clock> Driver<N, S, C> {
         match output {
             Output::Send { to, class, message } => self.peers.send(to, class, &message),
             Output::Store { id, batch } => self.store.submit(Job::Append { id, batch }),
-            Output::Apply { through, rows } => self.store.submit(Job::Apply { through, rows }),
+            Output::Apply { through, rows } => {
+                self.aside.wrote(&rows);
+                self.store.submit(Job::Apply { through, rows });
+            }
+            Output::Derive { id, password, recipe } => self.aside.derive(id, password, recipe, self.report.clone()),
+            Output::Search { id, words, rooms, before, limit } => {
+                self.aside.search(id, Search { words, rooms, before, limit }, self.report.clone());
+            }
             Output::Load { id, query } => self.store.submit(Job::Load { id, query }),
             Output::Trim { through } => self.store.submit(Job::Trim { through }),
             Output::Receive(step) => self.store.submit(Job::Receive(step)),

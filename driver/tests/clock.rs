@@ -78,6 +78,7 @@ async fn nothing_is_handed_over_with_a_moment_from_before_it_came() {
         shutdown: Box::pin(std::future::pending()),
         facts: None,
         observer: Some(Box::new(clock.clone())),
+        aside: None,
     };
     let (handle, ended) = start(setup).await.unwrap();
     clock.0.lock().unwrap().asker = Some(handle);

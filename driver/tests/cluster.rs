@@ -100,7 +100,7 @@ async fn delivered(client: &mut ClientHandle, count: u64) -> Vec<(u64, String)> 
     let mut texts = Vec::new();
     while (texts.len() as u64) < count {
         if let ClientEvent::Deliver(event) = next(client).await {
-            let EventKind::Posted(post) = &event.kind;
+            let EventKind::Posted(post) = &event.kind else { continue };
             texts.push((post.seq, post.text.clone()));
         }
     }

@@ -205,6 +205,7 @@ impl World {
                 leaders.fetch_add(led as u64, Relaxed);
             })),
             observer: Some(Box::new(chain)),
+            aside: None,
         };
         let (handle, ended) = start(setup).await.unwrap();
         self.handles.push(handle.clone());
@@ -293,7 +294,7 @@ async fn story(seed: Seed) -> Outcome {
     let mut texts = Vec::new();
     while texts.len() < 100 {
         if let ClientEvent::Deliver(event) = ben.next().await.unwrap() {
-            let EventKind::Posted(post) = &event.kind;
+            let EventKind::Posted(post) = &event.kind else { continue };
             texts.push(post.text.clone());
         }
     }

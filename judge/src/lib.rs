@@ -180,7 +180,10 @@ impl Judge {
                     ClientFact::RefusedFinally { .. } => counts.refused += 1,
                     ClientFact::Delivered { .. } => counts.delivered += 1,
                     ClientFact::Read { .. } => counts.reads += 1,
-                    ClientFact::Followed { .. } | ClientFact::FollowedLast { .. } => {}
+                    ClientFact::Followed { .. }
+                    | ClientFact::FollowedLast { .. }
+                    | ClientFact::Changed { .. }
+                    | ClientFact::Skipped { .. } => {}
                 }
             }
         }

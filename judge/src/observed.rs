@@ -56,6 +56,10 @@ pub enum ClientFact {
     FollowedLast { client: u32, room: RoomId, last: u32, joined: Seq },
     /// A live event, as the client's user gets it: after the client machine has put it in order.
     Delivered { client: u32, room: RoomId, cursor: Cursor, seq: Seq, id: MessageId, text_digest: u64, at: Timestamp },
+    /// A live event that is no post (an edit, a join, …), as the client's user gets it. `digest`: of what it says.
+    Changed { client: u32, room: RoomId, cursor: Cursor, digest: u64 },
+    /// It was told that the room no longer keeps events `from..=through`, and goes on behind them.
+    Skipped { client: u32, room: RoomId, from: Cursor, through: Cursor },
     /// A page of a room's history arrived.
     Read {
         client: u32,

@@ -81,7 +81,7 @@ impl Topic {
                 ClientFact::RefusedFinally { .. } => Topic::ClientRefusedFinally,
                 ClientFact::Followed { .. } => Topic::ClientFollowed,
                 ClientFact::FollowedLast { .. } => Topic::ClientFollowedLast,
-                ClientFact::Delivered { .. } => Topic::ClientDelivered,
+                ClientFact::Delivered { .. } | ClientFact::Changed { .. } | ClientFact::Skipped { .. } => Topic::ClientDelivered,
                 ClientFact::Read { .. } => Topic::ClientRead,
             },
         }

@@ -184,6 +184,7 @@ async fn start(
         shutdown: Box::pin(async move { drop(asked.await) }),
         facts,
         observer: None,
+        aside: None,
     };
     let (handle, ended) = tertulia_driver::start(setup).await.map_err(|error| error.to_string())?;
     Ok(Node { handle, ended, shutdown })

@@ -277,6 +277,14 @@ pub struct Limits {
     pub rooms: u32,
     /// Rooms that one user may be in. More is refused.
     pub rooms_of_user: u32,
+    /// Users that a room may be made with.
+    pub group: u32,
+    /// Bans, mutes and open invitations of one room. More is refused.
+    pub standings: u32,
+    /// Friends and requests of one user. More is refused.
+    pub friends: u32,
+    /// Invitations to the cluster that are open at one time. More is refused.
+    pub invites: u32,
     /// Bytes of a user's or a room's name.
     pub name_bytes: u32,
     /// Bytes of one message's text.
@@ -310,6 +318,10 @@ impl Default for Limits {
             users: 100_000,
             rooms: 20_000,
             rooms_of_user: 1_000,
+            group: 100,
+            standings: 10_000,
+            friends: 1_000,
+            invites: 10_000,
             name_bytes: 64,
             text_bytes: 4_096,
             connections: 10_000,

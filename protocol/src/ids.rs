@@ -9,7 +9,7 @@ pub type Index = u64;
 pub type Term = u64;
 /// A message's place in its room, dense from 1, given by the log.
 pub type Seq = u64;
-/// A place in a room's events, dense from 1. Posts are the only events so far, so it equals [`Seq`]; edits and reactions will come between.
+/// A place in a room's events, dense from 1. Posts are events, and so are edits, reactions, joins and other changes between them.
 pub type Cursor = u64;
 
 macro_rules! id {

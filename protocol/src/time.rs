@@ -53,6 +53,12 @@ impl Timestamp {
         wall.max(Timestamp(last.0.saturating_add(1)))
     }
 
+    /// So many milliseconds later; the greatest stamp there is, if that is beyond it.
+    #[must_use]
+    pub fn after_ms(self, ms: u64) -> Timestamp {
+        Timestamp(self.0.saturating_add(ms.saturating_mul(1_000)))
+    }
+
     /// Time passed since `earlier`, zero if that lies ahead.
     pub fn since(self, earlier: Timestamp) -> Duration {
         Duration::from_micros(self.0.saturating_sub(earlier.0))

@@ -91,7 +91,7 @@ fn settled(world: &World, client: usize) -> usize {
 fn delivered(world: &World, client: usize) -> Vec<String> {
     let text = |output: &Output| match output {
         Output::Deliver(event) => {
-            let EventKind::Posted(post) = &event.kind;
+            let EventKind::Posted(post) = &event.kind else { return None };
             Some(post.text.trim_end_matches(['x', ' ']).to_string())
         }
         _ => None,

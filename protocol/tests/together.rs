@@ -29,7 +29,7 @@ fn post(text: &str) -> Command {
 fn delivered(world: &World, client: usize) -> Vec<String> {
     let text = |output: &Output| match output {
         Output::Deliver(event) => {
-            let EventKind::Posted(post) = &event.kind;
+            let EventKind::Posted(post) = &event.kind else { return None };
             Some(post.text.clone())
         }
         _ => None,

@@ -364,7 +364,7 @@ impl Witness {
             }
             ClientFact::Delivered { .. } => self.counts.delivered += 1,
             ClientFact::Read { .. } => self.counts.reads += 1,
-            ClientFact::Followed { .. } | ClientFact::FollowedLast { .. } => {}
+            _ => {}
         }
     }
 

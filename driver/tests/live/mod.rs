@@ -97,6 +97,7 @@ pub async fn run_with(id: u64, voters: &[Member], folder: &TempDir, tune: impl F
         shutdown: Box::pin(async move { drop(stopped.await) }),
         facts: None,
         observer: None,
+        aside: None,
     };
     let (handle, ended) = start(setup).await.unwrap();
     let listener = TcpListener::bind(&me.client_address).await.unwrap();

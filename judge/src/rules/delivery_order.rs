@@ -50,12 +50,33 @@ impl Rule for DeliveryOrder {
                     _ => Ok(()),
                 }
             }
+            Observed::Client(&ClientFact::Changed { client, room, cursor, .. }) => self.goes_on(client, room, cursor, cursor),
+            Observed::Client(&ClientFact::Skipped { client, room, from, through }) => {
+                let verdict = self.goes_on(client, room, from, through);
+                // The posts that are gone are not counted.
+                self.last.insert((client, room), (through, None));
+                verdict
+            }
             _ => Ok(()),
         }
     }
 
     fn hears(&self) -> Topics {
         Topics::of(&[Topic::ClientFollowed, Topic::ClientDelivered])
+    }
+}
+
+impl DeliveryOrder {
+    /// An event that is no post: the posts around it go on where they were.
+    fn goes_on(&mut self, client: u32, room: RoomId, from: Cursor, through: Cursor) -> Verdict {
+        let before = self.last.get(&(client, room)).copied();
+        self.last.insert((client, room), (through, before.and_then(|(_, post)| post)));
+        match before {
+            Some((last, _)) if from != last + 1 => {
+                Err(format!("Client {client} was delivered event {from} of {room} after event {last}."))
+            }
+            _ => Ok(()),
+        }
     }
 }
 

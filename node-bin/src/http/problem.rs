@@ -35,6 +35,10 @@ impl Problem {
         let (kind, title) = match reason {
             CloseReason::TooManyConnections => ("too-many-connections", "Too many connections"),
             CloseReason::Stopping => ("stopping", "The node is stopping"),
+            CloseReason::LoggedOut => {
+                let title = "The session is over";
+                return Problem::new(StatusCode::UNAUTHORIZED, "logged-out", title, reason.to_string());
+            }
             CloseReason::Stalled => ("stalled", "The node's disk does not answer"),
         };
         unavailable(kind, title, reason.to_string(), 1)
@@ -110,7 +114,42 @@ impl From<Refusal> for Problem {
             }
             Refusal::Unknown => Problem::timed_out(),
             Refusal::BadRequest { why } => Problem::bad_request(why),
+            refusal => of_chat(&refusal, detail),
         }
+    }
+}
+
+/// The refusals of the chat's own rules.
+fn of_chat(refusal: &Refusal, detail: String) -> Problem {
+    let problem = |status, kind, title| Problem::new(status, kind, title, detail.clone());
+    match refusal {
+        Refusal::UnknownUser { .. } => problem(StatusCode::NOT_FOUND, "unknown-user", "No such user"),
+        Refusal::NameTaken { .. } => problem(StatusCode::CONFLICT, "name-taken", "The name is taken"),
+        Refusal::LooksLike { .. } => problem(StatusCode::CONFLICT, "looks-like", "The name looks like another one"),
+        Refusal::WrongSignIn { .. } => problem(StatusCode::FORBIDDEN, "wrong-sign-in", "Another way of signing in is wanted"),
+        Refusal::WrongPassword => problem(StatusCode::UNAUTHORIZED, "wrong-password", "Wrong name or password"),
+        Refusal::WrongInvite => problem(StatusCode::FORBIDDEN, "wrong-invite", "Not a valid invitation"),
+        Refusal::TooManyDevices { .. } => problem(StatusCode::CONFLICT, "too-many-devices", "Too many devices"),
+        Refusal::LoggedOut => problem(StatusCode::UNAUTHORIZED, "logged-out", "The session is over"),
+        Refusal::UnknownDevice => problem(StatusCode::NOT_FOUND, "unknown-device", "No such device"),
+        Refusal::NotAllowed { .. } => problem(StatusCode::FORBIDDEN, "not-allowed", "Not allowed"),
+        Refusal::Banned { .. } => problem(StatusCode::FORBIDDEN, "banned", "Banned"),
+        Refusal::Muted { .. } => problem(StatusCode::FORBIDDEN, "muted", "Muted"),
+        Refusal::Archived { .. } => problem(StatusCode::CONFLICT, "archived", "The room is archived"),
+        Refusal::UnknownMessage { .. } => problem(StatusCode::NOT_FOUND, "unknown-message", "No such message"),
+        Refusal::Blocked => problem(StatusCode::FORBIDDEN, "blocked", "Blocked"),
+        Refusal::NotFriends => problem(StatusCode::FORBIDDEN, "not-friends", "Not friends"),
+        Refusal::NoRequest => problem(StatusCode::NOT_FOUND, "no-request", "No such request"),
+        Refusal::BadReaction => problem(StatusCode::BAD_REQUEST, "bad-reaction", "Not a reaction"),
+        Refusal::IsDirect => problem(StatusCode::CONFLICT, "is-direct", "A room of two"),
+        Refusal::LastOwner => problem(StatusCode::CONFLICT, "last-owner", "The last owner"),
+        Refusal::TooOften { retry_after_ms } => {
+            let seconds = u64::from(*retry_after_ms).div_ceil(1_000).max(1);
+            let too_often = problem(StatusCode::TOO_MANY_REQUESTS, "too-often", "Too many requests");
+            Problem { retry_after: Some(seconds), ..too_often }
+        }
+        // All others have been said above.
+        _ => Problem::unexpected(),
     }
 }
 

@@ -211,7 +211,9 @@ async fn next<L: Line>(line: &mut Option<L>) -> Option<Incoming> {
 }
 
 fn event_view(event: &Event) -> Value {
-    let EventKind::Posted(post) = &event.kind;
+    let EventKind::Posted(post) = &event.kind else {
+        return json!({"type": "change", "room": event.room, "cursor": event.cursor});
+    };
     json!({"type": "message", "room": event.room, "cursor": event.cursor, "message": messages::view(post)})
 }
 

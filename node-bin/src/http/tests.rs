@@ -6,7 +6,7 @@ use axum::body::Body;
 use serde_json::{Value, json};
 use std::sync::{Arc, Mutex};
 use tertulia_driver::Incoming;
-use tertulia_protocol::chat::{Command, Done, Post, Refusal, RoomRef, RoomView};
+use tertulia_protocol::chat::{Command, Done, MemberRole, More, Post, Refusal, RoomKind, RoomRef, RoomView, Rules};
 use tertulia_protocol::gateway::{Answer, Ask, MemberStatus, Reply, Role, Standing, Status, Token};
 use tertulia_protocol::ids::*;
 use tertulia_protocol::node::{Admin, AdminOutcome};
@@ -73,9 +73,7 @@ fn answer(token: Option<Token>, ask: Ask) -> Result<Answer, Refusal> {
         Ask::SignIn { name, .. } => Ok(Answer::SignedIn { user: UserId(3), session: SessionId(12), name, next_number: 1 }),
         Ask::Cluster => Ok(Answer::Cluster(Box::new(status()))),
         _ if token != Some(TOKEN) => Err(Refusal::UnknownSession),
-        Ask::Rooms => {
-            Ok(Answer::Rooms(vec![RoomView { id: RoomId(1), name: "lobby".into(), member: true, members: 2, last: 7 }]))
-        }
+        Ask::Rooms => Ok(Answer::Rooms(vec![lobby()])),
         Ask::Submit { command: Command::CreateRoom { name }, .. } => {
             let created = name != "lobby";
             Ok(Answer::Done(Done::Room { room: RoomId(1), name, created }))
@@ -95,8 +93,39 @@ fn answer(token: Option<Token>, ask: Ask) -> Result<Answer, Refusal> {
     }
 }
 
+fn lobby() -> RoomView {
+    RoomView {
+        id: RoomId(1),
+        name: "lobby".into(),
+        member: true,
+        members: 2,
+        last: 7,
+        kind: RoomKind::Public,
+        topic: String::new(),
+        archived: false,
+        rules: Rules::default(),
+        role: MemberRole::Member,
+        cursor: 9,
+        read: 5,
+        unread: 2,
+        mentions: 0,
+        invited: false,
+        with: None,
+        pins: Vec::new(),
+        first: 1,
+    }
+}
+
 fn post(seq: Seq) -> Post {
-    Post { seq, id: MessageId(1), author: UserId(3), author_name: "ana".into(), text: "hello".into(), at: Timestamp(1_500_000) }
+    Post {
+        seq,
+        id: MessageId(1),
+        author: UserId(3),
+        author_name: "ana".into(),
+        text: "hello".into(),
+        at: Timestamp(1_500_000),
+        more: More::default(),
+    }
 }
 
 fn status() -> Status {

@@ -45,8 +45,9 @@ async fn talk(remote: &mut Remote, room: RoomId) -> Result<(), String> {
             biased;
             event = remote.next() => match event? {
                 ClientEvent::Deliver(event) => {
-                    let EventKind::Posted(post) = &event.kind;
-                    show(&line(post));
+                    if let EventKind::Posted(post) = &event.kind {
+                        show(&line(post));
+                    }
                 }
                 ClientEvent::SignedIn { server, .. } => show(&format!("-- now on {}", remote.server(server))),
                 ClientEvent::Settled { number, result } => {

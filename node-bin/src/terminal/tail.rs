@@ -18,8 +18,9 @@ pub async fn tail(args: &Tail) -> Result<(), String> {
         loop {
             match remote.next().await? {
                 ClientEvent::Deliver(event) => {
-                    let EventKind::Posted(post) = &event.kind;
-                    show(&if args.json { json_line(event.room, post) } else { line(post) });
+                    if let EventKind::Posted(post) = &event.kind {
+                        show(&if args.json { json_line(event.room, post) } else { line(post) });
+                    }
                 }
                 ClientEvent::Unfollowed { refusal, .. } | ClientEvent::Rejected(refusal) => return Err(refusal.to_string()),
                 _ => {}

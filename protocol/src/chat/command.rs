@@ -1,33 +1,152 @@
-//! Commands as bytes: each variant is a kind of its own.
+//! Commands as bytes: each variant is a kind of its own, its body the fields in order.
 
 use super::types::*;
+use super::{Refusal, Settings};
 use crate::ids::UserId;
 use crate::wire::{Envelope, EnvelopeError, Kind, open, seal};
-use alloc::string::String;
+use alloc::string::{String, ToString};
 use bytes::Bytes;
 
-impl Command {
+macro_rules! coded {
+    ($name:ident, $($variant:ident { $($field:ident),+ }),+ $(,)?) => {
+        impl $name {
+            pub fn encode(&self) -> Bytes {
+                match self {
+                    $($name::$variant { $($field),+ } => seal(Kind::$variant, &($($field,)+)),)+
+                }
+            }
+
+            /// # Errors
+            /// The bytes are no such command, or of a version that this one does not know.
+            pub fn decode(bytes: &Bytes) -> Result<$name, EnvelopeError> {
+                let envelope = Envelope::parse(bytes)?;
+                Ok(match envelope.kind {
+                    $(Kind::$variant => {
+                        let ($($field,)+) = envelope.decode()?;
+                        $name::$variant { $($field),+ }
+                    })+
+                    found => return Err(EnvelopeError::WrongKind { expected: Kind::Post, found }),
+                })
+            }
+
+            /// Whether this version knows commands of this kind.
+            pub(super) fn is_kind(kind: Kind) -> bool {
+                matches!(kind, $(Kind::$variant)|+)
+            }
+        }
+    };
+}
+
+coded!(
+    Command,
+    CreateRoom { name },
+    Join { room },
+    Leave { room },
+    Post { room, text },
+    Respond { room, to, text },
+    Edit { room, seq, text },
+    Delete { room, seq },
+    React { room, seq, emoji, on },
+    Pin { room, seq, on },
+    Read { room, seq },
+    MakeRoom { name, kind, topic, rules, members },
+    OpenDirect { user },
+    Invite { room, user },
+    Decline { room },
+    SetTopic { room, topic },
+    Rename { room, name },
+    Archive { room, on },
+    DeleteRoom { room },
+    SetRules { room, rules },
+    SetRole { room, user, role },
+    Kick { room, user },
+    Ban { room, user, on },
+    Mute { room, user, for_ms },
+    Befriend { user },
+    Unfriend { user },
+    Block { user, on },
+    SetDisplayName { name },
+    NameDevice { name },
+    LogOut { devices },
+    ChangePassword { old, new },
+    DeleteAccount { proof },
+    MakeInvite { code, for_ms },
+    RevokeInvite { code },
+    SetAdmin { user, on },
+    Configure { settings },
+);
+
+impl Opening {
     pub fn encode(&self) -> Bytes {
         match self {
-            Command::CreateRoom { name } => seal(Kind::CreateRoom, name),
-            Command::Join { room } => seal(Kind::Join, room),
-            Command::Leave { room } => seal(Kind::Leave, room),
-            Command::Post { room, text } => seal(Kind::Post, &(room, text)),
+            // The first release's form, which a name alone still takes.
+            Opening::Name { name, device } if device.is_empty() => seal(Kind::SignIn, name),
+            Opening::Name { name, device } => seal(Kind::SignInFrom, &(name, device)),
+            Opening::Register { name, password, invite, device } => seal(Kind::Register, &(name, password, invite, device)),
+            Opening::LogIn { name, proof, device } => seal(Kind::LogIn, &(name, proof, device)),
         }
     }
 
-    pub fn decode(bytes: &Bytes) -> Result<Command, EnvelopeError> {
+    pub(super) fn decode(bytes: &Bytes) -> Result<Opening, EnvelopeError> {
         let envelope = Envelope::parse(bytes)?;
         Ok(match envelope.kind {
-            Kind::CreateRoom => Command::CreateRoom { name: envelope.decode()? },
-            Kind::Join => Command::Join { room: envelope.decode()? },
-            Kind::Leave => Command::Leave { room: envelope.decode()? },
-            Kind::Post => {
-                let (room, text) = envelope.decode()?;
-                Command::Post { room, text }
+            Kind::SignIn => Opening::Name { name: envelope.decode()?, device: String::new() },
+            Kind::SignInFrom => {
+                let (name, device) = envelope.decode()?;
+                Opening::Name { name, device }
             }
-            found => return Err(EnvelopeError::WrongKind { expected: Kind::Post, found }),
+            Kind::Register => {
+                let (name, password, invite, device) = envelope.decode()?;
+                Opening::Register { name, password, invite, device }
+            }
+            Kind::LogIn => {
+                let (name, proof, device) = envelope.decode()?;
+                Opening::LogIn { name, proof, device }
+            }
+            found => return Err(EnvelopeError::WrongKind { expected: Kind::SignIn, found }),
         })
+    }
+
+    pub(super) fn is_kind(kind: Kind) -> bool {
+        matches!(kind, Kind::SignIn | Kind::SignInFrom | Kind::Register | Kind::LogIn)
+    }
+}
+
+impl Housekeeping {
+    pub fn encode(&self) -> Bytes {
+        match self {
+            Housekeeping::Configure { settings, founding } => seal(Kind::HouseSettings, &(settings, founding)),
+            Housekeeping::Seen { sessions } => seal(Kind::HouseSeen, sessions),
+            Housekeeping::Expire { sessions } => seal(Kind::HouseExpire, sessions),
+            Housekeeping::SweepRoom { room, from } => seal(Kind::HouseSweepRoom, &(room, from)),
+            Housekeeping::SweepUser { user, room, from } => seal(Kind::HouseSweepUser, &(user, room, from)),
+        }
+    }
+
+    pub(super) fn decode(bytes: &Bytes) -> Result<Housekeeping, EnvelopeError> {
+        let envelope = Envelope::parse(bytes)?;
+        Ok(match envelope.kind {
+            Kind::HouseSettings => {
+                let (settings, founding): (Settings, bool) = envelope.decode()?;
+                Housekeeping::Configure { settings, founding }
+            }
+            Kind::HouseSeen => Housekeeping::Seen { sessions: envelope.decode()? },
+            Kind::HouseExpire => Housekeeping::Expire { sessions: envelope.decode()? },
+            Kind::HouseSweepRoom => {
+                let (room, from) = envelope.decode()?;
+                Housekeeping::SweepRoom { room, from }
+            }
+            Kind::HouseSweepUser => {
+                let (user, room, from) = envelope.decode()?;
+                Housekeeping::SweepUser { user, room, from }
+            }
+            found => return Err(EnvelopeError::WrongKind { expected: Kind::HouseSeen, found }),
+        })
+    }
+
+    pub(super) fn is_kind(kind: Kind) -> bool {
+        use Kind::*;
+        matches!(kind, HouseSettings | HouseSeen | HouseExpire | HouseSweepRoom | HouseSweepUser)
     }
 }
 
@@ -42,5 +161,7 @@ pub fn decode_signed_in(bytes: &Bytes) -> Result<(UserId, String), Refusal> {
 }
 
 fn unreadable(error: &EnvelopeError) -> Refusal {
-    Refusal::BadRequest { why: alloc::format!("the outcome kept for this request cannot be read by this version: {error}") }
+    Refusal::BadRequest {
+        why: ["the outcome kept for this request cannot be read by this version: ", &error.to_string()].concat(),
+    }
 }

@@ -1,25 +1,51 @@
-//! The chat as a replicated state machine: users, rooms, members and messages. Every room has one order, given by the log.
+//! The chat as a replicated state machine: users and their devices, rooms and their members, messages. Every room has one order, given by the log.
 //!
-//! Users, devices, rooms and members are held in memory and in rows alike; messages are rows only (cold), read by pages.
-//! Invariant: the messages of a room are dense from 1 to its `last`, and their stamps never decrease.
+//! - Users, devices, rooms, members, friendships and settings are held in memory and in rows alike; messages and changes are rows only (cold), read by pages.
+//! - A command is checked whole before it changes anything: what is refused changes nothing.
+//! - Nothing here reads a clock: what depends on time looks at the entry's own stamp.
+//!
+//! Invariants: a room's messages are dense from 1 to its last, its events (messages and changes) from 1 to its newest, and their stamps never decrease; a member has read
+//! no further than the room's last message; a direct room has two members; a room with members that is not direct and not the public's has an owner.
 
+mod accounts;
 mod command;
+mod friends;
+mod house;
+mod messages;
+mod names;
+pub mod password;
+mod refusal;
+mod roles;
+mod rooms;
 mod rows;
+mod settings;
+mod sight;
 mod types;
+mod views;
 
 pub use command::{decode_reply, decode_signed_in};
+pub use house::Due;
+pub use refusal::*;
+pub use rows::message_place;
+pub use settings::*;
+pub use sight::{Events, LastMessages, Planned, message_text};
 pub use types::*;
 
-use crate::contract::{Limits, Query};
+use crate::contract::Limits;
 use crate::gateway::{Event, EventKind};
 use crate::ids::*;
 use crate::replica::{At, Effects, StateMachine};
+use crate::time::Timestamp;
 use crate::wire::{Envelope, EnvelopeError, Kind, seal};
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use bytes::Bytes;
-use rows::{MemberRow, MessageRow, RoomRow, UserRow};
+use names::Name;
+use rows::{Counters, Device, InviteRow, Member, OldForms, Relation, RoomEnd, RoomInfo, Standing, Sweep, User};
+
+/// Unread messages with the member's name in them that are counted; more count as so many.
+pub(crate) const MOST_MENTIONS: usize = 100;
 
 /// What the chat tells its node.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -29,6 +55,7 @@ pub enum ChatEvent {
         index: Index,
         event: Event,
     },
+    /// `user` follows the room from after this event on.
     Joined {
         user: UserId,
         room: RoomId,
@@ -38,43 +65,114 @@ pub enum ChatEvent {
         user: UserId,
         room: RoomId,
     },
+    /// A device is signed in no more.
+    Closed {
+        session: SessionId,
+        user: UserId,
+    },
+    /// For all devices of one user. A hint: who missed it asks.
+    Notice {
+        user: UserId,
+        notice: Notice,
+    },
+}
+
+/// Something that a user's devices are told while they are there, and find by asking otherwise.
+#[derive(Clone, PartialEq, Eq, Debug, Hash, serde::Serialize, serde::Deserialize)]
+pub enum Notice {
+    /// A friendship, or a request for one, is not what it was.
+    Friendship { other: UserId, name: String, friendship: Friendship },
+    /// Somebody invites to a room.
+    Invited { room: RoomId, name: String, by: UserId },
+    /// The user has read through here, on one of its devices.
+    Read { room: RoomId, seq: Seq, unread: u64 },
+    /// A message names the user.
+    Mentioned { room: RoomId, seq: Seq, by: UserId },
 }
 
 #[derive(Clone, Debug, Default)]
 struct Room {
-    name: String,
-    last: Seq,
-    /// Its row as it was last written: the hash over all rows needs the old value.
-    written: Bytes,
-    /// Each with the place of the room's newest event when it joined.
-    members: BTreeMap<UserId, Cursor>,
+    info: RoomInfo,
+    end: RoomEnd,
+    /// The row of `end` as it was last written: every post changes it, and the hash over all rows needs the old value.
+    written_end: Option<Bytes>,
+    members: BTreeMap<UserId, Member>,
+    standings: BTreeMap<UserId, Standing>,
+}
+
+/// A user with what its name is found by.
+#[derive(Clone, Debug, Default)]
+struct Known {
+    user: User,
+    folded: String,
+    looks: String,
+    /// What is shown, folded.
+    shown: String,
 }
 
 /// The whole chat of one cluster, without its messages.
 #[derive(Clone, Debug)]
 pub struct Chat {
     limits: Limits,
-    users: BTreeMap<UserId, String>,
+    /// What was agreed; `None` before anything was.
+    settings: Option<Settings>,
+    counters: Counters,
+    users: BTreeMap<UserId, Known>,
     user_by_name: BTreeMap<String, UserId>,
-    devices: BTreeMap<SessionId, UserId>,
+    user_by_looks: BTreeMap<String, UserId>,
+    /// How many users are shown under a name.
+    shown: BTreeMap<String, u32>,
+    devices: BTreeMap<SessionId, Device>,
+    devices_of: BTreeMap<UserId, BTreeSet<SessionId>>,
+    /// All devices by when they were last seen.
+    by_seen: BTreeSet<(Timestamp, SessionId)>,
     rooms: BTreeMap<RoomId, Room>,
+    /// Public rooms.
     room_by_name: BTreeMap<String, RoomId>,
+    room_by_looks: BTreeMap<String, RoomId>,
+    directs: BTreeMap<(UserId, UserId), RoomId>,
     rooms_of: BTreeMap<UserId, BTreeSet<RoomId>>,
+    invited_to: BTreeMap<UserId, BTreeSet<RoomId>>,
+    relations: BTreeMap<UserId, BTreeMap<UserId, Relation>>,
+    invites: BTreeMap<[u8; 32], InviteRow>,
+    room_sweeps: BTreeMap<RoomId, Sweep>,
+    user_sweeps: BTreeMap<UserId, Sweep>,
+    /// Rooms that do not keep everything: while there is none, a post needs no look at its room's rules before it is applied.
+    forgetful: BTreeSet<RoomId>,
+    old_forms: OldForms,
     #[cfg(feature = "zoo")]
     bug: Option<crate::zoo::Bug>,
 }
+
+/// What applying a command gives to its parts.
+type Fx<'a> = &'a mut Effects<ChatEvent>;
 
 impl Chat {
     /// A chat without users. `limits` must be the same on all nodes of a cluster: they decide what is refused.
     pub fn new(limits: Limits) -> Chat {
         Chat {
             limits,
+            settings: None,
+            counters: Counters::default(),
             users: BTreeMap::new(),
             user_by_name: BTreeMap::new(),
+            user_by_looks: BTreeMap::new(),
+            shown: BTreeMap::new(),
             devices: BTreeMap::new(),
+            devices_of: BTreeMap::new(),
+            by_seen: BTreeSet::new(),
             rooms: BTreeMap::new(),
             room_by_name: BTreeMap::new(),
+            room_by_looks: BTreeMap::new(),
+            directs: BTreeMap::new(),
             rooms_of: BTreeMap::new(),
+            invited_to: BTreeMap::new(),
+            relations: BTreeMap::new(),
+            invites: BTreeMap::new(),
+            room_sweeps: BTreeMap::new(),
+            user_sweeps: BTreeMap::new(),
+            forgetful: BTreeSet::new(),
+            old_forms: OldForms::default(),
             #[cfg(feature = "zoo")]
             bug: None,
         }
@@ -88,222 +186,212 @@ impl Chat {
         self
     }
 
-    // ---- what the gateway looks up ------------------------------------------------------------------------------------------------------
-
-    pub fn user_of(&self, session: SessionId) -> Option<UserId> {
-        self.devices.get(&session).copied()
+    /// What holds for the cluster.
+    pub fn settings(&self) -> Settings {
+        self.settings.clone().unwrap_or_default()
     }
 
-    pub fn user_name(&self, user: UserId) -> &str {
-        self.users.get(&user).map_or("", String::as_str)
+    /// How often things may be done here.
+    pub fn rates(&self) -> Rates {
+        self.settings.as_ref().map(|settings| settings.rates).unwrap_or_default()
     }
-
-    /// Finds a room by id or name.
-    pub fn find_room(&self, room: &RoomRef) -> Option<RoomId> {
-        match room {
-            RoomRef::Id(id) => self.rooms.contains_key(id).then_some(*id),
-            RoomRef::Name(name) => self.room_by_name.get(name).copied(),
-        }
-    }
-
-    pub fn is_member(&self, room: RoomId, user: UserId) -> bool {
-        self.rooms.get(&room).is_some_and(|room| room.members.contains_key(&user))
-    }
-
-    /// Where a member's events of a room begin: behind the newest one of when it joined.
-    pub fn joined_after(&self, room: RoomId, user: UserId) -> Option<Cursor> {
-        self.rooms.get(&room)?.members.get(&user).copied()
-    }
-
-    /// The place of the room's newest event, 0 when there is none.
-    pub fn last(&self, room: RoomId) -> Cursor {
-        self.rooms.get(&room).map_or(0, |room| room.last)
-    }
-
-    pub fn rooms_of(&self, user: UserId) -> impl Iterator<Item = RoomId> {
-        self.rooms_of.get(&user).into_iter().flatten().copied()
-    }
-
-    /// All rooms, as `user` sees them.
-    pub fn rooms(&self, user: UserId) -> Vec<RoomView> {
-        let view = |(id, room): (&RoomId, &Room)| RoomView {
-            id: *id,
-            name: room.name.clone(),
-            member: room.members.contains_key(&user),
-            members: room.members.len() as u32,
-            last: room.last,
-        };
-        self.rooms.iter().map(view).collect()
-    }
-
-    /// The read that finds messages `after < seq < before` of a room, from the low end or (`backwards`) from the high end.
-    pub fn messages(room: RoomId, after: Seq, before: Seq, limit: u32, backwards: bool) -> Query {
-        let from = rows::message_key(room, after.saturating_add(1));
-        Query::Range { from, to: rows::message_key(room, before), limit, backwards }
-    }
-
-    /// A message as its readers see it, from its row.
-    pub fn post(&self, key: &Bytes, value: &Bytes) -> Result<Post, EnvelopeError> {
-        let row: MessageRow = crate::wire::open(Kind::Message, value)?;
-        let seq = rows::message_seq(key).ok_or(EnvelopeError::TooShort)?;
-        let author_name = self.user_name(row.author).to_string();
-        Ok(Post { seq, id: row.id, author: row.author, author_name, text: row.text, at: row.at })
-    }
-
-    // ---- commands -----------------------------------------------------------------------------------------------------------------------
 
     /// What can be said of a command before it goes into the log, so that what is plainly wrong costs no entry. Applying says it again.
+    ///
+    /// # Errors
+    /// What applying it would be refused with, whatever the state.
     pub fn check(command: &Command, limits: &Limits) -> Result<(), Refusal> {
+        let topic_limit = 8 * limits.name_bytes;
         match command {
-            Command::CreateRoom { name } => check_room_name(name, limits),
-            Command::Join { .. } | Command::Leave { .. } => Ok(()),
-            Command::Post { text, .. } => check_text(text, limits),
+            Command::CreateRoom { name } | Command::Rename { name, .. } => names::check_room_name(name, limits),
+            Command::Post { text, .. } | Command::Respond { text, .. } | Command::Edit { text, .. } => {
+                names::check_text(text, limits.text_bytes)
+            }
+            Command::MakeRoom { name, kind, topic, members, .. } => {
+                if *kind != RoomKind::Group || !name.is_empty() {
+                    names::check_room_name(name, limits)?;
+                }
+                check_topic(topic, topic_limit)?;
+                if members.len() > limits.group as usize {
+                    return Err(Refusal::Full { what: "members that a room may be made with".into(), limit: limits.group });
+                }
+                if *kind == RoomKind::Direct {
+                    let why = "a direct room is opened with its other user, not made by name".into();
+                    return Err(Refusal::BadRequest { why });
+                }
+                Ok(())
+            }
+            Command::SetTopic { topic, .. } => check_topic(topic, topic_limit),
+            Command::React { emoji, .. } => messages::check_reaction(emoji),
+            Command::SetDisplayName { name } | Command::NameDevice { name } if !name.is_empty() => {
+                names::check_name(name, limits)
+            }
+            _ => Ok(()),
         }
     }
 
-    fn sign_in(&mut self, at: &At, name: &str, effects: &mut Effects<ChatEvent>) -> Result<(UserId, String), Refusal> {
-        check_name(name, &self.limits)?;
-        let user = match self.user_by_name.get(name) {
-            Some(user) => *user,
-            None => {
-                if self.users.len() >= self.limits.users as usize {
-                    return Err(Refusal::Full { what: "users".into(), limit: self.limits.users });
-                }
-                let user = UserId(self.users.last_key_value().map_or(1, |(last, _)| last.0 + 1));
-                effects.put(rows::user_key(user), None, seal(Kind::User, &UserRow { name: name.into() }));
-                self.users.insert(user, name.into());
-                self.user_by_name.insert(name.into(), user);
-                user
-            }
-        };
-        effects.put(rows::device_key(at.session), None, seal(Kind::Device, &user));
-        self.devices.insert(at.session, user);
-        Ok((user, name.into()))
-    }
-
-    fn execute(&mut self, at: &At, command: Command, effects: &mut Effects<ChatEvent>) -> Result<Done, Refusal> {
+    fn execute(&mut self, at: &At, command: Command, rows: &[(Bytes, Bytes)], effects: Fx) -> Result<Done, Refusal> {
         Chat::check(&command, &self.limits)?;
         let user = self.user_of(at.session).ok_or(Refusal::UnknownSession)?;
         match command {
-            Command::CreateRoom { name } => self.create_room(user, name, effects),
-            Command::Join { room } => {
-                let id = self.find_room(&room).ok_or(Refusal::UnknownRoom { room })?;
-                self.join(user, id, effects)?;
-                let room = &self.rooms[&id];
-                Ok(Done::Joined { room: id, name: room.name.clone(), last: room.last })
+            Command::CreateRoom { name } => self.create_room(at, user, name, effects),
+            Command::Join { room } => self.join_room(at, user, &room, effects),
+            Command::Leave { room } => self.leave_room(at, user, &room, effects),
+            Command::Post { room, text } => self.post(at, user, &room, text, rows, effects),
+            Command::Respond { room, to, text } => self.respond(at, user, (&room, to), text, rows, effects),
+            Command::Edit { room, seq, text } => self.edit(at, user, (&room, seq), text, rows, effects),
+            Command::Delete { room, seq } => self.delete(at, user, (&room, seq), rows, effects),
+            Command::React { room, seq, emoji, on } => self.react(at, user, (&room, seq), (emoji, on), rows, effects),
+            Command::Pin { room, seq, on } => self.pin(at, user, (&room, seq), on, rows, effects),
+            Command::Read { room, seq } => self.read(user, &room, seq, rows, effects),
+            Command::MakeRoom { name, kind, topic, rules, members } => {
+                let info = RoomInfo { name, kind, topic, rules: rules.unwrap_or(self.settings().rules), ..RoomInfo::default() };
+                self.make_room(at, user, info, &members, effects)
             }
-            Command::Leave { room } => {
-                let id = self.find_room(&room).ok_or(Refusal::UnknownRoom { room })?;
-                self.leave(user, id, effects);
-                Ok(Done::Left { room: id })
-            }
-            Command::Post { room, text } => {
-                let id = self.find_room(&room).ok_or(Refusal::UnknownRoom { room })?;
-                self.post_message(at, user, id, text, effects)
+            Command::OpenDirect { user: other } => self.open_direct(at, user, &other, effects),
+            Command::Invite { room, user: other } => self.invite(at, user, &room, &other, effects),
+            Command::Decline { room } => self.decline(user, &room, effects),
+            Command::SetTopic { room, topic } => self.set_topic(at, user, &room, topic, effects),
+            Command::Rename { room, name } => self.rename(at, user, &room, &name, effects),
+            Command::Archive { room, on } => self.archive(at, user, &room, on, effects),
+            Command::DeleteRoom { room } => self.delete_room(user, &room, effects),
+            Command::SetRules { room, rules } => self.set_rules(at, user, &room, rules, effects),
+            Command::SetRole { room, user: other, role } => self.set_role(at, user, (&room, &other), role, effects),
+            Command::Kick { room, user: other } => self.kick(at, user, (&room, &other), effects),
+            Command::Ban { room, user: other, on } => self.ban(at, user, (&room, &other), on, effects),
+            Command::Mute { room, user: other, for_ms } => self.mute(at, user, (&room, &other), for_ms, effects),
+            Command::Befriend { user: other } => self.befriend(user, &other, effects),
+            Command::Unfriend { user: other } => self.unfriend(user, &other, effects),
+            Command::Block { user: other, on } => self.block(user, &other, on, effects),
+            Command::SetDisplayName { name } => self.set_display_name(user, &name, effects),
+            Command::NameDevice { name } => self.name_device(at.session, &name, effects),
+            Command::LogOut { devices } => self.log_out(at.session, user, devices, effects),
+            Command::ChangePassword { old, new } => self.change_password(at.session, user, old, new, effects),
+            Command::DeleteAccount { proof } => self.delete_account(at, user, proof, effects),
+            Command::MakeInvite { code, for_ms } => self.make_invite(at, user, code, for_ms, effects),
+            Command::RevokeInvite { code } => self.revoke_invite(user, &code, effects),
+            Command::SetAdmin { user: other, on } => self.set_admin(user, &other, on, effects),
+            Command::Configure { settings } => {
+                self.needs_admin(user)?;
+                self.configure(settings, effects)?;
+                Ok(Done::Ok)
             }
         }
     }
 
-    fn create_room(&mut self, user: UserId, name: String, effects: &mut Effects<ChatEvent>) -> Result<Done, Refusal> {
-        if let Some(room) = self.room_by_name.get(&name).copied() {
-            self.join(user, room, effects)?;
-            return Ok(Done::Room { room, name, created: false });
+    // ---- what is held in memory -------------------------------------------------------------------------------------------------------
+
+    fn hold_user(&mut self, id: UserId, user: User) {
+        self.let_go_of_user(id);
+        let name = Name::of(&user.name);
+        let shown = if user.display.is_empty() { name.folded.clone() } else { names::fold(&user.display) };
+        if !user.deleted {
+            self.user_by_name.entry(name.folded.clone()).or_insert(id);
+            self.user_by_looks.entry(name.looks.clone()).or_insert(id);
+            *self.shown.entry(shown.clone()).or_default() += 1;
         }
-        if self.rooms.len() >= self.limits.rooms as usize {
-            return Err(Refusal::Full { what: "rooms".into(), limit: self.limits.rooms });
+        self.users.insert(id, Known { user, folded: name.folded, looks: name.looks, shown });
+    }
+
+    fn let_go_of_user(&mut self, id: UserId) {
+        let Some(known) = self.users.remove(&id) else { return };
+        for (map, key) in [(&mut self.user_by_name, &known.folded), (&mut self.user_by_looks, &known.looks)] {
+            if map.get(key) == Some(&id) {
+                map.remove(key);
+            }
         }
-        // Before anything is made: what is refused changes nothing.
-        self.may_join_another(user)?;
-        let id = RoomId(self.rooms.last_key_value().map_or(1, |(last, _)| last.0 + 1));
-        let written = seal(Kind::Room, &RoomRow { name: name.clone(), last: 0 });
-        effects.put(rows::room_key(id), None, written.clone());
-        let room = Room { name: name.clone(), last: 0, written, members: BTreeMap::new() };
+        if !known.user.deleted
+            && let Some(count) = self.shown.get_mut(&known.shown)
+        {
+            *count -= 1;
+            if *count == 0 {
+                self.shown.remove(&known.shown);
+            }
+        }
+    }
+
+    fn hold_device(&mut self, session: SessionId, device: Device) {
+        self.devices_of.entry(device.user).or_default().insert(session);
+        self.by_seen.insert((device.seen, session));
+        if let Some(before) = self.devices.insert(session, device.clone())
+            && before.seen != device.seen
+        {
+            self.by_seen.remove(&(before.seen, session));
+        }
+    }
+
+    fn hold_room(&mut self, id: RoomId, room: Room) {
+        if room.info.kind == RoomKind::Public {
+            let name = Name::of(&room.info.name);
+            self.room_by_name.insert(name.folded, id);
+            self.room_by_looks.insert(name.looks, id);
+        }
+        if let Some(pair) = room.info.pair {
+            self.directs.insert(pair, id);
+        }
+        if matches!(room.info.rules.history, History::Last(_) | History::None) {
+            self.forgetful.insert(id);
+        }
         self.rooms.insert(id, room);
-        self.room_by_name.insert(name.clone(), id);
-        self.join(user, id, effects)?;
-        Ok(Done::Room { room: id, name, created: true })
     }
 
-    fn may_join_another(&self, user: UserId) -> Result<(), Refusal> {
-        let (rooms, limit) = (self.rooms_of.get(&user).map_or(0, BTreeSet::len), self.limits.rooms_of_user);
-        if rooms >= limit as usize { Err(Refusal::Full { what: "rooms for one user".into(), limit }) } else { Ok(()) }
-    }
-
-    fn join(&mut self, user: UserId, id: RoomId, effects: &mut Effects<ChatEvent>) -> Result<(), Refusal> {
-        if self.is_member(id, user) {
-            return Ok(());
-        }
-        self.may_join_another(user)?;
-        let Some(room) = self.rooms.get_mut(&id) else { return Ok(()) };
+    fn hold_member(&mut self, id: RoomId, user: UserId, member: Member) {
+        let Some(room) = self.rooms.get_mut(&id) else { return };
+        room.members.insert(user, member);
         self.rooms_of.entry(user).or_default().insert(id);
-        room.members.insert(user, room.last);
-        effects.put(rows::member_key(id, user), None, seal(Kind::Member, &MemberRow { joined_after: room.last }));
-        effects.publish(ChatEvent::Joined { user, room: id, last: room.last });
-        Ok(())
     }
 
-    fn leave(&mut self, user: UserId, id: RoomId, effects: &mut Effects<ChatEvent>) {
-        let Some(joined_after) = self.rooms.get_mut(&id).and_then(|room| room.members.remove(&user)) else { return };
-        if let Some(rooms) = self.rooms_of.get_mut(&user) {
-            rooms.remove(&id);
+    fn hold_standing(&mut self, id: RoomId, user: UserId, standing: Standing) {
+        let Some(room) = self.rooms.get_mut(&id) else { return };
+        let invited = standing.invited_by.is_some();
+        if standing == Standing::default() {
+            room.standings.remove(&user);
+        } else {
+            room.standings.insert(user, standing);
         }
-        effects.delete(rows::member_key(id, user), &seal(Kind::Member, &MemberRow { joined_after }));
-        effects.publish(ChatEvent::Left { user, room: id });
-    }
-
-    fn post_message(
-        &mut self,
-        at: &At,
-        user: UserId,
-        id: RoomId,
-        text: String,
-        effects: &mut Effects<ChatEvent>,
-    ) -> Result<Done, Refusal> {
-        let author_name = self.user_name(user).to_string();
-        let Some(room) = self.rooms.get_mut(&id).filter(|room| room.members.contains_key(&user)) else {
-            return Err(Refusal::NotAMember { room: id });
-        };
-        room.last += 1;
-        let seq = room.last;
-        let written = seal(Kind::Room, &room.row());
-        effects.put(rows::room_key(id), Some(&room.written), written.clone());
-        room.written = written;
-        let row = MessageRow { id: at.id, author: user, text, at: at.at };
-        effects.put(rows::message_key(id, seq), None, seal(Kind::Message, &row));
-        let post = Post { seq, id: at.id, author: user, author_name, text: row.text, at: at.at };
-        effects
-            .publish(ChatEvent::Room { index: at.index, event: Event { room: id, cursor: seq, kind: EventKind::Posted(post) } });
-        Ok(Done::Posted { room: id, seq, id: at.id, at: at.at })
+        if invited {
+            self.invited_to.entry(user).or_default().insert(id);
+        } else if let Some(rooms) = self.invited_to.get_mut(&user) {
+            rooms.remove(&id);
+            if rooms.is_empty() {
+                self.invited_to.remove(&user);
+            }
+        }
     }
 }
 
-impl Room {
-    fn row(&self) -> RoomRow {
-        RoomRow { name: self.name.clone(), last: self.last }
-    }
+fn check_topic(topic: &str, limit: u32) -> Result<(), Refusal> {
+    if topic.len() > limit as usize { Err(Refusal::TextTooLong { bytes: topic.len() as u32, limit }) } else { Ok(()) }
 }
 
 impl StateMachine for Chat {
     type Event = ChatEvent;
 
-    fn needs(&self, _command: &Bytes) -> Vec<Bytes> {
-        // Nothing here changes an old message; edits will need its row.
-        Vec::new()
+    fn needs(&self, command: &Bytes) -> Vec<Bytes> {
+        match Kind::of(command) {
+            Ok(Kind::Post | Kind::Read) if self.forgetful.is_empty() => Vec::new(),
+            Ok(Kind::Post | Kind::Read | Kind::Respond | Kind::Edit | Kind::Delete | Kind::React | Kind::Pin) => {
+                Command::decode(command).map_or_else(|_| Vec::new(), |command| self.messages_needed(&command))
+            }
+            Ok(Kind::HouseSweepRoom | Kind::HouseSweepUser) => {
+                Housekeeping::decode(command).map_or_else(|_| Vec::new(), |command| self.swept(&command))
+            }
+            _ => Vec::new(),
+        }
     }
 
-    fn apply(&mut self, at: &At, command: &Bytes, _rows: &[(Bytes, Bytes)], effects: &mut Effects<ChatEvent>) {
+    fn apply(&mut self, at: &At, command: &Bytes, rows: &[(Bytes, Bytes)], effects: &mut Effects<ChatEvent>) {
+        let bad = |error: EnvelopeError| Refusal::BadRequest { why: error.to_string() };
+        if at.house {
+            let done = Housekeeping::decode(command).map_err(bad).and_then(|command| self.keep_house(at, command, rows, effects));
+            return effects.reply(seal(Kind::ChatReply, &done.map(|()| Done::Ok)));
+        }
         if at.opens {
-            let signed_in = match crate::wire::open::<String>(Kind::SignIn, command) {
-                Ok(name) => self.sign_in(at, &name, effects),
-                Err(error) => Err(Refusal::BadRequest { why: error.to_string() }),
-            };
+            let signed_in = Opening::decode(command).map_err(bad).and_then(|opening| self.sign_in(at, opening, effects));
             let reply = seal(Kind::ChatReply, &signed_in);
             return if signed_in.is_ok() { effects.reply(reply) } else { effects.refuse(reply) };
         }
-        let done = match Command::decode(command) {
-            Ok(command) => self.execute(at, command, effects),
-            Err(error) => Err(Refusal::BadRequest { why: error.to_string() }),
-        };
+        let done = Command::decode(command).map_err(bad).and_then(|command| self.execute(at, command, rows, effects));
         let reply = seal(Kind::ChatReply, &done);
         if done.is_ok() { effects.reply(reply) } else { effects.refuse(reply) }
     }
@@ -317,51 +405,10 @@ impl StateMachine for Chat {
 
     fn knows(&self, command: &Bytes) -> Result<(), EnvelopeError> {
         let envelope = Envelope::parse(command)?;
-        match envelope.kind {
-            Kind::SignIn | Kind::CreateRoom | Kind::Join | Kind::Leave | Kind::Post if envelope.version == 1 => Ok(()),
-            kind => Err(EnvelopeError::UnknownVersion { kind, version: envelope.version }),
+        let known = Command::is_kind(envelope.kind) || Opening::is_kind(envelope.kind) || Housekeeping::is_kind(envelope.kind);
+        match envelope.version {
+            1 if known => Ok(()),
+            version => Err(EnvelopeError::UnknownVersion { kind: envelope.kind, version }),
         }
     }
-}
-
-/// Names are shown beside others: nothing invisible, nothing that runs together with its surroundings.
-fn check_name(name: &str, limits: &Limits) -> Result<(), Refusal> {
-    if is_blank(name) {
-        return Err(Refusal::EmptyName);
-    }
-    if name.len() > limits.name_bytes as usize {
-        return Err(Refusal::NameTooLong { bytes: name.len() as u32, limit: limits.name_bytes });
-    }
-    if name.trim() != name || name.chars().any(|c| c.is_control() || is_invisible(c)) {
-        return Err(Refusal::BadName);
-    }
-    Ok(())
-}
-
-/// Characters that take no room, or turn those around them: two names that differ by them alone look the same.
-fn is_invisible(c: char) -> bool {
-    matches!(c,
-        '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}' | '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200f}'
-        | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{3164}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{ffa0}' | '\u{fff0}'..='\u{fffb}'
-        | '\u{e0000}'..='\u{e0fff}')
-}
-
-fn is_blank(text: &str) -> bool {
-    text.chars().all(|c| c.is_whitespace() || is_invisible(c))
-}
-
-/// A room's name is no number either: numbers are ids.
-fn check_room_name(name: &str, limits: &Limits) -> Result<(), Refusal> {
-    check_name(name, limits)?;
-    if name.bytes().all(|byte| byte.is_ascii_digit()) { Err(Refusal::BadName) } else { Ok(()) }
-}
-
-fn check_text(text: &str, limits: &Limits) -> Result<(), Refusal> {
-    if is_blank(text) {
-        return Err(Refusal::EmptyText);
-    }
-    if text.len() > limits.text_bytes as usize {
-        return Err(Refusal::TextTooLong { bytes: text.len() as u32, limit: limits.text_bytes });
-    }
-    Ok(())
 }

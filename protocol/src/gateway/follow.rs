@@ -5,15 +5,16 @@
 
 use super::reads::HistoryLoad;
 use super::*;
-use crate::chat::ChatEvent;
+use crate::chat::{ChatEvent, Events, LastMessages};
 use crate::facts::Fact;
 #[cfg(feature = "zoo")]
 use crate::zoo::Bug;
 use alloc::vec::Vec;
 use bytes::Bytes;
 
-/// Events of one read while catching up.
-const CATCH_UP: u32 = 256;
+/// Posts of one read while catching up.
+#[cfg(feature = "zoo")]
+const CATCH_UP: usize = 256;
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Follow {
@@ -23,13 +24,42 @@ pub(super) enum Follow {
 
 impl Gateway {
     pub(super) fn follow(&mut self, replica: &Replica<Chat>, connection: ConnectionId, id: u64, room: RoomId, from: From) {
-        let last = replica.machine().last(room);
-        let cursor = match from {
-            From::After(cursor) => cursor.min(last),
-            #[cfg(feature = "zoo")]
-            From::Last(count) if self.has(Bug::LastTooMany) => last.saturating_sub(u64::from(count) + 1),
-            From::Last(count) => last.saturating_sub(u64::from(count)),
+        match from {
+            From::After(cursor) => self.begin_after(replica, connection, id, room, cursor),
+            From::Last(count) => {
+                #[cfg(feature = "zoo")]
+                let count = if self.has(Bug::LastTooMany) { count + 1 } else { count };
+                let last = replica.machine().last_messages(room, count);
+                match last.query.clone() {
+                    Some(query) => _ = self.load(query, HistoryLoad::Last { connection, id, last }),
+                    None => self.begin_last(replica, connection, id, &last, &[]),
+                }
+            }
+        }
+    }
+
+    /// The newest changes of a room are here: they tell where its last messages begin.
+    pub(super) fn begin_last(
+        &mut self,
+        replica: &Replica<Chat>,
+        connection: ConnectionId,
+        id: u64,
+        last: &LastMessages,
+        rows: &[(Bytes, Bytes)],
+    ) {
+        match last.begin(rows) {
+            Ok(cursor) => self.begin_after(replica, connection, id, last.room(), cursor),
+            Err(error) => self.unreadable(last.room(), &error),
+        }
+    }
+
+    fn begin_after(&mut self, replica: &Replica<Chat>, connection: ConnectionId, id: u64, room: RoomId, cursor: Cursor) {
+        let chat = replica.machine();
+        // The user may have been made to leave while its changes were read.
+        let Some(user) = self.user_on(connection).filter(|user| chat.is_member(room, *user)) else {
+            return self.reply(connection, id, Err(Refusal::NotAMember { room }));
         };
+        let cursor = cursor.min(chat.last(room)).max(chat.visible_after(room, user));
         self.reply(connection, id, Ok(Answer::Following { room, cursor }));
         self.begin(connection, room, cursor);
         self.pump(replica, connection);
@@ -45,7 +75,10 @@ impl Gateway {
     ) {
         let after: BTreeMap<RoomId, Cursor> = after.iter().copied().collect();
         let chat = replica.machine();
-        let cursor = |room| after.get(&room).map_or(chat.last(room), |cursor| (*cursor).min(chat.last(room)));
+        let cursor = |room| {
+            let asked = after.get(&room).map_or(chat.last(room), |cursor| (*cursor).min(chat.last(room)));
+            asked.max(chat.visible_after(room, user))
+        };
         let cursors: Vec<(RoomId, Cursor)> = chat.rooms_of(user).map(|room| (room, cursor(room))).collect();
         self.reply(connection, id, Ok(Answer::FollowingAll { cursors: cursors.clone() }));
         if let Some(known) = self.connections.get_mut(&connection) {
@@ -93,7 +126,13 @@ impl Gateway {
                     self.unfollow(connection, room);
                 }
             }
+            ChatEvent::Closed { session, .. } => self.close_session(session),
+            ChatEvent::Notice { .. } => self.notice(&event),
         }
+    }
+
+    fn user_on(&self, connection: ConnectionId) -> Option<UserId> {
+        self.connections.get(&connection)?.session.map(|(_, user)| user)
     }
 
     fn publish(&mut self, event: Event) {
@@ -162,8 +201,10 @@ impl Gateway {
                 self.audiences.remove(&room);
                 continue;
             }
-            let query = Chat::messages(room, next - 1, Seq::MAX, CATCH_UP, false);
-            let load = self.load(query, HistoryLoad::CatchUp { connection, room });
+            let load = match replica.machine().events(room, next) {
+                Events::Posts { query, first } => self.load(query, HistoryLoad::CatchUp { connection, room, first }),
+                Events::Changes { query } => self.load(query, HistoryLoad::Changes { connection, room }),
+            };
             if let Some(known) = self.connections.get_mut(&connection) {
                 known.loading = Some((load, room));
             }
@@ -175,36 +216,105 @@ impl Gateway {
         replica: &Replica<Chat>,
         connection: ConnectionId,
         (load, room): (LoadId, RoomId),
+        first: Seq,
         rows: &[(Bytes, Bytes)],
     ) {
         #[cfg(feature = "zoo")]
-        let too_early = self.has(Bug::LiveTooEarly) && rows.len() < CATCH_UP as usize;
-        let Some(known) = self.connections.get_mut(&connection) else { return };
-        if known.loading != Some((load, room)) {
-            // The reader has begun anew in the meantime.
-            return self.pump(replica, connection);
-        }
-        known.loading = None;
-        let Some(Follow::CatchingUp { next }) = known.follows.get_mut(&room) else { return self.pump(replica, connection) };
+        let too_early = self.has(Bug::LiveTooEarly) && rows.len() < CATCH_UP;
+        let Some(next) = self.catching_up(connection, load, room) else { return self.pump(replica, connection) };
+        let mut events = Vec::with_capacity(rows.len());
+        let (mut cursor, mut seq) = (next, first);
+        // Where the room's rule has taken messages away, the ones that are left follow.
+        let skip_to = |cursor: &mut Cursor, seq: &mut Seq, found: Seq, events: &mut Vec<Event>| {
+            if found > *seq {
+                let from = core::mem::replace(cursor, *cursor + (found - *seq));
+                events.push(Event { room, cursor: *cursor - 1, kind: EventKind::Skipped { from } });
+                *seq = found;
+            }
+        };
         for (key, value) in rows {
-            let post = match replica.machine().post(key, value) {
-                Ok(post) => post,
+            let post = match replica.machine().post_in(key, value) {
+                Ok((_, post)) => post,
                 Err(error) => return self.unreadable(room, &error),
             };
-            if post.seq != *next || known.outstanding > self.limits.reader_bytes {
-                break;
-            }
-            *next += 1;
-            let event = Event { room, cursor: post.seq, kind: EventKind::Posted(post) };
-            known.outstanding += event.cost();
-            self.outputs.push_back(node::Output::Publish { to: known.alone.clone(), event: Arc::new(event) });
+            skip_to(&mut cursor, &mut seq, post.seq, &mut events);
+            events.push(Event { room, cursor, kind: EventKind::Posted(post) });
+            (cursor, seq) = (cursor + 1, seq + 1);
         }
+        if rows.is_empty() && first > 0 {
+            skip_to(&mut cursor, &mut seq, replica.machine().first_message(room), &mut events);
+            if events.is_empty() && replica.machine().last(room) >= next {
+                return self.unreadable(room, &crate::wire::EnvelopeError::TooShort);
+            }
+        }
+        self.hand_over_now(connection, room, events);
         #[cfg(feature = "zoo")]
-        if too_early {
+        if too_early && let Some(known) = self.connections.get_mut(&connection) {
             known.follows.insert(room, Follow::Live);
             self.audiences.remove(&room);
         }
         self.pump(replica, connection);
+    }
+
+    /// Where a follower is that this load was for; `None`: it has begun anew in the meantime, or is gone.
+    fn catching_up(&mut self, connection: ConnectionId, load: LoadId, room: RoomId) -> Option<Cursor> {
+        let known = self.connections.get_mut(&connection)?;
+        if known.loading != Some((load, room)) {
+            return None;
+        }
+        known.loading = None;
+        match known.follows.get(&room) {
+            Some(Follow::CatchingUp { next }) => Some(*next),
+            _ => None,
+        }
+    }
+
+    /// The changes from where a follower is are here; now the messages that lie between them.
+    pub(super) fn plan(
+        &mut self,
+        replica: &Replica<Chat>,
+        connection: ConnectionId,
+        (load, room): (LoadId, RoomId),
+        rows: &[(Bytes, Bytes)],
+    ) {
+        let Some(next) = self.catching_up(connection, load, room) else { return self.pump(replica, connection) };
+        match replica.machine().planned(room, next, rows) {
+            Ok((planned, query)) => {
+                let load = self.load(query, HistoryLoad::Events { connection, room, planned });
+                if let Some(known) = self.connections.get_mut(&connection) {
+                    known.loading = Some((load, room));
+                }
+            }
+            Err(error) => self.unreadable(room, &error),
+        }
+    }
+
+    pub(super) fn hand_over(
+        &mut self,
+        replica: &Replica<Chat>,
+        connection: ConnectionId,
+        (load, room): (LoadId, RoomId),
+        events: Vec<Event>,
+    ) {
+        if self.catching_up(connection, load, room).is_some() {
+            self.hand_over_now(connection, room, events);
+        }
+        self.pump(replica, connection);
+    }
+
+    /// Hands a follower its next events, as far as its credit reaches.
+    fn hand_over_now(&mut self, connection: ConnectionId, room: RoomId, events: Vec<Event>) {
+        let Some(known) = self.connections.get_mut(&connection) else { return };
+        let Some(Follow::CatchingUp { next }) = known.follows.get_mut(&room) else { return };
+        for event in events {
+            let begins = if let EventKind::Skipped { from } = event.kind { from } else { event.cursor };
+            if begins != *next || known.outstanding > self.limits.reader_bytes {
+                break;
+            }
+            *next = event.cursor + 1;
+            known.outstanding += event.cost();
+            self.outputs.push_back(node::Output::Publish { to: known.alone.clone(), event: Arc::new(event) });
+        }
     }
 
     /// The fact behind an event, for the judge.

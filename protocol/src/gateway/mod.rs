@@ -6,16 +6,24 @@
 //! - When the state jumps to that of a snapshot, what happened in between is found in the store and in the session table (`jump.rs`).
 //! - A follower of a room is either catching up from the store or live; a slow one falls back to catching up (`follow.rs`).
 
+mod alive;
 mod follow;
+mod hints;
 mod jump;
+mod lookups;
+mod passwords;
+mod rate;
 mod reads;
 mod requests;
 mod types;
 #[cfg(feature = "zoo")]
 mod zoo;
 
+pub use hints::Hint;
+pub use passwords::invite_hash;
 pub use types::*;
 
+use crate::chat::password::PasswordParams;
 use crate::chat::{Chat, Refusal};
 use crate::contract::{Limits, Now, Timing};
 use crate::ids::*;
@@ -25,6 +33,7 @@ use crate::time::Instant;
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::sync::Arc;
 use follow::Follow;
+use rate::Rates;
 use reads::Wait;
 use requests::Pending;
 
@@ -42,6 +51,10 @@ struct Connection {
     loading: Option<(LoadId, RoomId)>,
     /// This connection as an audience of its own.
     alone: Audience,
+    /// The network address that it comes from, as far as that is known.
+    address: Option<u64>,
+    /// Where its user typed last, and when.
+    typed: Option<(RoomId, Instant)>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -77,6 +90,16 @@ pub(crate) struct Gateway {
     jumping: bool,
     /// A live reader did not keep up since this was last asked.
     fell_behind: bool,
+    /// The time of the last input.
+    pub(crate) now: Now,
+    passwords: PasswordParams,
+    derivations: BTreeMap<u64, passwords::Derivation>,
+    derivations_made: u64,
+    moment: hints::Moment,
+    alive: alive::Alive,
+    session_rates: Rates<SessionId>,
+    room_rates: Rates<RoomId>,
+    address_rates: Rates<u64>,
     #[cfg(feature = "zoo")]
     zoo: zoo::Spoiled,
     outputs: VecDeque<node::Output>,
@@ -102,6 +125,15 @@ impl Gateway {
             leaderless_since: Some(now.instant),
             jumping: false,
             fell_behind: false,
+            now,
+            passwords: PasswordParams::default(),
+            derivations: BTreeMap::new(),
+            derivations_made: 0,
+            moment: hints::Moment::default(),
+            alive: alive::Alive::default(),
+            session_rates: Rates::new(),
+            room_rates: Rates::new(),
+            address_rates: Rates::new(),
             #[cfg(feature = "zoo")]
             zoo: zoo::Spoiled::default(),
             outputs: VecDeque::new(),
@@ -118,7 +150,8 @@ impl Gateway {
     }
 
     pub(crate) fn poll_timeout(&self) -> Option<Instant> {
-        self.timers.first().map(|(at, _)| *at)
+        let timer = self.timers.first().map(|(at, _)| *at);
+        timer.into_iter().chain(self.moment.poll_timeout()).chain(self.alive.look_at).min()
     }
 
     /// Bytes of requests that may still be taken. 0 as soon as one more of the largest kind might be refused, unless nothing is pending: then whatever comes is taken first.
@@ -167,8 +200,17 @@ impl Gateway {
                 outstanding: 0,
                 loading: None,
                 alone: Arc::from([connection]),
+                address: None,
+                typed: None,
             },
         );
+    }
+
+    /// Where a connection comes from: equal for connections from one network address.
+    pub(crate) fn handle_address(&mut self, connection: ConnectionId, address: u64) {
+        if let Some(known) = self.connections.get_mut(&connection) {
+            known.address = Some(address);
+        }
     }
 
     /// What the connection asked for goes on; only its answers are dropped.
@@ -190,6 +232,7 @@ impl Gateway {
             of_user.remove(&connection);
             if of_user.is_empty() {
                 self.by_user.remove(&user);
+                self.went(self.now, user);
             }
         }
     }
@@ -211,6 +254,8 @@ impl Gateway {
                 Timer::Read(id) => self.ask_again(now, replica, id),
             }
         }
+        self.see_moment(now, replica);
+        self.see_alive(now, replica);
     }
 
     /// The leader that is known has changed, or has become able to take requests: everything that waits goes there.
@@ -245,7 +290,7 @@ impl Gateway {
     }
 
     /// Binds a connection to a session that the replicated state knows. What another user followed on it is not this one's to see.
-    fn bind(&mut self, connection: ConnectionId, session: SessionId, user: UserId) {
+    fn bind(&mut self, replica: &Replica<Chat>, connection: ConnectionId, session: SessionId, user: UserId) {
         let Some(bound) = self.connections.get_mut(&connection) else { return };
         let before = bound.session.replace((session, user));
         if let Some((_, other)) = before.filter(|(_, before)| *before != user) {
@@ -256,6 +301,20 @@ impl Gateway {
             self.forget_user(other, connection);
         }
         self.by_user.entry(user).or_default().insert(connection);
+        if self.by_user[&user].len() == 1 && before.is_none_or(|(_, before)| before != user) {
+            self.came(self.now, replica, user);
+        }
+    }
+
+    /// A session is over: its connections are, too.
+    fn close_session(&mut self, session: SessionId) {
+        let of_session =
+            |(id, known): (&ConnectionId, &Connection)| known.session.is_some_and(|(bound, _)| bound == session).then_some(*id);
+        let connections: alloc::vec::Vec<ConnectionId> = self.connections.iter().filter_map(of_session).collect();
+        for connection in connections {
+            self.outputs.push_back(node::Output::Close { connection, reason: CloseReason::LoggedOut });
+            self.handle_disconnected(connection);
+        }
     }
 
     /// The session of a connection, if this node's state knows it.
@@ -266,7 +325,7 @@ impl Gateway {
         }
         let (session, _) = replica.opened(found.credential.as_ref()?)?;
         let user = replica.machine().user_of(session)?;
-        self.bind(connection, session, user);
+        self.bind(replica, connection, session, user);
         Some((session, user))
     }
 }

@@ -1,7 +1,7 @@
 //! Requests that change nothing. What depends on being up to date waits for a read index first; without a leader it is answered from the state here, and says so.
 
 use super::*;
-use crate::chat::{RoomRef, RoomView};
+use crate::chat::{LastMessages, Planned, RoomRef, RoomView};
 use crate::contract::{Loaded, StoreError};
 use crate::wire::EnvelopeError;
 #[cfg(feature = "zoo")]
@@ -10,7 +10,7 @@ use alloc::vec::Vec;
 use bytes::Bytes;
 
 /// Bytes of text after which a page of history ends early: it must fit a frame.
-const PAGE_BYTES: usize = 512 << 10;
+pub(super) const PAGE_BYTES: usize = 512 << 10;
 
 /// What is known of the state that a request looks at.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -35,8 +35,68 @@ pub(super) enum Wait {
 /// A page of history under way.
 #[derive(Clone, Debug)]
 pub(super) enum HistoryLoad {
-    Page { connection: ConnectionId, id: u64, room: RoomId, backwards: bool, current: bool },
-    CatchUp { connection: ConnectionId, room: RoomId },
+    Page {
+        connection: ConnectionId,
+        id: u64,
+        room: RoomId,
+        backwards: bool,
+        current: bool,
+    },
+    /// Posts from the one at `first` among the messages on, of a room that has only posts from where its follower is.
+    CatchUp {
+        connection: ConnectionId,
+        room: RoomId,
+        first: Seq,
+    },
+    /// The newest changes of a room, to find where its last messages begin.
+    Last {
+        connection: ConnectionId,
+        id: u64,
+        last: LastMessages,
+    },
+    /// Changes from where a follower is.
+    Changes {
+        connection: ConnectionId,
+        room: RoomId,
+    },
+    /// The messages of the events that come next for a follower.
+    Events {
+        connection: ConnectionId,
+        room: RoomId,
+        planned: Planned,
+    },
+    Thread {
+        connection: ConnectionId,
+        id: u64,
+        user: UserId,
+        room: RoomId,
+    },
+    Messages {
+        connection: ConnectionId,
+        id: u64,
+        user: UserId,
+        room: RoomId,
+    },
+    /// The index looks for words.
+    Found {
+        connection: ConnectionId,
+        id: u64,
+        user: UserId,
+        limit: u32,
+    },
+    /// The messages that it has found.
+    Read {
+        connection: ConnectionId,
+        id: u64,
+        user: UserId,
+        more: Option<Found>,
+    },
+    Export {
+        connection: ConnectionId,
+        id: u64,
+        user: UserId,
+        at: (RoomId, Seq),
+    },
 }
 
 impl Gateway {
@@ -57,7 +117,8 @@ impl Gateway {
         #[cfg(feature = "zoo")]
         let may_be_behind = may_be_behind && !self.has(Bug::IgnoreAtLeast);
         let id = request.id;
-        let needs_session = !matches!(request.ask, Ask::Ping | Ask::Cluster | Ask::SignIn { .. });
+        let request = around(request);
+        let needs_session = !matches!(request.ask, Ask::Ping | Ask::Cluster | Ask::SignIn { .. } | Ask::SignInAs { .. });
         let session = self.session_of(replica, connection);
         let Some((session, user)) = session.or((!needs_session).then_some((SessionId(0), UserId(0)))) else {
             return match self.connections.get(&connection).map(|known| known.credential) {
@@ -65,6 +126,17 @@ impl Gateway {
                 _ => self.reply(connection, id, Err(Refusal::NotSignedIn)),
             };
         };
+        if session != SessionId(0) {
+            self.heard(now, replica, session);
+        }
+        match &request.ask {
+            Ask::SignIn { .. } | Ask::SignInAs { .. } if fresh == Fresh::Unknown => {
+                if let Err(refusal) = self.may_sign_in(now, replica, connection) {
+                    return self.reply(connection, id, Err(refusal));
+                }
+            }
+            _ => {}
+        }
         match &request.ask {
             Ask::Ping => self.reply(connection, id, Ok(Answer::Pong)),
             Ask::Cluster => {
@@ -72,6 +144,18 @@ impl Gateway {
                 self.reply(connection, id, Ok(Answer::Cluster(alloc::boxed::Box::new(status))));
             }
             Ask::SignIn { name, token } => self.sign_in(now, replica, connection, id, name, token),
+            Ask::SignInAs { name, token, device, how } => {
+                self.sign_in_as(now, replica, connection, &request, (name, token, device), how, fresh);
+            }
+            Ask::ChangePassword { .. } | Ask::DeleteAccount { .. } => {
+                self.change_password(now, replica, connection, &request, (session, user), fresh);
+            }
+            Ask::Typing { room } => {
+                self.typing(now, replica, connection, user, *room);
+                self.reply(connection, id, Ok(Answer::Noted));
+            }
+            ask if Gateway::is_lookup(ask) && fresh == Fresh::Unknown => self.wait_for_read(now, replica, connection, request),
+            ask if Gateway::is_lookup(ask) => self.look_up(now, replica, connection, request, (session, user), fresh),
             Ask::Submit { identity, first_unacked, command } => {
                 self.submit(now, replica, connection, id, session, *identity, *first_unacked, command);
             }
@@ -89,12 +173,9 @@ impl Gateway {
                 let page = (*after, *before, *limit);
                 // The state is where the asker has been; whether there is something newer, nobody has said.
                 let (fresh, absent) = if at_least.is_some() { (Fresh::Unconfirmed, Fresh::Unknown) } else { (fresh, fresh) };
-                match replica.machine().find_room(room) {
-                    Some(room) => self.history(connection, id, room, page, fresh),
-                    None => {
-                        let refusal = Refusal::UnknownRoom { room: room.clone() };
-                        self.refuse_or_wait(now, replica, connection, request, absent, refusal);
-                    }
+                match self.visible_room(replica.machine(), user, room) {
+                    Ok(room) => self.history(connection, id, room, page, fresh),
+                    Err(refusal) => self.refuse_or_wait(now, replica, connection, request, absent, refusal),
                 }
             }
             Ask::Follow { room, from } => match self.followable(replica, user, room) {
@@ -107,6 +188,8 @@ impl Gateway {
             }
             Ask::FollowAll { .. } if fresh == Fresh::Unknown => self.wait_for_read(now, replica, connection, request),
             Ask::FollowAll { after } => self.follow_all(replica, connection, id, user, after),
+            // Turned into a page, or taken above.
+            _ => {}
         }
     }
 
@@ -118,12 +201,13 @@ impl Gateway {
 
     fn followable(&self, replica: &Replica<Chat>, user: UserId, room: &RoomRef) -> Result<RoomId, Refusal> {
         let chat = replica.machine();
-        let id = chat.find_room(room).ok_or_else(|| Refusal::UnknownRoom { room: room.clone() })?;
+        let known = chat.find_room_for(user, room).filter(|id| chat.may_know(*id, user));
+        let id = known.ok_or_else(|| Refusal::UnknownRoom { room: room.clone() })?;
         if chat.is_member(id, user) { Ok(id) } else { Err(Refusal::NotAMember { room: id }) }
     }
 
     /// "There is no such thing" is said only when the state is known to be up to date.
-    fn refuse_or_wait(
+    pub(super) fn refuse_or_wait(
         &mut self,
         now: Now,
         replica: &mut Replica<Chat>,
@@ -154,7 +238,13 @@ impl Gateway {
         self.waits_made
     }
 
-    fn wait_for_read(&mut self, now: Now, replica: &mut Replica<Chat>, connection: ConnectionId, mut request: Request) {
+    pub(super) fn wait_for_read(
+        &mut self,
+        now: Now,
+        replica: &mut Replica<Chat>,
+        connection: ConnectionId,
+        mut request: Request,
+    ) {
         if let Ask::History { at_least, .. } = &mut request.ask {
             *at_least = None;
         }
@@ -226,13 +316,12 @@ impl Gateway {
         &mut self,
         connection: ConnectionId,
         id: u64,
-        room: RoomId,
+        (room, first): (RoomId, Seq),
         (after, before, limit): (Option<Seq>, Option<Seq>, u32),
         fresh: Fresh,
     ) {
-        if limit == 0 || limit > self.limits.page {
-            let why = alloc::format!("limit must be from 1 to {}", self.limits.page);
-            return self.reply(connection, id, Err(Refusal::BadRequest { why }));
+        if let Err(refusal) = self.check_limit(limit) {
+            return self.reply(connection, id, Err(refusal));
         }
         let backwards = before.is_some() && after.is_none();
         #[cfg(feature = "zoo")]
@@ -241,7 +330,7 @@ impl Gateway {
             () if self.has(Bug::PageSkips) => after.map(|after| after.saturating_add(1)),
             () => after,
         };
-        let (after, before) = (after.unwrap_or(0), before.unwrap_or(Seq::MAX));
+        let (after, before) = (after.unwrap_or(0).max(first - 1), before.unwrap_or(Seq::MAX));
         let current = fresh == Fresh::Confirmed;
         let query = Chat::messages(room, after, before.max(after.saturating_add(1)), limit, backwards);
         self.load(query, HistoryLoad::Page { connection, id, room, backwards, current });
@@ -275,9 +364,24 @@ impl Gateway {
                 Ok(posts) => self.reply(connection, id, Ok(Answer::History { room, posts, current })),
                 Err(error) => self.unreadable(room, &error),
             },
-            HistoryLoad::CatchUp { connection, room } => self.caught_up(replica, connection, (load, room), &rows),
+            HistoryLoad::CatchUp { connection, room, first } => self.caught_up(replica, connection, (load, room), first, &rows),
+            HistoryLoad::Last { connection, id, last } => self.begin_last(replica, connection, id, &last, &rows),
+            HistoryLoad::Changes { connection, room } => self.plan(replica, connection, (load, room), &rows),
+            HistoryLoad::Events { connection, room, planned } => match replica.machine().events_of(room, planned, &rows) {
+                Ok(events) => self.hand_over(replica, connection, (load, room), events),
+                Err(error) => self.unreadable(room, &error),
+            },
+            other => self.looked_up(replica, other, &rows),
         }
     }
+}
+
+/// A page around a place is one page: the places are dense.
+fn around(request: Request) -> Request {
+    let Ask::Around { room, seq, limit, at_least } = request.ask else { return request };
+    let after = Some(seq.saturating_sub(u64::from(limit / 2) + 1));
+    let before = Some(seq.saturating_add(u64::from(limit - limit / 2)));
+    Request { id: request.id, ask: Ask::History { room, after, before, limit, at_least } }
 }
 
 /// The posts of a page, ascending, cut at [`PAGE_BYTES`] on the side where the reader goes on.
@@ -292,5 +396,5 @@ fn page(chat: &Chat, mut rows: Vec<(Bytes, Bytes)>, backwards: bool) -> Result<V
     if backwards {
         rows.reverse();
     }
-    rows.iter().map(|(key, value)| chat.post(key, value)).collect()
+    rows.iter().map(|(key, value)| chat.post_in(key, value).map(|(_, post)| post)).collect()
 }

@@ -1,11 +1,10 @@
 //! Requests that change something, from their arrival here until applying tells what became of them.
 
 use super::*;
-use crate::chat::{Command, decode_reply, decode_signed_in};
+use crate::chat::{Command, Opening, decode_reply, decode_signed_in};
 use crate::contract::Class;
 use crate::node::{Body, ForwardAnswer, Message};
 use crate::replica::{Executed, Identity, Offer, SessionRefusal, Slot, Submission, digest};
-use crate::wire::{Kind, seal};
 #[cfg(feature = "zoo")]
 use crate::zoo::Bug;
 use alloc::vec::Vec;
@@ -48,13 +47,35 @@ impl Gateway {
         if let Some((session, opened)) = replica.opened(&credential) {
             return self.signed_in(replica, connection, id, session, &opened);
         }
-        let submission = Submission::Open { credential, command: seal(Kind::SignIn, &name) };
-        self.take(now, replica, connection, id, RequestKey::Open(credential), submission);
+        let opening = Opening::Name { name: name.into(), device: alloc::string::String::new() };
+        self.open(now, replica, connection, id, credential, &opening);
     }
 
-    fn signed_in(&mut self, replica: &Replica<Chat>, connection: ConnectionId, id: u64, session: SessionId, opened: &Bytes) {
+    /// Whether a connection may sign in now, or how long it has to wait.
+    pub(super) fn may_sign_in(&mut self, now: Now, replica: &Replica<Chat>, connection: ConnectionId) -> Result<(), Refusal> {
+        let Some(address) = self.connections.get(&connection).and_then(|known| known.address) else { return Ok(()) };
+        too_often(self.address_rates.take(now.instant, replica.machine().rates().address, address))
+    }
+
+    fn may_submit(&mut self, now: Now, replica: &Replica<Chat>, session: SessionId, command: &Command) -> Result<(), Refusal> {
+        let rates = replica.machine().rates();
+        too_often(self.session_rates.take(now.instant, rates.session, session))?;
+        let (Command::Post { room, .. } | Command::Respond { room, .. }) = command else { return Ok(()) };
+        let user = replica.machine().user_of(session).unwrap_or(UserId(0));
+        let Some(room) = replica.machine().find_room_for(user, room) else { return Ok(()) };
+        too_often(self.room_rates.take(now.instant, rates.room, room))
+    }
+
+    pub(super) fn signed_in(
+        &mut self,
+        replica: &Replica<Chat>,
+        connection: ConnectionId,
+        id: u64,
+        session: SessionId,
+        opened: &Bytes,
+    ) {
         let result = decode_signed_in(opened).map(|(user, name)| {
-            self.bind(connection, session, user);
+            self.bind(replica, connection, session, user);
             let next_number = replica.next_number(session).unwrap_or(1);
             Answer::SignedIn { user, session, name, next_number }
         });
@@ -79,15 +100,19 @@ impl Gateway {
         {
             return self.reply(connection, id, Err(refusal));
         }
-        let command = command.encode();
-        if let Some(outcome) = replica.outcome(session, identity.slot(), digest(&command)) {
+        let encoded = command.encode();
+        if let Some(outcome) = replica.outcome(session, identity.slot(), digest(&encoded)) {
             return self.reply(connection, id, answer(outcome));
         }
+        if let Err(refusal) = self.may_submit(now, replica, session, command) {
+            return self.reply(connection, id, Err(refusal));
+        }
+        let command = encoded;
         let key = RequestKey::Execute(session, identity.slot());
         self.take(now, replica, connection, id, key, Submission::Execute { session, identity, first_unacked, command });
     }
 
-    fn take(
+    pub(super) fn take(
         &mut self,
         now: Now,
         replica: &mut Replica<Chat>,
@@ -96,7 +121,8 @@ impl Gateway {
         key: RequestKey,
         submission: Submission,
     ) {
-        let (Submission::Open { command, .. } | Submission::Execute { command, .. }) = &submission;
+        let (Submission::Open { command, .. } | Submission::Execute { command, .. } | Submission::House { command }) =
+            &submission;
         let (digest, bytes) = (digest(command), OVERHEAD + command.len() as u32);
         if let Some(pending) = self.pending.get_mut(&key) {
             if pending.digest != digest && matches!(key, RequestKey::Execute(_, Slot::Key(_))) {
@@ -196,6 +222,8 @@ impl Gateway {
                     self.settle(key, &answer(outcome));
                 }
             }
+            // Nobody waits for the house.
+            RequestKey::House(_) => {}
         }
     }
 
@@ -208,6 +236,7 @@ impl Gateway {
                 self.settle(executed.request, &Err(Refusal::KeyReused));
             }
             RequestKey::Execute(..) => self.settle(executed.request, &answer(executed.outcome.clone())),
+            RequestKey::House(_) => {}
         }
     }
 
@@ -270,6 +299,10 @@ impl Gateway {
     }
 }
 
+fn too_often(taken: Result<(), crate::time::Duration>) -> Result<(), Refusal> {
+    taken.map_err(|wait| Refusal::TooOften { retry_after_ms: (wait.as_millis() as u32).max(1) })
+}
+
 fn answer(outcome: Result<Bytes, SessionRefusal>) -> Result<Answer, Refusal> {
     match outcome {
         Ok(reply) => decode_reply(&reply).map(Answer::Done),
@@ -286,6 +319,7 @@ fn session_refusal(refusal: SessionRefusal) -> Refusal {
         },
         SessionRefusal::KeyReused => Refusal::KeyReused,
         SessionRefusal::KeyExpired => Refusal::KeyExpired,
+        SessionRefusal::Closed => Refusal::LoggedOut,
         SessionRefusal::KeysFull | SessionRefusal::SessionsFull => Refusal::Busy { retry_after_ms: 60_000 },
     }
 }

@@ -1,9 +1,11 @@
 //! What clients and their node say to each other. HTTP, WebSocket and the framed protocol are three spellings of this.
 
-use crate::chat::{Command, Done, Post, Refusal, RoomRef, RoomView};
+use crate::chat::password::Password;
+use crate::chat::{Changed, Command, Done, Me, MemberView, Notice, Post, Refusal, RoomRef, RoomView, UserRef, UserView};
 use crate::ids::*;
 use crate::replica::Identity;
 use crate::succession::{Policy, Reason};
+use crate::time::Timestamp;
 use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::sync::Arc;
@@ -96,6 +98,101 @@ pub enum Ask {
     Cluster,
     /// Keeps the connection alive.
     Ping,
+    /// As [`Ask::SignIn`], with everything that can be said: how, and from what device.
+    SignInAs {
+        name: String,
+        token: Token,
+        /// What the device is called; may be empty.
+        device: String,
+        how: How,
+    },
+    /// Changes the asker's password, as [`Ask::Submit`] does other things. The other devices are logged out.
+    ChangePassword {
+        identity: Identity,
+        first_unacked: u64,
+        old: Password,
+        new: Password,
+    },
+    /// Deletes the asker's account, which has this password.
+    DeleteAccount {
+        identity: Identity,
+        first_unacked: u64,
+        password: Password,
+    },
+    /// The asker: devices, friends, invitations, and the cluster's settings.
+    Me,
+    /// A user, by name or id.
+    User {
+        user: UserRef,
+    },
+    /// One room, as the asker sees it.
+    Room {
+        room: RoomRef,
+    },
+    /// A room's members after one of them, by id.
+    Members {
+        room: RoomRef,
+        after: UserId,
+        limit: u32,
+    },
+    /// A page of a room's posts on both sides of a place, at most `limit` in all. `at_least`: see [`Ask::History`].
+    Around {
+        room: RoomRef,
+        seq: Seq,
+        limit: u32,
+        at_least: Option<Index>,
+    },
+    /// The answers of the thread that begins with a message, after one of them.
+    Thread {
+        room: RoomRef,
+        root: Seq,
+        after: Seq,
+        limit: u32,
+    },
+    /// These messages of one room, those that the asker may see.
+    Messages {
+        room: RoomRef,
+        seqs: Vec<Seq>,
+    },
+    /// Messages with these words that the asker may see, the newest first; of one room or of all. By this node's own index, which may be a moment behind.
+    Search {
+        words: String,
+        room: Option<RoomRef>,
+        /// Only messages older than this one.
+        before: Option<Found>,
+        limit: u32,
+    },
+    /// All that the asker has written, room by room: the part after a place.
+    Export {
+        after: (RoomId, Seq),
+    },
+    /// The asker is typing in a room: a hint, which goes no further than those who look at it now.
+    Typing {
+        room: RoomId,
+    },
+}
+
+/// How somebody signs in.
+#[derive(Clone, PartialEq, Eq, Debug, Hash, Serialize, Deserialize)]
+pub enum How {
+    /// With a name alone, where the cluster is content with that.
+    Name,
+    /// As a new user, with a code where the cluster wants one.
+    Register {
+        password: Password,
+        invite: Option<String>,
+    },
+    LogIn {
+        password: Password,
+    },
+}
+
+/// Where a search goes on: a message's stamp and place.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Hash, Serialize, Deserialize)]
+pub struct Found {
+    pub at: Timestamp,
+    pub room: RoomId,
+    pub seq: Seq,
 }
 
 /// Where to begin following a room.
@@ -144,6 +241,30 @@ pub enum Answer {
     Unfollowed,
     Cluster(Box<Status>),
     Pong,
+    Me(Box<Me>),
+    User(UserView),
+    Room(Box<RoomView>),
+    Members {
+        room: RoomId,
+        members: Vec<MemberView>,
+    },
+    /// Posts of a room that were asked for one by one, or as a thread.
+    Messages {
+        room: RoomId,
+        posts: Vec<Post>,
+    },
+    /// `more`: where to go on, if there may be more.
+    Found {
+        posts: Vec<(RoomId, Post)>,
+        more: Option<Found>,
+    },
+    /// `next`: where to go on; `None`: that was all.
+    Exported {
+        posts: Vec<(RoomId, Post)>,
+        next: Option<(RoomId, Seq)>,
+    },
+    /// Taken note of.
+    Noted,
 }
 
 /// Something that happened in a room, sent to those who follow it, in order, without gaps.
@@ -158,13 +279,33 @@ pub struct Event {
 #[derive(Clone, PartialEq, Eq, Debug, Hash, Serialize, Deserialize)]
 pub enum EventKind {
     Posted(Post),
+    Changed(Box<Changed>),
+    /// Events from `from` through this one are no longer kept.
+    Skipped {
+        from: Cursor,
+    },
+    /// Of this moment, without a place: `cursor` is 0. Who misses it misses nothing that counts.
+    Typing {
+        user: UserId,
+        name: String,
+    },
+    /// A user of the room has come or gone. As [`EventKind::Typing`], a hint.
+    Presence {
+        user: UserId,
+        online: bool,
+    },
+    /// For the reader alone: `room` and `cursor` are 0. Who misses it finds the same by asking.
+    Notice(Box<Notice>),
 }
 
 impl Event {
     /// Bytes that this event counts for against [`crate::contract::Limits::reader_bytes`]. The driver gives the same number back by `handle_drained` once it is written.
     pub fn cost(&self) -> u32 {
         match &self.kind {
-            EventKind::Posted(post) => 64 + post.text.len() as u32 + post.author_name.len() as u32,
+            EventKind::Posted(post) => post.cost(),
+            EventKind::Changed(changed) => 160 + changed.post.as_ref().map_or(0, Post::cost),
+            EventKind::Skipped { .. } | EventKind::Typing { .. } | EventKind::Presence { .. } => 64,
+            EventKind::Notice(_) => 160,
         }
     }
 }
@@ -179,6 +320,8 @@ pub enum CloseReason {
     Stopping,
     /// The node's disk does not answer: nothing is acknowledged here for now.
     Stalled,
+    /// The session that it acted for was logged out or has expired.
+    LoggedOut,
 }
 
 impl fmt::Display for CloseReason {
@@ -186,6 +329,7 @@ impl fmt::Display for CloseReason {
         f.write_str(match self {
             CloseReason::TooManyConnections => "this node holds its limit of connections: try another node",
             CloseReason::Stopping => "this node is stopping: go on at another node",
+            CloseReason::LoggedOut => "this session was logged out or has expired: sign in again",
             CloseReason::Stalled => "this node's disk does not answer: go on at another node",
         })
     }

@@ -75,9 +75,9 @@ impl Gateway {
     pub(super) fn promise(&mut self, now: Now, replica: &Replica<Chat>, key: RequestKey, submission: &Submission) -> bool {
         let (RequestKey::Execute(session, slot), Submission::Execute { command, .. }) = (key, submission) else { return false };
         let Ok(Command::Post { room, .. }) = Command::decode(command) else { return false };
-        let Some(room) = replica.machine().find_room(&room) else { return false };
+        let Some(room) = replica.machine().find_room_for(UserId(0), &room) else { return false };
         let promised = self.zoo.promised.entry(room).or_default();
-        *promised = (*promised).max(replica.machine().last(room)) + 1;
+        *promised = (*promised).max(replica.machine().last_message(room)) + 1;
         let done = Done::Posted { room, seq: *promised, id: message_id(session, slot), at: now.wall };
         self.settle(key, &Ok(Answer::Done(done)));
         true

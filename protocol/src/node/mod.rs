@@ -4,14 +4,16 @@
 //! No input blocks, and none fails for what somebody sent: that is an output, a refusal.
 
 mod admin;
+mod house;
 mod types;
 pub use admin::{Admin, AdminOutcome};
 pub use types::*;
 
+use crate::chat::password::Key;
 use crate::chat::{Chat, ChatEvent, Refusal};
 use crate::contract::*;
 use crate::facts::Fact;
-use crate::gateway::{ClientHello, Gateway, MemberStatus, Request, Role, Standing, Status};
+use crate::gateway::{ClientHello, Found, Gateway, MemberStatus, Request, Role, Standing, Status};
 use crate::ids::*;
 use crate::raft::Member;
 use crate::replica::{self, Offer, Replica, Submission};
@@ -43,6 +45,7 @@ pub struct Node {
     stalled: bool,
     /// Requests forwarded to this node while it leads and its term's first entry is not applied yet.
     early: VecDeque<(NodeId, Submission)>,
+    house: house::House,
     /// The leader and whether it is this node, ready to take requests: when this changes, what waits is offered anew.
     led_by: (Option<NodeId>, bool),
     /// What was read for clients while the rows were being replaced by a snapshot's.
@@ -57,7 +60,7 @@ impl Node {
         #[cfg(feature = "zoo")]
         let chat = chat.with_bug(config.bug);
         let replica = Replica::restore(&config, &restored, chat, now)?;
-        let gateway = Gateway::new(config.limits, config.timing, now);
+        let gateway = Gateway::new(config.limits, config.timing, now).with_passwords(config.passwords);
         #[cfg(feature = "zoo")]
         let gateway = gateway.with_bug(config.bug);
         Ok(Node {
@@ -72,6 +75,7 @@ impl Node {
             calls: admin::Calls::default(),
             stalled: false,
             early: VecDeque::new(),
+            house: house::House::new(config.settings),
             led_by: (None, false),
             read_meanwhile: Vec::new(),
             outputs: VecDeque::new(),
@@ -116,7 +120,7 @@ impl Node {
 
     /// A peer that [`Node::admit`] let in says where it is reached. One that is no member here must be spoken to all the same: it may be the leader (4.1).
     pub fn handle_met(&mut self, now: Now, peer: NodeId, address: String) {
-        self.now = now;
+        self.tick(now);
         let known = self.replica.raft().speaks_to(peer) || address.is_empty();
         if !known && (self.strangers.len() < MOST_STRANGERS || self.strangers.contains_key(&peer)) {
             self.strangers.insert(peer, address);
@@ -126,7 +130,7 @@ impl Node {
 
     /// A peer refused this node's hello. A new folder under an old id must stop: it could undo its own votes. And so must a node that is no member any more.
     pub fn handle_refused(&mut self, now: Now, by: NodeId, refusal: HelloRefusal) {
-        self.now = now;
+        self.tick(now);
         let me = self.replica.raft().node();
         match refusal {
             HelloRefusal::NewFolder { node } => {
@@ -140,58 +144,59 @@ impl Node {
     }
 
     pub fn handle_message(&mut self, now: Now, from: NodeId, message: Message) {
-        self.now = now;
+        self.tick(now);
         match message.body {
             Body::Raft(message) => self.replica.handle_message(now, from, message),
             Body::Forward(submission) => self.handle_forward(from, submission),
             Body::Snapshot(message) => self.replica.handle_snapshot(now, from, *message),
             Body::Forwarded { request, answer } => self.gateway.handle_forwarded(&mut self.replica, request, answer),
             Body::Admin { ticket, boot, admin } => self.handle_admin_asked(from, ticket, boot, &admin),
+            Body::Hint(hint) => self.gateway.handle_hint(now, &self.replica, from, hint),
             Body::Administered { ticket, boot, outcome } => self.handle_administered(ticket, boot, outcome),
         }
     }
 
     /// A link came up or went down: a hint, never a proof.
     pub fn handle_link(&mut self, now: Now, peer: NodeId, link: Link) {
-        self.now = now;
+        self.tick(now);
         self.replica.handle_link(now, peer, link);
     }
 
     pub fn handle_connected(&mut self, now: Now, connection: ConnectionId, hello: ClientHello) {
-        self.now = now;
+        self.tick(now);
         self.gateway.handle_connected(connection, &hello);
     }
 
     pub fn handle_request(&mut self, now: Now, connection: ConnectionId, request: Request) {
-        self.now = now;
+        self.tick(now);
         self.gateway.handle_request(now, &mut self.replica, connection, request);
     }
 
     /// Events that cost so much were written to a reader.
     pub fn handle_drained(&mut self, now: Now, connection: ConnectionId, bytes: u32) {
-        self.now = now;
+        self.tick(now);
         self.gateway.handle_drained(&mut self.replica, connection, bytes);
     }
 
     pub fn handle_disconnected(&mut self, now: Now, connection: ConnectionId) {
-        self.now = now;
+        self.tick(now);
         self.gateway.handle_disconnected(connection);
     }
 
     /// All batches up to `up_to` are durable.
     pub fn handle_stored(&mut self, now: Now, up_to: BatchId) {
-        self.now = now;
+        self.tick(now);
         self.replica.handle_stored(now, up_to);
     }
 
     /// A write failed; the node halts.
     pub fn handle_store_failed(&mut self, now: Now, _batch: BatchId, error: StoreError) {
-        self.now = now;
+        self.tick(now);
         self.replica.handle_store_failed(error);
     }
 
     pub fn handle_loaded(&mut self, now: Now, load: LoadId, loaded: Result<Loaded, StoreError>) {
-        self.now = now;
+        self.tick(now);
         // The remainder says who asked; see `LoadId`.
         if load.0 % 4 == 2 && self.replica.is_jumping() {
             // They may be of a state that is not here yet. As many as the gateway has asked for, which is bounded.
@@ -205,15 +210,16 @@ impl Node {
 
     /// The store has put a snapshot's rows in use ([`Receive::Install`]), or could not.
     pub fn handle_installed(&mut self, now: Now, result: Result<(), StoreError>) {
-        self.now = now;
+        self.tick(now);
         self.replica.handle_installed(now, result);
     }
 
     pub fn handle_timeout(&mut self, now: Now) {
-        self.now = now;
+        self.tick(now);
         self.replica.handle_timeout(now);
         self.gateway.handle_timeout(now, &mut self.replica);
         self.go_on_with_calls();
+        self.keep_house();
     }
 
     /// The next thing to do, or `None`.
@@ -227,7 +233,7 @@ impl Node {
                 self.take(output);
                 continue;
             }
-            if self.see_leader() || self.see_disk() {
+            if self.keep_house() || self.see_leader() || self.see_disk() {
                 continue;
             }
             if let Some(output) = self.gateway.poll_output() {
@@ -239,7 +245,8 @@ impl Node {
 
     /// When to call [`Node::handle_timeout`].
     pub fn poll_timeout(&self) -> Option<Instant> {
-        earliest(earliest(self.replica.poll_timeout(), self.gateway.poll_timeout()), self.calls.poll_timeout())
+        let timers = [self.gateway.poll_timeout(), self.calls.poll_timeout(), self.house.poll_timeout()];
+        timers.into_iter().fold(self.replica.poll_timeout(), earliest)
     }
 
     /// Bytes that clients may still send; 0: stop reading their sockets.
@@ -276,7 +283,30 @@ impl Node {
         self.replica.take_facts_into(empty);
     }
 
+    /// A password is derived; see [`Output::Derive`].
+    pub fn handle_derived(&mut self, now: Now, id: u64, key: Key) {
+        self.tick(now);
+        self.gateway.handle_derived(now, &mut self.replica, id, key);
+    }
+
+    /// What a search has found, the newest first; or why this node cannot search. See [`Output::Search`].
+    pub fn handle_found(&mut self, now: Now, id: LoadId, found: Result<Vec<Found>, String>) {
+        self.tick(now);
+        self.gateway.handle_found(id, found);
+    }
+
+    /// Where a connection comes from: equal numbers for equal network addresses. Said after [`Node::handle_connected`], or never.
+    pub fn handle_address(&mut self, now: Now, connection: ConnectionId, address: u64) {
+        self.tick(now);
+        self.gateway.handle_address(connection, address);
+    }
+
     // ---- inside -------------------------------------------------------------------------------------------------------------------------
+
+    fn tick(&mut self, now: Now) {
+        self.now = now;
+        self.gateway.now = now;
+    }
 
     fn take(&mut self, output: replica::Output<ChatEvent>) {
         self.gateway.applied = self.replica.applied();

@@ -1,10 +1,11 @@
 //! What a node is started with, and what it asks of its driver.
 
-use crate::chat::Refusal;
+use crate::chat::password::{Password, PasswordParams, Recipe};
+use crate::chat::{Refusal, Settings};
 use crate::contract::*;
 use crate::dice::Seed;
 use crate::gateway::Credential;
-use crate::gateway::{Audience, CloseReason, Event, Reply};
+use crate::gateway::{Audience, CloseReason, Event, Found, Reply};
 use crate::ids::*;
 use crate::node::{Admin, AdminOutcome};
 use crate::raft::Member;
@@ -32,6 +33,10 @@ pub struct Config {
     pub succession_timing: SuccessionTiming,
     pub timing: Timing,
     pub limits: Limits,
+    /// What a new cluster begins with; once something is agreed, that counts.
+    pub settings: Settings,
+    /// What deriving a password costs here.
+    pub passwords: PasswordParams,
     /// Whether [`crate::node::Node::take_facts`] is listened to.
     pub facts: bool,
     pub seed: Seed,
@@ -52,6 +57,8 @@ impl Config {
             succession_timing: SuccessionTiming::default(),
             timing: Timing::default(),
             limits: Limits::default(),
+            settings: Settings::default(),
+            passwords: PasswordParams::default(),
             facts: false,
             seed,
             #[cfg(feature = "zoo")]
@@ -90,6 +97,8 @@ pub enum Body {
     },
     /// In a box, as calls are: a message is moved many times, and most are small.
     Snapshot(Box<SnapshotMessage>),
+    /// Of the moment; losing one does no harm.
+    Hint(crate::gateway::Hint),
 }
 
 /// What makes a request the same one, wherever it waits.
@@ -97,6 +106,8 @@ pub enum Body {
 pub enum RequestKey {
     Open(Credential),
     Execute(SessionId, Slot),
+    /// A command of the house, by its digest.
+    House(u64),
 }
 
 #[derive(Clone, PartialEq, Eq, Debug, Hash, Serialize, Deserialize)]
@@ -141,6 +152,21 @@ pub enum Output {
     Reply {
         to: ConnectionId,
         reply: Reply,
+    },
+    /// Derive a key from a password, beside everything else, as it takes long on purpose; report by `handle_derived`.
+    Derive {
+        id: u64,
+        password: Password,
+        recipe: Recipe,
+    },
+    /// Find messages with these words in these rooms, the newest first, at most `limit`, older than `before`; report by `handle_found`. What is found is looked at
+    /// again: an index may be behind.
+    Search {
+        id: LoadId,
+        words: String,
+        rooms: Vec<RoomId>,
+        before: Option<Found>,
+        limit: u32,
     },
     /// What became of an operator's call.
     Admin {

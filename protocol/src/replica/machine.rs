@@ -32,6 +32,8 @@ pub struct At {
     pub session: SessionId,
     /// Whether the command opens the session.
     pub opens: bool,
+    /// Whether it is a command of the house: no session asks it, and `session` is 0.
+    pub house: bool,
     /// Derived from the session and the request's number or key, never from the place.
     pub id: MessageId,
 }
@@ -45,12 +47,13 @@ pub struct Effects<E> {
     pub(super) reply: Bytes,
     pub(super) refused: bool,
     pub(super) events: Vec<E>,
+    pub(super) closed: Vec<SessionId>,
 }
 
 impl<E> Effects<E> {
     pub(super) fn new(hash: StateHash) -> Effects<E> {
         // A post writes so many rows, with the row of the place.
-        Effects { rows: Vec::with_capacity(6), hash, reply: Bytes::new(), refused: false, events: Vec::new() }
+        Effects { rows: Vec::with_capacity(8), hash, reply: Bytes::new(), refused: false, events: Vec::new(), closed: Vec::new() }
     }
 
     /// Writes a row. `old` is what it held so far: the hash over all rows is kept by differences.
@@ -88,6 +91,11 @@ impl<E> Effects<E> {
     pub fn refuse(&mut self, reply: Bytes) {
         self.reply = reply;
         self.refused = true;
+    }
+
+    /// This session is over: nothing that it asks is executed any more.
+    pub fn close(&mut self, session: SessionId) {
+        self.closed.push(session);
     }
 
     /// Tells whoever is interested.

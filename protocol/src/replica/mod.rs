@@ -176,6 +176,7 @@ pub fn request_of(submission: &Submission) -> RequestKey {
     match submission {
         Submission::Open { credential, .. } => RequestKey::Open(*credential),
         Submission::Execute { session, identity, .. } => RequestKey::Execute(*session, identity.slot()),
+        Submission::House { command } => RequestKey::House(digest(command)),
     }
 }
 
@@ -256,6 +257,16 @@ impl<S: StateMachine> Replica<S> {
 
     pub fn applied(&self) -> Index {
         self.applied.index
+    }
+
+    /// The greatest stamp applied: the log's own time.
+    pub fn applied_at(&self) -> Timestamp {
+        self.applied_at
+    }
+
+    /// What a request that was executed was answered, whatever its command, if that is kept.
+    pub fn answered(&self, session: SessionId, slot: Slot) -> Option<Bytes> {
+        self.sessions.outcome(session, slot).map(|(_, outcome)| outcome)
     }
 
     /// Hash over all rows: equal on all nodes that have applied the same entries.
@@ -472,7 +483,9 @@ impl<S: StateMachine> Replica<S> {
         let entry = self.raft.next_committed()?;
         let submission = submission_in(&entry);
         let needs = match &submission {
-            Ok(Some(Submission::Open { command, .. } | Submission::Execute { command, .. })) => self.machine.needs(command),
+            Ok(Some(Submission::Open { command, .. } | Submission::Execute { command, .. } | Submission::House { command })) => {
+                self.machine.needs(command)
+            }
             _ => Vec::new(),
         };
         if needs.is_empty() {
@@ -500,6 +513,14 @@ impl<S: StateMachine> Replica<S> {
             Some(Submission::Execute { session, identity, first_unacked, command }) => {
                 self.machine.knows(&command).map_err(|error| error.to_string())?;
                 self.apply_execute(entry, (session, identity, first_unacked), &command, rows, effects);
+            }
+            Some(Submission::House { command }) => {
+                self.machine.knows(&command).map_err(|error| error.to_string())?;
+                let (session, id) = (SessionId(0), MessageId(0));
+                let at = At { index: entry.index, at: entry.at, session, opens: false, house: true, id };
+                self.run(&at, &command, rows, effects);
+                self.close_sessions(entry.at, effects);
+                self.proposed.remove(&RequestKey::House(digest(&command)));
             }
             None => {
                 if let Some(configuration) = raft::configuration_in(entry) {
@@ -537,10 +558,13 @@ impl<S: StateMachine> Replica<S> {
         let new = SessionId(entry.index);
         let (session, outcome) = if let Some((session, opened)) = self.sessions.opened(&credential) {
             (session, Ok(opened))
+        } else if self.sessions.is_closed(&credential) {
+            (new, Err(SessionRefusal::Closed))
         } else if self.sessions.is_full() {
             (new, Err(SessionRefusal::SessionsFull))
         } else {
-            let at = At { index: entry.index, at: entry.at, session: new, opens: true, id: MessageId(0) };
+            let id = MessageId(0);
+            let at = At { index: entry.index, at: entry.at, session: new, opens: true, house: false, id };
             self.run(&at, command, rows, effects);
             if !effects.refused {
                 self.sessions.open(new, credential, effects.reply.clone(), effects);
@@ -565,13 +589,15 @@ impl<S: StateMachine> Replica<S> {
             Lookup::Known(outcome) => Ok(outcome),
             Lookup::Refused(refusal) => Err(refusal),
             Lookup::Next => {
-                let at = At { index: entry.index, at: entry.at, session, opens: false, id: message_id(session, identity.slot()) };
+                let id = message_id(session, identity.slot());
+                let at = At { index: entry.index, at: entry.at, session, opens: false, house: false, id };
                 #[cfg(feature = "zoo")]
                 let at = self.spoil_at(at);
                 self.raft.tell(|| Fact::Executed { index: entry.index, session, identity });
                 self.run(&at, command, rows, effects);
                 let outcome = core::mem::take(&mut effects.reply);
                 self.sessions.executed(session, identity, first_unacked, digest, entry.at, outcome.clone(), effects);
+                self.close_sessions(entry.at, effects);
                 Ok(outcome)
             }
         };
@@ -582,6 +608,14 @@ impl<S: StateMachine> Replica<S> {
             self.proposed_next.remove(&session);
         }
         self.outputs.push_back(Output::Executed(Executed { request, digest, session, outcome }));
+    }
+
+    /// What the machine has ended: the session's outcomes go, its name stays for a while.
+    fn close_sessions(&mut self, at: Timestamp, effects: &mut Effects<S::Event>) {
+        for session in core::mem::take(&mut effects.closed) {
+            self.sessions.close(session, at, effects);
+            self.proposed_next.remove(&session);
+        }
     }
 
     fn run(&mut self, at: &At, command: &Bytes, rows: &[(Bytes, Bytes)], effects: &mut Effects<S::Event>) {

@@ -25,7 +25,8 @@ impl<S: StateMachine> Replica<S> {
         if self.proposed.contains(&request) {
             return Offer::Taken;
         }
-        let (Submission::Open { command, .. } | Submission::Execute { command, .. }) = &submission;
+        let (Submission::Open { command, .. } | Submission::Execute { command, .. } | Submission::House { command }) =
+            &submission;
         if self.machine.knows(command).is_err() {
             return Offer::Foreign;
         }

@@ -7,7 +7,7 @@ use super::types::*;
 use crate::contract::Limits;
 use crate::gateway::Credential;
 use crate::ids::*;
-use crate::time::Timestamp;
+use crate::time::{Duration, Timestamp};
 use crate::wire::{EnvelopeError, Kind, open, seal};
 #[cfg(feature = "zoo")]
 use crate::zoo::Bug;
@@ -19,6 +19,10 @@ use serde::{Deserialize, Serialize};
 const SESSION: u8 = 0x02;
 const OUTCOME: u8 = 0x03;
 const KEY_OUTCOME: u8 = 0x04;
+const CLOSED: u8 = 0x06;
+
+/// How long a closed session is remembered, in log time: for so long its late requests are told what became of them.
+const REMEMBERED: Duration = Duration::from_secs(30 * 24 * 3_600);
 
 #[derive(Clone, Debug)]
 struct Session {
@@ -54,6 +58,15 @@ struct KeyOutcome {
     outcome: Bytes,
 }
 
+/// What is left of a session that was logged out or has expired.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+struct ClosedRow {
+    credential: Credential,
+    /// Numbers below it were executed.
+    next: u64,
+    at: Timestamp,
+}
+
 /// What the table says of a request before it is executed.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) enum Lookup {
@@ -77,12 +90,17 @@ pub enum SessionRefusal {
     /// The session holds its limit of outcomes by key.
     KeysFull,
     SessionsFull,
+    /// It was logged out, or has expired.
+    Closed,
 }
 
 #[derive(Clone, Debug)]
 pub(super) struct Sessions {
     sessions: BTreeMap<SessionId, Session>,
     by_credential: BTreeMap<Credential, SessionId>,
+    closed: BTreeMap<SessionId, ClosedRow>,
+    /// The closed ones by when they were closed.
+    closed_at: BTreeSet<(Timestamp, SessionId)>,
     limits: Limits,
     #[cfg(feature = "zoo")]
     bug: Option<Bug>,
@@ -96,6 +114,8 @@ impl Sessions {
         Sessions {
             sessions: BTreeMap::new(),
             by_credential: BTreeMap::new(),
+            closed: BTreeMap::new(),
+            closed_at: BTreeSet::new(),
             limits,
             #[cfg(feature = "zoo")]
             bug: None,
@@ -129,9 +149,46 @@ impl Sessions {
                     session.keys.insert(key, outcome);
                 }
             }
+            Some(&CLOSED) => self.hold_closed(SessionId(id(1)?), open(Kind::ClosedSession, value)?),
             _ => {}
         }
         Ok(())
+    }
+
+    fn hold_closed(&mut self, id: SessionId, row: ClosedRow) {
+        self.by_credential.insert(row.credential, id);
+        self.closed_at.insert((row.at, id));
+        self.closed.insert(id, row);
+    }
+
+    /// Ends a session. Only what tells its late requests from new ones is kept, for a while.
+    pub(super) fn close<E>(&mut self, id: SessionId, at: Timestamp, effects: &mut Effects<E>) {
+        let Some(session) = self.sessions.remove(&id) else { return };
+        for (number, outcome) in &session.outcomes {
+            effects.delete(outcome_key(id, *number), &seal(Kind::Outcome, outcome));
+        }
+        for (key, outcome) in &session.keys {
+            effects.delete(key_outcome_key(id, *key), &seal(Kind::KeyOutcome, outcome));
+        }
+        effects.delete(session_key(id), &session.written);
+        let row = ClosedRow { credential: session.credential, next: session.next, at };
+        effects.put(key(CLOSED, id, &[]), None, seal(Kind::ClosedSession, &row));
+        self.hold_closed(id, row);
+        while let Some((oldest, old)) = self.closed_at.first().copied() {
+            if at.since(oldest) <= REMEMBERED && self.closed.len() <= self.limits.sessions as usize {
+                break;
+            }
+            self.closed_at.pop_first();
+            if let Some(row) = self.closed.remove(&old) {
+                self.by_credential.remove(&row.credential);
+                effects.delete(key(CLOSED, old, &[]), &seal(Kind::ClosedSession, &row));
+            }
+        }
+    }
+
+    /// Whether a session that was opened under this credential is over.
+    pub(super) fn is_closed(&self, credential: &Credential) -> bool {
+        self.by_credential(credential).is_some_and(|id| self.closed.contains_key(&id))
     }
 
     /// The bug of the zoo: what the sessions have had executed does not survive a restart.
@@ -246,7 +303,7 @@ impl Sessions {
 
     /// What is to be done with a request that the log has brought. `at`: its entry's stamp.
     pub(super) fn look_up(&self, id: SessionId, identity: Identity, digest: u64, at: Timestamp) -> Lookup {
-        let Some(session) = self.sessions.get(&id) else { return Lookup::Refused(SessionRefusal::UnknownSession) };
+        let Some(session) = self.sessions.get(&id) else { return Lookup::Refused(self.without_session(id, identity)) };
         #[cfg(feature = "zoo")]
         let (may_repeat, may_skip) = (self.bug == Some(Bug::TakeBeforeApplied), self.bug == Some(Bug::ExecuteOutOfOrder));
         match identity {
@@ -269,6 +326,15 @@ impl Sessions {
                 }
                 None => Lookup::Next,
             },
+        }
+    }
+
+    /// What a request of a session that is not there is told.
+    fn without_session(&self, id: SessionId, identity: Identity) -> SessionRefusal {
+        match (self.closed.get(&id), identity) {
+            (Some(closed), Identity::Number(number)) if number < closed.next => SessionRefusal::Forgotten,
+            (Some(_), _) => SessionRefusal::Closed,
+            (None, _) => SessionRefusal::UnknownSession,
         }
     }
 
@@ -368,7 +434,6 @@ fn key(table: u8, id: SessionId, rest: &[u8]) -> Bytes {
 mod tests {
     use super::*;
     use crate::contract::StateHash;
-    use crate::time::Duration;
     use alloc::vec::Vec;
     use proptest::prelude::*;
 

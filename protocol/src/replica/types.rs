@@ -39,4 +39,6 @@ pub enum Submission {
     Open { credential: Credential, command: Bytes },
     /// A command of a session.
     Execute { session: SessionId, identity: Identity, first_unacked: u64, command: Bytes },
+    /// A command of the house, which no session asks and nobody is answered: doing it twice does no harm.
+    House { command: Bytes },
 }

@@ -1,6 +1,7 @@
 //! What can happen in the fast engine, and what a node is handed.
 
 use std::sync::Arc;
+use tertulia_protocol::chat::password::Key;
 use tertulia_protocol::contract::{Link, Loaded};
 use tertulia_protocol::gateway::{ClientHello, Event as ChatEvent, Reply, Request};
 use tertulia_protocol::ids::{BatchId, Boot, ConnectionId, LoadId, NodeId};
@@ -24,6 +25,13 @@ pub(super) enum Event {
         boot: Boot,
         id: LoadId,
         loaded: Loaded,
+    },
+    /// A password is derived.
+    Derived {
+        node: usize,
+        boot: Boot,
+        id: u64,
+        key: Key,
     },
     /// Received rows are in use.
     Installed {
@@ -173,6 +181,10 @@ pub(super) enum Input {
     Loaded {
         id: LoadId,
         loaded: Loaded,
+    },
+    Derived {
+        id: u64,
+        key: Key,
     },
     Installed,
     Timeout,

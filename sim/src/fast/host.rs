@@ -142,6 +142,10 @@ impl Host {
                 node.handle_installed(now, Ok(()));
                 11
             }
+            Input::Derived { id, key } => {
+                node.handle_derived(now, id, key);
+                digest(&(14u8, id, key))
+            }
             Input::Timeout => {
                 node.handle_timeout(now);
                 10

@@ -192,6 +192,7 @@ impl<'a> World<'a> {
         match event {
             Event::Peer { from, sender, to, boot, message, digest } => self.arrive((from, sender), to, boot, message, digest),
             Event::Installed { node, boot } => self.installed(node, boot),
+            Event::Derived { node, boot, id, key } => self.derived(node, boot, id, key),
             Event::Loaded { node, boot, id, loaded } => self.loaded(node, boot, id, loaded),
             Event::Synced { node, boot } => self.synced(node, boot),
             Event::NodeTimer { node, boot } => self.node_timer(node, boot),

@@ -7,6 +7,7 @@ use crate::engine::{Tamper, Verdict};
 use crate::record::Said;
 use crate::scenario::{DiskFailure, DiskFate};
 use crate::trace::digest;
+use tertulia_protocol::chat::password::{Key, PasswordParams};
 use tertulia_protocol::contract::{Loaded, Query};
 use tertulia_protocol::dice::{Purpose, below, within};
 use tertulia_protocol::facts::Fact;
@@ -123,6 +124,7 @@ impl World<'_> {
     fn config(&self, node: usize) -> Config {
         let cluster = &self.scenario.cluster;
         let mut config = Config::new(self.node_id(node), CLUSTER, self.hosts[node].knows.clone(), self.draws);
+        config.passwords = PasswordParams::LEAST;
         config.peer_address = peer_address(node);
         config.succession = cluster.policy();
         config.succession_timing = cluster.succession_timing;
@@ -286,6 +288,13 @@ impl World<'_> {
                 self.hosts[node].disk.apply(self.now, through, rows);
             }
             Output::Load { id, query } => self.load(node, id, &query),
+            Output::Derive { id, password, recipe } => {
+                let told = digest(&(9u8, id, &password, &recipe));
+                self.hosts[node].chain.output(told);
+                let (boot, key) = (self.hosts[node].boot, recipe.derive(&password));
+                let takes = within(self.moment(Purpose::DiskSync, node as u64, told), 5_000, 50_000);
+                self.queue.push(self.now + takes, Event::Derived { node, boot, id, key });
+            }
             Output::Trim { through } => {
                 self.hosts[node].chain.output(digest(&(7u8, through)));
                 self.hosts[node].disk.trim(through);
@@ -421,6 +430,12 @@ impl World<'_> {
         }
         if let Some(up_to) = self.hosts[node].disk.synced(self.now) {
             self.input(node, Input::Stored { up_to });
+        }
+    }
+
+    pub(super) fn derived(&mut self, node: usize, boot: Boot, id: u64, key: Key) {
+        if self.hosts[node].runs(boot) {
+            self.input(node, Input::Derived { id, key });
         }
     }
 

@@ -380,7 +380,7 @@ impl<'a> Run<'a> {
             }
             ClientFact::Delivered { .. } => self.counts.delivered += 1,
             ClientFact::Read { .. } => self.counts.reads += 1,
-            ClientFact::Followed { .. } | ClientFact::FollowedLast { .. } => {}
+            _ => {}
         }
     }
 

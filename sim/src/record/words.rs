@@ -57,8 +57,12 @@ pub(super) fn said(said: Said<'_>) -> Words {
         Said::Request(request) => asked(&request.ask),
         Said::Reply(reply) => replied(reply),
         Said::Event(event) => {
-            let EventKind::Posted(post) = &event.kind;
-            Words::new(Kind::Event, &[event.room.0, post.seq])
+            let seq = match &event.kind {
+                EventKind::Posted(post) => post.seq,
+                EventKind::Changed(changed) => changed.change.message().unwrap_or(0),
+                _ => 0,
+            };
+            Words::new(Kind::Event, &[event.room.0, seq])
         }
     }
 }
@@ -77,6 +81,8 @@ fn peer(message: &Message) -> Words {
         Body::Admin { admin, .. } => Words::new(Kind::Admin, &[]).with(&called(admin)),
         Body::Administered { outcome, .. } => Words::new(Kind::Administered, &[]).with(&came_of(outcome)),
         Body::Snapshot(message) => snapshot(message),
+        Body::Forward(Submission::House { .. }) => Words::new(Kind::Forward, &[0, 0]).with("a command of the house"),
+        Body::Hint(hint) => Words::new(Kind::OtherRequest, &[]).with(&format!("hint: {hint:?}")),
     }
 }
 
@@ -166,6 +172,7 @@ fn asked(ask: &Ask) -> Words {
                 Command::Join { room } => format!("join room {room}"),
                 Command::Leave { room } => format!("leave room {room}"),
                 Command::Post { room, text } => format!("post {} bytes in room {room}", text.len()),
+                other => format!("{other:?}"),
             };
             Words::new(Kind::Request, &[number(*identity)]).with(&what)
         }
@@ -180,6 +187,8 @@ fn asked(ask: &Ask) -> Words {
         Ask::FollowAll { .. } => Words::new(Kind::OtherRequest, &[]).with("to follow all its rooms"),
         Ask::Cluster => Words::new(Kind::OtherRequest, &[]).with("for the cluster's state"),
         Ask::Ping => Words::new(Kind::OtherRequest, &[]).with("for a sign of life"),
+        Ask::SignInAs { name, .. } => Words::new(Kind::SignIn, &[]).with(&format!("as {name}")),
+        other => Words::new(Kind::OtherRequest, &[]).with(&format!("{other:?}")),
     }
 }
 
@@ -204,6 +213,7 @@ fn replied(reply: &Reply) -> Words {
         Answer::Unfollowed => "followed no more".to_owned(),
         Answer::Cluster(_) => "the cluster's state".to_owned(),
         Answer::Pong => "a sign of life".to_owned(),
+        other => format!("{other:?}"),
     };
     Words::new(Kind::Reply, &[reply.index]).with(&what)
 }
@@ -259,6 +269,13 @@ pub(super) fn client(fact: &ClientFact) -> (u32, Words) {
         ClientFact::FollowedLast { client, room, last, joined } => {
             (*client, Words::new(Kind::Followed, &[room.0, *joined]).with(&format!("the last {last}")))
         }
+        ClientFact::Changed { client, room, cursor, .. } => {
+            (*client, Words::new(Kind::Delivered, &[room.0, *cursor]).with("an event that is no message"))
+        }
+        ClientFact::Skipped { client, room, from, through } => (
+            *client,
+            Words::new(Kind::Delivered, &[room.0, *through]).with(&format!("what is no longer kept, from event {from}")),
+        ),
         ClientFact::Delivered { client, room, seq, .. } => (*client, Words::new(Kind::Delivered, &[room.0, *seq])),
         ClientFact::Read { client, room, posts, .. } => {
             let (first, last) = (posts.first().map_or(0, |post| post.seq), posts.last().map_or(0, |post| post.seq));

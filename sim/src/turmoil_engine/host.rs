@@ -11,6 +11,7 @@ use std::time::Duration;
 use tertulia_driver::store::{FolderIdentity, StoreOptions, open};
 use tertulia_driver::store::{InlineStore, Job};
 use tertulia_driver::{Clock, Ended, Entropy, Handle, Input, Net, Observer, Setup, serve, start};
+use tertulia_protocol::chat::password::PasswordParams;
 use tertulia_protocol::contract::{Now, Receive};
 use tertulia_protocol::dice::{Purpose, Seed, draw};
 use tertulia_protocol::ids::{Boot, NodeId};
@@ -186,6 +187,7 @@ fn prepare(stage: &Arc<Stage>, node: usize) -> Result<Setup<TurmoilNet, SimStore
     let knows = lock(&stage.knows[node]).clone();
     let cluster = &stage.scenario.cluster;
     let mut config = Config::new(id, secret.cluster_id(), knows, Seed(draw(seed, Purpose::Identity, who, 1, 0)));
+    config.passwords = PasswordParams::LEAST;
     config.peer_address = peer_address(node);
     config.succession = cluster.policy();
     config.succession_timing = cluster.succession_timing;
@@ -214,6 +216,7 @@ fn prepare(stage: &Arc<Stage>, node: usize) -> Result<Setup<TurmoilNet, SimStore
         shutdown: Box::pin(std::future::pending()),
         facts: Some(Box::new(facts)),
         observer: Some(Box::new(Tracer { stage: Arc::clone(stage), node })),
+        aside: None,
     })
 }
 

@@ -51,8 +51,8 @@ struct Room {
     id: Option<RoomId>,
     /// The room's newest event when this client joined.
     joined: Option<Cursor>,
-    /// The last event delivered.
-    last: Cursor,
+    /// The last post delivered.
+    last: Seq,
     /// All of the final reading so far; `None` before it begins.
     reading: Option<Vec<ReadPost>>,
     read: bool,
@@ -469,12 +469,22 @@ impl Actor {
     }
 
     fn deliver(&mut self, event: &Event) {
-        let EventKind::Posted(post) = &event.kind;
-        let text_digest = text_digest(&post.text);
         let (client, room, cursor) = (self.told_as(), event.room, event.cursor);
+        let post = match &event.kind {
+            EventKind::Posted(post) => post,
+            EventKind::Changed(changed) => {
+                let digest = text_digest(&format!("{:?} {:?} {:?}", changed.at, changed.by, changed.change));
+                return self.facts.push(ClientFact::Changed { client, room, cursor, digest });
+            }
+            EventKind::Skipped { from } => {
+                return self.facts.push(ClientFact::Skipped { client, room, from: *from, through: cursor });
+            }
+            _ => return,
+        };
+        let text_digest = text_digest(&post.text);
         self.facts.push(ClientFact::Delivered { client, room, cursor, seq: post.seq, id: post.id, text_digest, at: post.at });
         if let Some(room) = self.rooms.iter_mut().find(|room| room.id == Some(event.room)) {
-            room.last = cursor;
+            room.last = post.seq;
         }
     }
 

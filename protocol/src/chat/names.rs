@@ -1,0 +1,197 @@
+//! Names that cannot be mistaken for one another, and text that cannot spill over into what stands beside it.
+//!
+//! A name is kept as NFKC gives it. Two names are the same user's if their case folds are equal (Unicode 3.13, D145); two that differ but look alike (UTS 39, skeletons)
+//! are refused to the second one. The tables behind this are part of the replicated state machine: all nodes must use the same ones, and a test holds their digest.
+
+use super::Refusal;
+use crate::contract::Limits;
+use alloc::string::String;
+use alloc::vec::Vec;
+use unicode_normalization::UnicodeNormalization;
+use unicode_security::skeleton;
+
+/// A name, and by what it is told from others.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct Name {
+    /// As it is shown.
+    pub(super) shown: String,
+    /// Equal for names that are the same.
+    pub(super) folded: String,
+    /// Equal for names that look the same.
+    pub(super) looks: String,
+}
+
+impl Name {
+    pub(super) fn of(name: &str) -> Name {
+        let shown: String = name.nfkc().collect();
+        let folded = fold(&shown);
+        let looks = skeleton(&folded).collect();
+        Name { shown, folded, looks }
+    }
+}
+
+/// NFKC, case folded, NFKC again: folding may leave what is not normal.
+pub(super) fn fold(name: &str) -> String {
+    caseless::default_case_fold_str(&name.nfkc().collect::<String>()).nfkc().collect()
+}
+
+/// Names are shown beside others: nothing invisible, nothing that runs together with its surroundings, no mark that starts a mention.
+pub(super) fn check_name(name: &str, limits: &Limits) -> Result<(), Refusal> {
+    if is_blank(name) {
+        return Err(Refusal::EmptyName);
+    }
+    if name.len() > limits.name_bytes as usize {
+        return Err(Refusal::NameTooLong { bytes: name.len() as u32, limit: limits.name_bytes });
+    }
+    if name.trim() != name || name.chars().any(|c| c.is_control() || is_invisible(c)) {
+        return Err(Refusal::BadName);
+    }
+    // Normalising may make a name longer, or a space of what was none.
+    let shown: String = name.nfkc().collect();
+    if shown.len() > 2 * limits.name_bytes as usize {
+        return Err(Refusal::NameTooLong { bytes: shown.len() as u32, limit: limits.name_bytes });
+    }
+    if shown.trim() != shown || is_blank(&shown) { Err(Refusal::BadName) } else { Ok(()) }
+}
+
+/// A room's name is no number either: numbers are ids.
+pub(super) fn check_room_name(name: &str, limits: &Limits) -> Result<(), Refusal> {
+    check_name(name, limits)?;
+    if name.bytes().all(|byte| byte.is_ascii_digit()) { Err(Refusal::BadName) } else { Ok(()) }
+}
+
+/// Characters that take no room, or turn those around them: two names that differ by them alone look the same.
+fn is_invisible(c: char) -> bool {
+    matches!(c,
+        '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}' | '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200f}'
+        | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{3164}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{ffa0}' | '\u{fff0}'..='\u{fffb}'
+        | '\u{e0000}'..='\u{e0fff}')
+}
+
+pub(super) fn is_blank(text: &str) -> bool {
+    text.chars().all(|c| c.is_whitespace() || is_invisible(c))
+}
+
+/// Whether a text may be a message of at most `limit` bytes.
+pub(super) fn check_text(text: &str, limit: u32) -> Result<(), Refusal> {
+    if is_blank(text) {
+        return Err(Refusal::EmptyText);
+    }
+    if text.len() > limit as usize {
+        return Err(Refusal::TextTooLong { bytes: text.len() as u32, limit });
+    }
+    Ok(())
+}
+
+/// A text as it is kept: lines end with `\n`, no control characters but that and tabs, and whatever turns the direction of writing (UAX 9) ends with its paragraph,
+/// so that it turns nothing of what is shown after it.
+pub(super) fn clean_text(text: String) -> String {
+    let is_plain = |c: char| !c.is_control() && !matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    if text.chars().all(|c| is_plain(c) || c == '\n' || c == '\t') {
+        return text;
+    }
+    let mut clean = String::with_capacity(text.len() + 4);
+    // What closes each open embedding or isolate, innermost last.
+    let mut open: Vec<char> = Vec::new();
+    let mut characters = text.chars().peekable();
+    while let Some(c) = characters.next() {
+        match c {
+            '\r' if characters.peek() == Some(&'\n') => {}
+            '\n' | '\r' => {
+                clean.extend(open.drain(..).rev());
+                clean.push('\n');
+            }
+            '\t' => clean.push('\t'),
+            c if c.is_control() => {}
+            '\u{202a}' | '\u{202b}' | '\u{202d}' | '\u{202e}' if open.len() < 125 => {
+                open.push('\u{202c}');
+                clean.push(c);
+            }
+            '\u{2066}'..='\u{2068}' if open.len() < 125 => {
+                open.push('\u{2069}');
+                clean.push(c);
+            }
+            '\u{202c}' | '\u{2069}' => {
+                // One that closes nothing here would close what is around the message.
+                if open.last() == Some(&c) {
+                    open.pop();
+                    clean.push(c);
+                }
+            }
+            '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => {}
+            c => clean.push(c),
+        }
+    }
+    clean.extend(open.drain(..).rev());
+    clean
+}
+
+/// The names after an `@` in a text, folded, in order, at most `limit`: a name ends at white space or at punctuation that no name of ours needs.
+pub(super) fn mentioned(text: &str, limit: usize) -> Vec<String> {
+    let mut names = Vec::new();
+    let mut before = ' ';
+    for (at, c) in text.char_indices() {
+        if c == '@' && !before.is_alphanumeric() {
+            let rest = &text[at + 1..];
+            let end = rest.find(|c: char| !(c.is_alphanumeric() || matches!(c, '_' | '-' | '.'))).unwrap_or(rest.len());
+            let name = rest[..end].trim_end_matches(['.', '-']);
+            if !name.is_empty() && names.len() < limit {
+                names.push(fold(name));
+            }
+        }
+        before = c;
+    }
+    names
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_that_differ_in_form_or_case_are_the_same_name() {
+        let same = |a: &str, b: &str| Name::of(a).folded == Name::of(b).folded;
+        assert!(same("Ada", "aDA"));
+        assert!(same("Straße", "STRASSE"));
+        assert!(same("\u{fb01}n", "fin"), "a ligature");
+        assert!(same("Ａｄａ", "ada"), "full width");
+        assert!(same("A\u{30a}sa", "åsa"), "composed and decomposed");
+        assert!(!same("ada", "adam"));
+    }
+
+    #[test]
+    fn names_that_look_alike_have_one_skeleton() {
+        let alike = |a: &str, b: &str| Name::of(a).looks == Name::of(b).looks;
+        assert!(alike("аda", "ada"), "a Cyrillic а");
+        assert!(alike("pau1", "paul"));
+        assert!(!alike("paul", "paula"));
+    }
+
+    #[test]
+    fn a_text_turns_nothing_of_what_comes_after_it() {
+        assert_eq!(clean_text("a\r\nb\u{7}c\td".into()), "a\nbc\td");
+        assert_eq!(clean_text("\u{202e}evil".into()), "\u{202e}evil\u{202c}");
+        assert_eq!(clean_text("\u{2067}a\nb".into()), "\u{2067}a\u{2069}\nb");
+        assert_eq!(clean_text("no \u{2069}\u{202c}end".into()), "no end");
+        assert_eq!(clean_text("עברית ok 👩‍👩‍👧".into()), "עברית ok 👩‍👩‍👧");
+    }
+
+    #[test]
+    fn a_mention_is_an_at_sign_before_a_name_and_not_in_a_mail_address() {
+        assert_eq!(mentioned("@Ada, @bob. mail@example.org (@carl-) @", 10), ["ada", "bob", "carl"]);
+        assert_eq!(mentioned("@a @b @c", 2), ["a", "b"]);
+    }
+
+    /// All nodes must fold alike. If this fails, a library has brought other tables: that is a new version of the cluster, to be switched on when all nodes have it.
+    #[test]
+    fn the_tables_behind_names_are_part_of_the_replicated_state_machine() {
+        let mut digest = xxhash_rust::xxh3::Xxh3::new();
+        for c in (0..=0x10_ffff).filter_map(char::from_u32) {
+            let name = Name::of(c.encode_utf8(&mut [0; 4]));
+            digest.update(name.shown.as_bytes());
+            digest.update(name.folded.as_bytes());
+            digest.update(name.looks.as_bytes());
+        }
+        insta::assert_snapshot!(alloc::format!("{:016x}", digest.digest()), @"9ddc9ab0246e6de5");
+    }
+}

@@ -1,0 +1,153 @@
+//! Who may do what in a room, and to whom.
+
+use super::*;
+
+impl Chat {
+    /// An administrator may do in a public room what its owner may.
+    pub(super) fn role(&self, id: RoomId, user: UserId) -> MemberRole {
+        let Some(room) = self.rooms.get(&id) else { return MemberRole::Member };
+        if room.info.kind == RoomKind::Public && self.is_admin(user) {
+            return MemberRole::Owner;
+        }
+        room.members.get(&user).map_or(MemberRole::Member, |member| member.role)
+    }
+
+    /// Whether a member may do what the room's rules leave to some.
+    pub(super) fn allowed(&self, id: RoomId, user: UserId, who: Who) -> Result<(), Refusal> {
+        match who {
+            Who::Members => Ok(()),
+            Who::Moderators if self.role(id, user) >= MemberRole::Moderator => Ok(()),
+            Who::Moderators => Err(Refusal::NotAllowed { needs: Needs::Moderator }),
+            Who::Nobody => Err(Refusal::NotAllowed { needs: Needs::OtherRules }),
+        }
+    }
+
+    fn with_role(&self, user: UserId, room: &RoomRef, archived: bool, role: MemberRole) -> Result<RoomId, Refusal> {
+        let id = self.room_for(user, room)?;
+        let found = &self.rooms[&id];
+        if found.info.kind == RoomKind::Direct {
+            return Err(Refusal::IsDirect);
+        }
+        if !found.members.contains_key(&user) && !self.is_admin(user) {
+            return Err(Refusal::NotAMember { room: id });
+        }
+        if self.role(id, user) < role {
+            let needs = if role == MemberRole::Owner { Needs::Owner } else { Needs::Moderator };
+            return Err(Refusal::NotAllowed { needs });
+        }
+        if found.info.archived && !archived { Err(Refusal::Archived { room: id }) } else { Ok(id) }
+    }
+
+    /// The room, if the user is one of its moderators.
+    pub(super) fn moderated(&self, user: UserId, room: &RoomRef) -> Result<RoomId, Refusal> {
+        self.with_role(user, room, false, MemberRole::Moderator)
+    }
+
+    pub(super) fn owned(&self, user: UserId, room: &RoomRef) -> Result<RoomId, Refusal> {
+        self.with_role(user, room, false, MemberRole::Owner)
+    }
+
+    pub(super) fn owned_or_archived(&self, user: UserId, room: &RoomRef) -> Result<RoomId, Refusal> {
+        self.with_role(user, room, true, MemberRole::Owner)
+    }
+
+    /// The room and the user that a moderator does something to, who must stand below.
+    fn subject(&self, user: UserId, (room, other): (&RoomRef, &UserRef)) -> Result<(RoomId, UserId), Refusal> {
+        let id = self.moderated(user, room)?;
+        let other = self.find_user(other)?;
+        if other != user && self.role(id, other) >= self.role(id, user) {
+            return Err(Refusal::NotAllowed { needs: Needs::HigherRole });
+        }
+        Ok((id, other))
+    }
+
+    pub(super) fn set_role(
+        &mut self,
+        at: &At,
+        user: UserId,
+        (room, other): (&RoomRef, &UserRef),
+        role: MemberRole,
+        effects: Fx,
+    ) -> Result<Done, Refusal> {
+        let id = self.owned(user, room)?;
+        let other = self.find_user(other)?;
+        let members = &self.rooms[&id].members;
+        let Some(member) = members.get(&other) else { return Err(Refusal::NotAMember { room: id }) };
+        if member.role == role {
+            return Ok(Done::Changed { room: id, cursor: self.last(id) });
+        }
+        let owners = members.values().filter(|member| member.role == MemberRole::Owner).count();
+        if member.role == MemberRole::Owner && owners == 1 {
+            return Err(Refusal::LastOwner);
+        }
+        let cursor = self.give_role(at, id, other, user, role, effects);
+        Ok(Done::Changed { room: id, cursor })
+    }
+
+    pub(super) fn give_role(&mut self, at: &At, id: RoomId, user: UserId, by: UserId, role: MemberRole, effects: Fx) -> Cursor {
+        self.change_member(id, user, effects, |member| member.role = role);
+        self.record(at, id, by, Change::Role { user, role }, None, effects)
+    }
+
+    pub(super) fn kick(&mut self, at: &At, user: UserId, whom: (&RoomRef, &UserRef), effects: Fx) -> Result<Done, Refusal> {
+        let (id, other) = self.subject(user, whom)?;
+        if !self.is_member(id, other) {
+            return Ok(Done::Changed { room: id, cursor: self.last(id) });
+        }
+        let cursor = self.depart(at, id, other, user, Change::Kicked { user: other }, effects);
+        Ok(Done::Changed { room: id, cursor: cursor.unwrap_or_default() })
+    }
+
+    pub(super) fn ban(
+        &mut self,
+        at: &At,
+        user: UserId,
+        whom: (&RoomRef, &UserRef),
+        on: bool,
+        effects: Fx,
+    ) -> Result<Done, Refusal> {
+        let (id, other) = self.subject(user, whom)?;
+        if other == user {
+            return Err(Refusal::BadRequest { why: "this is yourself".into() });
+        }
+        let room = &self.rooms[&id];
+        if room.standings.get(&other).is_some_and(|standing| standing.banned) == on {
+            return Ok(Done::Changed { room: id, cursor: self.last(id) });
+        }
+        if on && room.standings.len() >= self.limits.standings as usize && !room.standings.contains_key(&other) {
+            return Err(Refusal::Full { what: "invitations and bans of one room".into(), limit: self.limits.standings });
+        }
+        self.change_standing(id, other, effects, |standing| {
+            standing.banned = on;
+            standing.invited_by = None;
+        });
+        let change = Change::Banned { user: other, on };
+        let cursor = if on && self.is_member(id, other) {
+            self.depart(at, id, other, user, change, effects).unwrap_or_default()
+        } else {
+            self.record(at, id, user, change, None, effects)
+        };
+        Ok(Done::Changed { room: id, cursor })
+    }
+
+    pub(super) fn mute(
+        &mut self,
+        at: &At,
+        user: UserId,
+        whom: (&RoomRef, &UserRef),
+        for_ms: u64,
+        effects: Fx,
+    ) -> Result<Done, Refusal> {
+        let (id, other) = self.subject(user, whom)?;
+        if !self.is_member(id, other) {
+            return Err(Refusal::NotAMember { room: id });
+        }
+        let until = (for_ms > 0).then(|| at.at.after_ms(for_ms));
+        if for_ms > 0 && self.rooms[&id].standings.len() >= self.limits.standings as usize {
+            return Err(Refusal::Full { what: "invitations and bans of one room".into(), limit: self.limits.standings });
+        }
+        self.change_standing(id, other, effects, |standing| standing.muted_until = until);
+        let cursor = self.record(at, id, user, Change::Muted { user: other, until }, None, effects);
+        Ok(Done::Changed { room: id, cursor })
+    }
+}
