@@ -1,5 +1,6 @@
 //! Runs a node machine over a network, a store and a clock that are given to it. It moves bytes; it decides nothing that the protocol could decide.
 
+pub mod backup;
 mod client;
 mod clock;
 pub mod disk;
