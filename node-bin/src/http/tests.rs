@@ -3,10 +3,14 @@
 use super::*;
 use crate::gate::Line;
 use axum::body::Body;
+use bytes::Bytes;
 use serde_json::{Value, json};
+use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 use tertulia_driver::Incoming;
+use tertulia_driver::backup::{Item, Reader};
 use tertulia_protocol::chat::{Command, Done, Post, Refusal, RoomRef, RoomView};
+use tertulia_protocol::contract::{AppliedRow, Position, SnapshotRows, StateHash, StoreError};
 use tertulia_protocol::gateway::{Answer, Ask, MemberStatus, Reply, Role, Standing, Status, Token};
 use tertulia_protocol::ids::*;
 use tertulia_protocol::node::{Admin, AdminOutcome};
@@ -23,6 +27,9 @@ const TOKEN: Token = Token([0x11; 32]);
 #[derive(Clone, Default)]
 struct Fake {
     asked: Arc<Mutex<Vec<Ask>>>,
+    /// Parts of snapshots that it will read, and what it was asked: at which place, from which key.
+    parts: Arc<Mutex<VecDeque<SnapshotRows>>>,
+    read: Arc<Mutex<Vec<(Option<Index>, Vec<u8>)>>>,
 }
 
 struct FakeLine {
@@ -50,6 +57,10 @@ impl Gate for Fake {
             Admin::Transfer { to } => AdminOutcome::Done { node: Some(to), configuration },
             Admin::Succession { .. } => AdminOutcome::Done { node: None, configuration },
         })
+    }
+    async fn snapshot(&self, at: Option<Index>, from: Bytes, _: u32) -> Option<Result<SnapshotRows, StoreError>> {
+        self.read.lock().unwrap().push((at, from.to_vec()));
+        self.parts.lock().unwrap().pop_front().map(Ok)
     }
     async fn open(&self, token: Option<Token>) -> Option<FakeLine> {
         Some(FakeLine { fake: self.clone(), token, reply: None })
@@ -375,4 +386,70 @@ async fn nobody_else_changes_the_cluster_and_no_page_does() {
     let other = authorization(&Secret::new(&[1; 32]).unwrap(), "POST", path, br#"{"to": 2}"#);
     let wrong = call(&fake, "POST", path, &[("authorization", &other), JSON], r#"{"to": 2}"#).await;
     assert_eq!((wrong.status, &wrong.json()["type"]), (401, &json!("urn:tertulia:operator-wrong-secret")));
+}
+
+/// Of the state at `index`, whose rows are `first` and this key's.
+fn part(index: Index, keys: &[u8], next: Option<u8>) -> SnapshotRows {
+    let row = |key: &u8| (Bytes::from(vec![*key]), Bytes::from(vec![index as u8]));
+    let all = [1, 2].iter().map(row);
+    let hash = all.fold(StateHash(0), |sum, (key, value)| sum.changed(&key, None, Some(&value)));
+    let position = Position { index, term: 1, chain: 0 };
+    let applied = AppliedRow { position, hash, ..AppliedRow::default() };
+    SnapshotRows { applied, rows: keys.iter().map(row).collect(), next: next.map(|key| Bytes::from(vec![key])) }
+}
+
+/// What an operator is sent when the store reads these parts, and what was asked of the store.
+async fn backup_of(parts: Vec<SnapshotRows>) -> (Answered, Vec<Item>, Vec<(Option<Index>, Vec<u8>)>) {
+    let fake = Fake { parts: Arc::new(Mutex::new(parts.into())), ..Fake::default() };
+    let header = authorization(&secret(), "GET", BACKUP_PATH, b"");
+    let answered = call(&fake, "GET", BACKUP_PATH, &[("authorization", &header)], Body::empty()).await;
+    let mut items = Vec::new();
+    if answered.status == 200 {
+        let mut reader = Reader::on_the_way();
+        reader.take(&answered.body);
+        items.extend(std::iter::from_fn(|| reader.next_item().unwrap()));
+    }
+    let read = fake.read.lock().unwrap().clone();
+    (answered, items, read)
+}
+
+#[tokio::test]
+async fn a_backup_is_one_snapshot_from_its_first_row_to_its_last() {
+    let (answered, items, read) = backup_of(vec![part(9, &[1], Some(2)), part(9, &[2], None)]).await;
+    assert_eq!(answered.status, 200);
+    let [Item::Head(head), Item::Rows(_), Item::Rows(_), Item::End(end)] = &items[..] else { panic!("{items:?}") };
+    assert_eq!((head.node, head.cluster, head.applied.position.index), (NodeId(2), secret().cluster_id(), 9));
+    assert_eq!(end.rows, 2);
+    assert_eq!(read, [(None, vec![0, 0]), (Some(9), vec![2])]);
+}
+
+#[tokio::test]
+async fn a_backup_whose_snapshot_was_let_go_of_begins_anew_and_not_for_ever() {
+    // The second part is of another state: all of that one is read from the first row on.
+    let parts = vec![part(9, &[1], Some(2)), part(12, &[2], None), part(12, &[1, 2], None)];
+    let (_, items, read) = backup_of(parts).await;
+    let [Item::Head(_), Item::Rows(_), Item::Anew, Item::Head(head), Item::Rows(rows), Item::End(_)] = &items[..] else {
+        panic!("{items:?}")
+    };
+    assert_eq!((head.applied.position.index, rows.len()), (12, 2));
+    assert_eq!(read[1..], [(Some(9), vec![2]), (Some(12), vec![0, 0])]);
+
+    let moving = (1..100).map(|index| part(index, &[1], Some(2))).collect();
+    let (_, items, _) = backup_of(moving).await;
+    assert_eq!(items.iter().filter(|item| **item == Item::Anew).count(), 5);
+    assert!(matches!(items.last(), Some(Item::Failed(why)) if why.contains("5 times")), "{items:?}");
+
+    let (_, items, _) = backup_of(vec![part(9, &[1], Some(2))]).await;
+    assert!(matches!(items.last(), Some(Item::Failed(why)) if why.contains("stopping")), "{items:?}");
+}
+
+#[tokio::test]
+async fn a_node_without_rows_gives_no_backup_and_nobody_without_the_secret_gets_one() {
+    let empty = SnapshotRows { applied: AppliedRow::default(), rows: Vec::new(), next: None };
+    let (answered, _, _) = backup_of(vec![empty]).await;
+    assert_eq!((answered.status, &answered.json()["type"]), (409, &json!("urn:tertulia:nothing-to-back-up")));
+    let fake = Fake::default();
+    let answered = call(&fake, "GET", BACKUP_PATH, &[bearer()], Body::empty()).await;
+    assert_eq!((answered.status, &answered.json()["type"]), (401, &json!("urn:tertulia:operator-unknown")));
+    assert!(fake.read.lock().unwrap().is_empty(), "nothing was read");
 }
