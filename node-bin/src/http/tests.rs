@@ -144,7 +144,9 @@ fn status() -> Status {
 struct Answered {
     status: u16,
     headers: axum::http::HeaderMap,
+    /// As far as it is text.
     text: String,
+    body: Bytes,
 }
 
 impl Answered {
@@ -166,7 +168,7 @@ async fn operate(method: &str, path: &str, body: &Value) -> Answered {
 
 async fn call(fake: &Fake, method: &str, path: &str, headers: &[(&str, &str)], body: impl Into<Body>) -> Answered {
     let members = ["http://127.0.0.1:8081".to_owned(), "http://127.0.0.1:8082".to_owned()];
-    let stopping = watch::channel(false).1;
+    let (_stop, stopping) = watch::channel(false);
     let operators = Operators::new(secret());
     let app = App { gate: fake.clone(), origins: Origins::new(&members), operators, metrics: Metrics::new(), stopping };
     let mut request = axum::http::Request::builder().method(method).uri(path);
@@ -175,8 +177,8 @@ async fn call(fake: &Fake, method: &str, path: &str, headers: &[(&str, &str)], b
     }
     let response = router(app).oneshot(request.body(body.into()).unwrap()).await.unwrap();
     let (status, headers) = (response.status().as_u16(), response.headers().clone());
-    let bytes = axum::body::to_bytes(response.into_body(), 1 << 20).await.unwrap();
-    Answered { status, headers, text: String::from_utf8(bytes.to_vec()).unwrap() }
+    let body = axum::body::to_bytes(response.into_body(), 1 << 20).await.unwrap();
+    Answered { status, headers, text: String::from_utf8_lossy(&body).into_owned(), body }
 }
 
 fn bearer() -> (&'static str, &'static str) {
