@@ -23,7 +23,7 @@ fn grouped(number: u64) -> String {
 /// `713 bytes`, `1.2 MiB`.
 fn size(bytes: u64) -> String {
     let with = |unit: u32, name: &str| {
-        let tenths = bytes * 10 >> unit;
+        let tenths = (bytes * 10) >> unit;
         format!("{}.{} {name}", grouped(tenths / 10), tenths % 10)
     };
     match bytes {

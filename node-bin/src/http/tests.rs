@@ -23,13 +23,16 @@ use tower::ServiceExt;
 
 const TOKEN: Token = Token([0x11; 32]);
 
+/// A part of a snapshot as it was asked for: at which place, from which key.
+type Read = (Option<Index>, Vec<u8>);
+
 /// Answers each request at once, and remembers what was asked.
 #[derive(Clone, Default)]
 struct Fake {
     asked: Arc<Mutex<Vec<Ask>>>,
-    /// Parts of snapshots that it will read, and what it was asked: at which place, from which key.
+    /// Parts of snapshots that it will read, and what it was asked for.
     parts: Arc<Mutex<VecDeque<SnapshotRows>>>,
-    read: Arc<Mutex<Vec<(Option<Index>, Vec<u8>)>>>,
+    read: Arc<Mutex<Vec<Read>>>,
 }
 
 struct FakeLine {
@@ -401,7 +404,7 @@ fn part(index: Index, keys: &[u8], next: Option<u8>) -> SnapshotRows {
 }
 
 /// What an operator is sent when the store reads these parts, and what was asked of the store.
-async fn backup_of(parts: Vec<SnapshotRows>) -> (Answered, Vec<Item>, Vec<(Option<Index>, Vec<u8>)>) {
+async fn backup_of(parts: Vec<SnapshotRows>) -> (Answered, Vec<Item>, Vec<Read>) {
     let fake = Fake { parts: Arc::new(Mutex::new(parts.into())), ..Fake::default() };
     let header = authorization(&secret(), "GET", BACKUP_PATH, b"");
     let answered = call(&fake, "GET", BACKUP_PATH, &[("authorization", &header)], Body::empty()).await;
