@@ -108,8 +108,13 @@ fn a_cluster_that_is_lost_as_a_whole_goes_on_from_its_backup() {
         taken.push((file, before));
         writer.reaches(before + 50);
     }
-    (1..=3).for_each(|node| old.kill(node));
+    // One that is left alone still gives what it has, and says that it cannot know what else there is.
+    (1..=3).filter(|node| *node != leader % 3 + 1).for_each(|node| old.kill(node));
     drop(writer);
+    let alone = old.dir.path().join("alone.backup");
+    let said = backup(&old, &alone, leader % 3 + 1, &[]);
+    assert!(done(&said).contains(", through log entry ") && said.err.contains("the leader was not reached"), "{}", said.err);
+    old.kill(leader % 3 + 1);
 
     for (file, before) in &taken {
         let checked = say(node().args(["backup", "--verify"]).arg(file));

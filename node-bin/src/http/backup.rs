@@ -52,16 +52,15 @@ pub async fn stream<G: Gate>(State(app): State<App<G>>) -> Result<Response, Prob
             format!("node {} holds nothing yet: it is new, or waits for another node's rows. Ask another node", status.node.0);
         return Err(Problem::new(StatusCode::CONFLICT, "nothing-to-back-up", "Nothing to back up", text));
     }
-    let head = Head {
-        cluster: app.operators.cluster(),
-        node: status.node,
-        taken_ms: clock::now().wall.0 / 1_000,
-        applied: first.applied,
-    };
+    let head = Head { cluster: app.operators.cluster(), node: status.node, taken_ms: now_ms(), applied: first.applied };
     let (out, parts) = mpsc::channel(1);
     tokio::spawn(produce(app, head, first, out, place));
     let kind = [(header::CONTENT_TYPE, "application/octet-stream")];
     Ok((kind, Body::new(Parts(parts))).into_response())
+}
+
+fn now_ms() -> u64 {
+    clock::now().wall.0 / 1_000
 }
 
 async fn read<G: Gate>(gate: &G, at: Option<Index>, from: Bytes) -> Result<SnapshotRows, String> {
@@ -101,7 +100,7 @@ async fn write<G: Gate>(gate: &G, mut head: Head, first: SnapshotRows, out: &mps
     let (began, mut sent) = (Instant::now(), 0);
     let mut part = first;
     for _ in 0..TRIES {
-        head.applied = part.applied;
+        (head.applied, head.taken_ms) = (part.applied, now_ms());
         let at = Some(part.applied.position.index);
         let (mut writer, begin) = Writer::begin(&head);
         send(begin).await?;
