@@ -8,6 +8,10 @@
 //!   said ([`Damage`]), for a peer can make it good; a folder is refused when a vote may be forgotten or when it is not clear whose it is;
 //! - rows are never deleted for being damaged: the last ones that were given up stand beside as `rows.damaged`.
 
+mod restore;
+
+pub use restore::{MakeError, make};
+
 use crate::disk::{Disk, DiskFile, naming, read_all};
 use crate::log::{FOLDER_IS_LOST, Found, Log, LogError, SEGMENT_BYTES, is_log_file};
 use crate::rows::{NEW_ROWS_FILE, ROWS_FILE, Rows, RowsError, RowsOptions};
@@ -349,15 +353,26 @@ fn create<D: Disk>(
     incarnation: Incarnation,
     options: StoreOptions,
 ) -> Result<Incarnation, OpenError> {
+    begin_creating(disk, names)?;
+    Rows::create(disk)?;
+    Log::create(disk, salt(incarnation), options.segment_bytes)?;
+    finish_creating(disk, identity, incarnation)?;
+    Ok(incarnation)
+}
+
+/// Takes away what an earlier try left, and marks the folder as one that is being made.
+fn begin_creating<D: Disk>(disk: &D, names: &[String]) -> io::Result<()> {
     for name in names.iter().filter(|name| *name != CREATING_FILE) {
         disk.delete(name)?;
     }
     if !names.iter().any(|name| name == CREATING_FILE) {
         disk.create(CREATING_FILE, 0)?;
     }
-    disk.sync_dir()?;
-    Rows::create(disk)?;
-    Log::create(disk, salt(incarnation), options.segment_bytes)?;
+    disk.sync_dir()
+}
+
+/// Rows and log are there: says whose folder it is.
+fn finish_creating<D: Disk>(disk: &D, identity: FolderIdentity, incarnation: Incarnation) -> io::Result<()> {
     let bytes = identity_bytes(identity, incarnation);
     let file = disk.create(NEW_IDENTITY_FILE, bytes.len() as u64)?;
     file.write_at(0, &bytes)?;
@@ -365,8 +380,7 @@ fn create<D: Disk>(
     disk.rename(NEW_IDENTITY_FILE, IDENTITY_FILE)?;
     disk.sync_dir()?;
     disk.delete(CREATING_FILE)?;
-    disk.sync_dir()?;
-    Ok(incarnation)
+    disk.sync_dir()
 }
 
 fn identity_bytes(identity: FolderIdentity, incarnation: Incarnation) -> Vec<u8> {

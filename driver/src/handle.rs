@@ -10,8 +10,9 @@ use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
+use tertulia_protocol::contract::{Query, SnapshotRows, StoreError};
 use tertulia_protocol::gateway::{ClientHello, CloseReason, Event, Reply, Request, Status};
-use tertulia_protocol::ids::ConnectionId;
+use tertulia_protocol::ids::{ConnectionId, Index};
 use tertulia_protocol::node::{Admin, AdminOutcome};
 use tertulia_protocol::wire::{Kind, encode_frame};
 use tokio::sync::{Semaphore, mpsc, oneshot};
@@ -46,6 +47,8 @@ pub(crate) enum FromClient {
     Admin(Admin, oneshot::Sender<AdminOutcome>),
     /// A leader that is to stop hands over.
     HandOver,
+    /// Reads a part of a snapshot ([`Query::Snapshot`]); the answer never comes if the node stops.
+    Snapshot(Query, oneshot::Sender<Result<SnapshotRows, StoreError>>),
 }
 
 impl FromClient {
@@ -180,6 +183,15 @@ impl Handle {
         let (answer, outcome) = oneshot::channel();
         self.shared.clients.send(FromClient::Admin(admin, answer)).ok()?;
         outcome.await.ok()
+    }
+
+    /// Reads a part of a snapshot of this node's rows, as peers do: see [`Query::Snapshot`]. Nothing that the node does waits for it, and what is read is committed.
+    /// Whoever calls this has made sure that the asker may see everything. `None` when the node has stopped.
+    pub async fn snapshot(&self, at: Option<Index>, from: Bytes, max_bytes: u32) -> Option<Result<SnapshotRows, StoreError>> {
+        let (answer, rows) = oneshot::channel();
+        let query = Query::Snapshot { at, from, to: None, max_bytes };
+        self.shared.clients.send(FromClient::Snapshot(query, answer)).ok()?;
+        rows.await.ok()
     }
 
     /// Before a stop: a leader hands over to another node, so that nobody waits for its silence to be noticed. Returns when this node does not lead, or after `limit`.

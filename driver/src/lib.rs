@@ -1,6 +1,7 @@
 //! Runs a node machine over a network, a store and a clock that are given to it. It moves bytes; it decides nothing that the protocol could decide.
 
 pub mod aside;
+pub mod backup;
 mod client;
 mod clock;
 pub mod disk;

@@ -7,10 +7,11 @@
 //! - every value carries a checksum, bound to its key: a value whose bytes changed on the disk is an error, never an answer. redb has checksums
 //!   too, but reads pages without looking at them.
 //!
-//! Snapshots, both those that peers read from here and those that come from a peer, are in `rows/snapshot.rs`.
+//! Snapshots, both those that are read from here and those that come from a peer or a backup, are in `rows/snapshot.rs`.
 
 mod snapshot;
 
+pub(crate) use snapshot::Making;
 pub use snapshot::{MOST_PINS, PIN_FOR};
 
 use crate::disk::{Disk, DiskFile, naming};

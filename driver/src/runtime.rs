@@ -19,10 +19,10 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
-use tertulia_protocol::contract::{Now, Restored, StoreError};
+use tertulia_protocol::contract::{Loaded, Now, Restored, SnapshotRows, StoreError};
 use tertulia_protocol::facts::Fact;
 use tertulia_protocol::gateway::CloseReason;
-use tertulia_protocol::ids::ConnectionId;
+use tertulia_protocol::ids::{ConnectionId, LoadId};
 use tertulia_protocol::node::{AdminOutcome, Config, HaltReason, Node, Output};
 use tertulia_protocol::wire::handshake::{PeerIdentity, Secret};
 use tokio::sync::{mpsc, oneshot};
@@ -32,6 +32,8 @@ use tokio::task::JoinSet;
 const BATCH: usize = 256;
 /// Messages of peers that may wait for the node's task; then their sockets are not read.
 const MESSAGES: usize = 1_024;
+/// Set in the ids of reads that the machine knows nothing of: it never comes so far.
+const OWN_LOADS: u64 = 1 << 63;
 /// A machine that wants to be called at once, again and again, is called so often. (It should not; it must not stop everything else.)
 const TIMER_PAUSE: Duration = Duration::from_micros(500);
 
@@ -113,6 +115,7 @@ pub async fn start<N: Net, S: Store, C: Clock>(
         connections: BTreeMap::new(),
         slots_owed: 0,
         calls: BTreeMap::new(),
+        snapshots: BTreeMap::new(),
         tickets: 0,
         due: VecDeque::new(),
         arrived: Vec::new(),
@@ -164,6 +167,8 @@ struct Driver<N: Net, S: Store, C: Clock> {
     slots_owed: usize,
     /// Operators' calls that wait for their outcome, by the tickets that they were given.
     calls: BTreeMap<u64, oneshot::Sender<AdminOutcome>>,
+    /// Parts of snapshots that are being read for backups, by ticket. Each asker has one at a time.
+    snapshots: BTreeMap<u64, oneshot::Sender<Result<SnapshotRows, StoreError>>>,
     tickets: u64,
     /// Inputs that follow from outputs, for the next batch.
     due: VecDeque<Input>,
@@ -280,6 +285,16 @@ impl<N: Net, S: Store, C: Clock> Driver<N, S, C> {
         let input = match done {
             Done::Stored { up_to } => Input::Stored { up_to },
             Done::StoreFailed { batch, error } => Input::StoreFailed { batch, error },
+            Done::Loaded { id: LoadId(id), loaded } if id & OWN_LOADS != 0 => {
+                let part = match loaded {
+                    Ok(Loaded::Snapshot(part)) => Ok(part),
+                    Ok(_) => Err(StoreError { message: "the store read something else: this is a bug, please report it".into() }),
+                    Err(error) => Err(error),
+                };
+                // Whoever asked may have gone.
+                let _ = self.snapshots.remove(&(id & !OWN_LOADS)).map(|asker| asker.send(part));
+                return Ok(());
+            }
             Done::Loaded { id, loaded } => Input::Loaded { load: id, loaded },
             Done::Installed => Input::Installed { result: Ok(()) },
             // Nothing in the machine waits for rows, so it has no input for this. Going on would serve reads from rows that are not there.
@@ -314,6 +329,11 @@ impl<N: Net, S: Store, C: Clock> Driver<N, S, C> {
                 Input::Admin { ticket: self.tickets, admin }
             }
             FromClient::HandOver => Input::HandOver,
+            FromClient::Snapshot(query, answer) => {
+                self.tickets += 1;
+                self.snapshots.insert(self.tickets, answer);
+                return self.store.submit(Job::Load { id: LoadId(OWN_LOADS | self.tickets), query });
+            }
         };
         let known = match &input {
             Input::Disconnected { connection } => self.connections.remove(connection).is_some(),

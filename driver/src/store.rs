@@ -6,7 +6,7 @@
 //! - a failure is reported once. After it the lane writes nothing more, reports nothing as stored, and answers reads with the failure;
 //! - dropping a store may lose what was not reported as stored, and nothing else.
 
-pub use crate::folder::{FolderIdentity, OpenError, Opened, StoreOptions, open};
+pub use crate::folder::{FolderIdentity, MakeError, OpenError, Opened, StoreOptions, make, open};
 
 use crate::disk::Disk;
 use crate::log::{Log, LogError, MARK_AFTER};

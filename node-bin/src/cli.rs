@@ -34,6 +34,10 @@ pub enum Command {
     Transfer(Transfer),
     /// Say who should lead next
     Succession(Succession),
+    /// Keep all that a node holds in a file, while it goes on
+    Backup(Backup),
+    /// Begin a new cluster with all that a backup holds
+    Restore(Restore),
     /// Chat in the terminal
     Chat(Chat),
     /// Measure a cluster under load
@@ -276,6 +280,67 @@ pub struct Succession {
     pub policy: Policy,
     #[command(flatten)]
     pub operator: Operator,
+}
+
+#[derive(Args, Debug)]
+#[command(after_help = "\
+The first --server that answers gives it, and serves its clients meanwhile. It is all that this node holds at one moment: everything that was acknowledged before the
+command was given, unless a note says that the node is behind. The file appears when it is whole and on the disk, readable by its owner alone: it holds everybody's messages.
+
+  node backup monday.backup --server http://10.0.0.2:8081 --secret-file secret
+  node backup --verify monday.backup       is it still as it was written?
+
+--patience is for how long a node is looked for that begins to send; what it sends may take as long as it takes. docs/BACKUP.md says more.
+Exit status: 0 only if the file is there and whole.")]
+pub struct Backup {
+    /// Where to keep it, or with --verify the file to check
+    pub file: PathBuf,
+    /// Replace the file if it is there
+    #[arg(long, conflicts_with = "verify")]
+    pub force: bool,
+    /// Take no backup: read the file, and compare every checksum and its rows with the state that it names
+    #[arg(long)]
+    pub verify: bool,
+    #[command(flatten)]
+    pub operator: Operator,
+}
+
+#[derive(Args, Debug)]
+#[command(after_help = "\
+The new cluster has one node, which votes alone. Users, sessions, rooms and messages are those of the backup; what was written after it is gone. The secret must not be the
+old cluster's, so that no node of the old one takes part in the new one.
+
+  openssl rand -hex 32 > new-secret
+  node restore monday.backup --id 1 --data /var/lib/tertulia --secret-file new-secret --listen 0.0.0.0:8081 --advertise http://10.0.0.1:8081 \\
+    --peer-listen 0.0.0.0:9081 --advertise-peer 10.0.0.1:9081
+  node serve --data /var/lib/tertulia --secret-file new-secret
+
+Others join it with `node serve --join http://10.0.0.1:8081 …`, and vote after `node add --voters 3`. Nothing is written if the backup is damaged.
+Exit status: 0 only if the folder is there and whole. docs/BACKUP.md says more.")]
+pub struct Restore {
+    /// The backup
+    pub file: PathBuf,
+    /// The new node's data folder: empty, or not there
+    #[arg(long, value_name = "DIR")]
+    pub data: PathBuf,
+    /// The new node's id, a number from 1; it need not be the one that the backup is of
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1 << 32))]
+    pub id: u64,
+    /// Where clients will reach it; 127.0.0.1:8081 if it is not said
+    #[arg(long, value_name = "HOST:PORT")]
+    pub listen: Option<String>,
+    /// Where the other nodes will reach it; 127.0.0.1:9081 if it is not said
+    #[arg(long, value_name = "HOST:PORT")]
+    pub peer_listen: Option<String>,
+    /// Where the other nodes reach it, if that is not --peer-listen
+    #[arg(long, value_name = "HOST:PORT", value_parser = parse_address)]
+    pub advertise_peer: Option<String>,
+    /// Where clients reach it, if that is not --listen
+    #[arg(long, value_name = "URL", value_parser = parse_url)]
+    pub advertise: Option<String>,
+    /// The file with the new cluster's secret: at least 32 hexadecimal digits
+    #[arg(long, value_name = "FILE")]
+    pub secret_file: PathBuf,
 }
 
 #[derive(Args, Debug)]

@@ -1,10 +1,13 @@
 //! What the HTTP side needs of a node, small enough that a test can stand in for one.
 
 use crate::http::Problem;
+use bytes::Bytes;
 use std::future::Future;
 use std::sync::Arc;
 use tertulia_driver::{Connection, Handle, Incoming, Metrics};
+use tertulia_protocol::contract::{SnapshotRows, StoreError};
 use tertulia_protocol::gateway::{Answer, Ask, ClientHello, Request, Token};
+use tertulia_protocol::ids::Index;
 use tertulia_protocol::node::{Admin, AdminOutcome};
 
 /// A way to the node, cheap to clone.
@@ -14,6 +17,13 @@ pub trait Gate: Clone + Send + Sync + 'static {
     fn counters(&self) -> Option<Arc<Metrics>>;
     /// Asks for something in an operator's name: whoever calls this has made sure of that. `None` when the node has stopped.
     fn admin(&self, admin: Admin) -> impl Future<Output = Option<AdminOutcome>> + Send;
+    /// Reads a part of a snapshot of the rows for somebody who may see everything; see [`Handle::snapshot`]. `None` when the node has stopped.
+    fn snapshot(
+        &self,
+        at: Option<Index>,
+        from: Bytes,
+        max_bytes: u32,
+    ) -> impl Future<Output = Option<Result<SnapshotRows, StoreError>>> + Send;
     /// Opens a connection. `None` when the node has stopped.
     fn open(&self, token: Option<Token>) -> impl Future<Output = Option<Self::Line>> + Send;
 }
@@ -33,6 +43,9 @@ impl Gate for Handle {
     }
     async fn admin(&self, admin: Admin) -> Option<AdminOutcome> {
         Handle::admin(self, admin).await
+    }
+    async fn snapshot(&self, at: Option<Index>, from: Bytes, max_bytes: u32) -> Option<Result<SnapshotRows, StoreError>> {
+        Handle::snapshot(self, at, from, max_bytes).await
     }
     async fn open(&self, token: Option<Token>) -> Option<Connection> {
         self.connect(ClientHello { token }).await

@@ -14,8 +14,8 @@ use std::path::Path;
 use tertulia_protocol::ids::{Incarnation, NodeId};
 use tertulia_protocol::wire::handshake::Secret;
 
-const LISTEN: &str = "127.0.0.1:8081";
-const PEER_LISTEN: &str = "127.0.0.1:9081";
+pub const LISTEN: &str = "127.0.0.1:8081";
+pub const PEER_LISTEN: &str = "127.0.0.1:9081";
 
 /// What a start is made of, before anything is opened. A newcomer has no id yet.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -100,10 +100,10 @@ impl Start {
         }
         let mut known = with_listen(args, known);
         if args.advertise_peer.is_some() || args.peer_listen.is_some() {
-            joined.peer_address = advertised_peer(args, &known.peer_listen)?;
+            joined.peer_address = advertised_peer(args.advertise_peer.as_ref(), &known.peer_listen)?;
         }
         if args.advertise.is_some() || args.listen.is_some() {
-            joined.client_address = advertised(args, &known.listen)?;
+            joined.client_address = advertised(args.advertise.as_ref(), &known.listen)?;
         }
         known.joined = Some(joined);
         Ok(Start { known, written: false })
@@ -115,8 +115,8 @@ impl Start {
             incarnation: hex::encode(&rand::random::<[u8; 16]>()),
             servers: args.join.clone(),
             replace: args.replace.map(NodeId),
-            peer_address: advertised_peer(args, &peer_listen)?,
-            client_address: advertised(args, &listen)?,
+            peer_address: advertised_peer(args.advertise_peer.as_ref(), &peer_listen)?,
+            client_address: advertised(args.advertise.as_ref(), &listen)?,
             opened: false,
         };
         Ok(Start { known: Known { id: None, joined: Some(joined), listen, peer_listen, members: Vec::new() }, written: false })
@@ -206,15 +206,17 @@ fn with_listen(args: &Serve, mut known: Known) -> Known {
     known
 }
 
-fn advertised_peer(args: &Serve, listen: &str) -> Result<String, String> {
-    match &args.advertise_peer {
+/// Where peers reach a node that listens there, unless it is said.
+pub fn advertised_peer(given: Option<&String>, listen: &str) -> Result<String, String> {
+    match given {
         Some(given) => Ok(given.clone()),
         None => reachable(listen, "--peer-listen", "--advertise-peer HOST:PORT"),
     }
 }
 
-fn advertised(args: &Serve, listen: &str) -> Result<String, String> {
-    match &args.advertise {
+/// Where clients reach a node that listens there, unless it is said.
+pub fn advertised(given: Option<&String>, listen: &str) -> Result<String, String> {
+    match given {
         Some(given) => Ok(given.clone()),
         None => Ok(format!("http://{}", reachable(listen, "--listen", "--advertise URL")?)),
     }

@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 mod accept;
+mod backup;
 mod bench;
 mod cli;
 mod clock;
@@ -72,6 +73,8 @@ async fn run(command: &Command) -> Result<(), String> {
         Command::Remove(args) => terminal::remove(args).await,
         Command::Transfer(args) => terminal::transfer(args).await,
         Command::Succession(args) => terminal::succession(args).await,
+        Command::Backup(args) => backup::backup(args).await,
+        Command::Restore(args) => backup::restore(args),
     }
 }
 

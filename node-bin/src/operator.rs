@@ -3,8 +3,9 @@
 use crate::http::authorization;
 use crate::peers::address_of;
 use axum::body::{Body, to_bytes};
+use hyper::body::Incoming;
 use hyper::client::conn::http1;
-use hyper::{Request, header};
+use hyper::{Request, Response, header};
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
 use std::time::Duration;
@@ -42,29 +43,58 @@ async fn ask(url: &str, secret: &Secret, call: &Call<'_>) -> Outcome {
     match timeout(ONE_CALL, exchange(address_of(url), secret, call)).await {
         Err(_) => Outcome::Later(format!("{url}: no answer within {} s", ONE_CALL.as_secs())),
         Ok(Err(error)) => Outcome::Later(format!("{url}: {error}")),
-        Ok(Ok((status, answer))) => {
-            let detail =
-                || answer["detail"].as_str().map_or_else(|| format!("{url} answered with status {status}"), String::from);
-            match status {
-                200..300 => Outcome::Done(answer),
-                500.. => Outcome::Later(detail()),
-                // Something else may listen there, and another server be the right one; but it is no use to ask this one again.
-                404 | 405 => {
-                    Outcome::Later(format!("{url} is no node that knows {}: check its address and its version", call.path))
-                }
-                _ => Outcome::Refused(detail()),
-            }
+        Ok(Ok((status, answer))) => outcome(url, call, status, answer),
+    }
+}
+
+fn outcome(url: &str, call: &Call<'_>, status: u16, answer: Value) -> Outcome {
+    let detail = || answer["detail"].as_str().map_or_else(|| format!("{url} answered with status {status}"), String::from);
+    match status {
+        200..300 => Outcome::Done(answer),
+        500.. => Outcome::Later(detail()),
+        // Something else may listen there, and another server be the right one; but it is no use to ask this one again.
+        404 | 405 => Outcome::Later(format!("{url} is no node that knows {}: check its address and its version", call.path)),
+        _ => Outcome::Refused(detail()),
+    }
+}
+
+/// Asks one node once for something that is too long to be kept. The body comes as fast as it is taken.
+///
+/// # Errors
+/// How the node answered instead.
+pub async fn open_stream(url: &str, secret: &Secret, call: &Call<'_>) -> Result<Incoming, Outcome> {
+    let asking = async {
+        let response = send(address_of(url), secret, call).await?;
+        let status = response.status().as_u16();
+        if response.status().is_success() {
+            return Ok(Ok(response.into_body()));
         }
+        Ok::<_, AnyError>(Err(outcome(url, call, status, value(response).await?)))
+    };
+    match timeout(ONE_CALL, asking).await {
+        Err(_) => Err(Outcome::Later(format!("{url}: no answer within {} s", ONE_CALL.as_secs()))),
+        Ok(Err(error)) => Err(Outcome::Later(format!("{url}: {error}"))),
+        Ok(Ok(answer)) => answer,
     }
 }
 
 type AnyError = Box<dyn std::error::Error + Send + Sync>;
 
 async fn exchange(address: &str, secret: &Secret, call: &Call<'_>) -> Result<(u16, Value), AnyError> {
+    let response = send(address, secret, call).await?;
+    Ok((response.status().as_u16(), value(response).await?))
+}
+
+async fn value(response: Response<Incoming>) -> Result<Value, AnyError> {
+    let bytes = to_bytes(Body::new(response.into_body()), ANSWER_LIMIT).await?;
+    Ok(serde_json::from_slice(&bytes).unwrap_or(Value::Null))
+}
+
+async fn send(address: &str, secret: &Secret, call: &Call<'_>) -> Result<Response<Incoming>, AnyError> {
     let body = if call.body.is_null() { String::new() } else { call.body.to_string() };
     let stream = TcpStream::connect(address).await?;
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
-    // It ends with the sender.
+    // It ends with the sender and the body.
     tokio::spawn(connection);
     let request = Request::builder()
         .method(call.method)
@@ -73,10 +103,7 @@ async fn exchange(address: &str, secret: &Secret, call: &Call<'_>) -> Result<(u1
         .header(header::CONTENT_TYPE, "application/json")
         .header(header::AUTHORIZATION, authorization(secret, call.method, call.path, body.as_bytes()))
         .body(Body::from(body))?;
-    let response = sender.send_request(request).await?;
-    let status = response.status().as_u16();
-    let bytes = to_bytes(Body::new(response.into_body()), ANSWER_LIMIT).await?;
-    Ok((status, serde_json::from_slice(&bytes).unwrap_or(Value::Null)))
+    Ok(sender.send_request(request).await?)
 }
 
 /// Asks each of `servers` in turn, again and again, until it is done or refused; `Err` with the reason in the latter case. `waits` is told why it is not done yet,

@@ -1,4 +1,4 @@
-//! Snapshots of the rows: read in parts for a peer, and received in parts from one.
+//! Snapshots of the rows: read in parts for a peer or for a backup, and received in parts from one.
 //!
 //! Rules that it keeps:
 //! - all parts that are read of one snapshot are of one state: it is pinned by a read transaction, which costs only the pages that change meanwhile. At most
@@ -12,8 +12,8 @@ use std::ops::Bound;
 use tertulia_protocol::contract::{Receive, SnapshotRows};
 use tokio::time::Instant;
 
-/// Snapshots that are held for peers at once. The one that was not read for longest makes way for another.
-pub const MOST_PINS: usize = 2;
+/// Snapshots that are held at once: for as many peers as a node gives them to, and for a backup. The one that was not read for longest makes way for another.
+pub const MOST_PINS: usize = 3;
 /// How long a snapshot is held after it was last read.
 pub const PIN_FOR: std::time::Duration = std::time::Duration::from_secs(30);
 
@@ -138,33 +138,13 @@ impl Rows {
 
     fn receive_range(&mut self, from: &Bytes, to: Option<&Bytes>, rows: &[(Bytes, Bytes)]) -> Result<(), RowsError> {
         let received = self.receiving.as_ref().ok_or(RowsError::NotReceiving)?;
-        let mut write = received.begin_write().map_err(failed("receive"))?;
-        // A crash loses all of it anyway.
-        write.set_durability(Durability::None).map_err(failed("receive"))?;
-        {
-            let mut table = write.open_table(TABLE).map_err(failed("receive"))?;
-            let to = to.map_or(Bound::Unbounded, |to| Bound::Excluded(&to[..]));
-            let range = (Bound::Included(&from[..]), to);
-            table.retain_in::<&[u8], _>(range, |_, _| false).map_err(failed("receive"))?;
-            for (key, value) in rows {
-                table.insert(&**key, &*summed(key, value)).map_err(failed("receive"))?;
-            }
-        }
-        write.commit().map_err(failed("receive"))
+        let to = to.map_or(Bound::Unbounded, |to| Bound::Excluded(&to[..]));
+        fill(received, (Bound::Included(&from[..]), to), rows.iter().map(|(key, value)| (key, Some(value))))
     }
 
     fn install(&mut self, position: Position) -> Result<(), RowsError> {
         let received = self.receiving.take().ok_or(RowsError::NotReceiving)?;
-        let mut write = received.begin_write().map_err(failed("install"))?;
-        write.set_quick_repair(true);
-        {
-            let base: Vec<u8> =
-                [position.index, position.term, position.chain].iter().flat_map(|number| number.to_le_bytes()).collect();
-            let mut table = write.open_table(ORIGIN).map_err(failed("install"))?;
-            table.insert(BASE, &*summed(BASE, &base)).map_err(failed("install"))?;
-        }
-        // Durable with all that was received before.
-        write.commit().map_err(failed("install"))?;
+        complete(&received, position)?;
         self.home.install()?;
         self.pins.clear();
         self.database = received;
@@ -173,3 +153,65 @@ impl Rows {
         Ok(())
     }
 }
+
+/// Writes into a file that is not in use: nothing but these rows stands in the range then. `None` deletes a row. Not durable: a crash loses all of it anyway.
+fn fill<'a>(
+    database: &Database,
+    range: (Bound<&[u8]>, Bound<&[u8]>),
+    rows: impl Iterator<Item = (&'a Bytes, Option<&'a Bytes>)>,
+) -> Result<(), RowsError> {
+    let mut write = database.begin_write().map_err(failed("receive"))?;
+    write.set_durability(Durability::None).map_err(failed("receive"))?;
+    {
+        let mut table = write.open_table(TABLE).map_err(failed("receive"))?;
+        table.retain_in::<&[u8], _>(range, |_, _| false).map_err(failed("receive"))?;
+        for (key, value) in rows {
+            match value {
+                Some(value) => drop(table.insert(&**key, &*summed(key, value)).map_err(failed("receive"))?),
+                None => drop(table.remove(&**key).map_err(failed("receive"))?),
+            }
+        }
+    }
+    write.commit().map_err(failed("receive"))
+}
+
+/// Says what the rows stand for and makes all of them durable.
+fn complete(database: &Database, position: Position) -> Result<(), RowsError> {
+    let mut write = database.begin_write().map_err(failed("install"))?;
+    write.set_quick_repair(true);
+    {
+        let base: Vec<u8> =
+            [position.index, position.term, position.chain].iter().flat_map(|number| number.to_le_bytes()).collect();
+        let mut table = write.open_table(ORIGIN).map_err(failed("install"))?;
+        table.insert(BASE, &*summed(BASE, &base)).map_err(failed("install"))?;
+    }
+    write.commit().map_err(failed("install"))
+}
+
+/// Rows that are made from a backup, in a file beside that gets its name at the end.
+pub(crate) struct Making {
+    home: Box<dyn Home>,
+    database: Database,
+}
+
+impl Making {
+    pub(crate) fn begin<D: Disk>(disk: &D, options: RowsOptions) -> Result<Making, RowsError> {
+        Ok(Making { home: Box::new(disk.clone()), database: disk.begin(options.cache_bytes)? })
+    }
+
+    /// No row may come twice.
+    pub(crate) fn add(&self, rows: &[(Bytes, Bytes)]) -> Result<(), RowsError> {
+        fill(&self.database, NOTHING, rows.iter().map(|(key, value)| (key, Some(value))))
+    }
+
+    /// With these last changes they stand for `position`, durably and under their name when this returns.
+    pub(crate) fn finish(self, changes: &RowBatch, position: Position) -> Result<(), RowsError> {
+        fill(&self.database, NOTHING, changes.rows.iter().map(|(key, value)| (key, value.as_ref())))?;
+        complete(&self.database, position)?;
+        drop(self.database);
+        Ok(self.home.install()?)
+    }
+}
+
+/// An empty range: nothing is taken away.
+const NOTHING: (Bound<&[u8]>, Bound<&[u8]>) = (Bound::Unbounded, Bound::Excluded(&[]));

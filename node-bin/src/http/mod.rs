@@ -1,5 +1,6 @@
 //! The HTTP face of a node: routes, and what holds for all of them. Any node answers anything; what needs the leader is forwarded by the node itself.
 
+mod backup;
 mod cluster;
 mod extract;
 mod messages;
@@ -13,6 +14,7 @@ mod stream;
 #[cfg(test)]
 mod tests;
 
+pub use backup::PATH as BACKUP_PATH;
 pub use cluster::{behind, role, view as cluster_view};
 pub use operators::{Operators, authorization};
 pub use origins::Origins;

@@ -1,4 +1,4 @@
-//! What only operators may ask: who is a member, who leads, who leads next.
+//! What only operators may ask: who is a member, who leads, who leads next; and for a backup, which holds everything.
 //!
 //! Whoever asks shows to know the cluster's secret and does not send it. The header is
 //! `Authorization: Tertulia time=SECONDS, nonce=32 HEX, mac=64 HEX`; the mac is [`Secret::operator_mac`] over method, path, time, nonce and body.
@@ -18,23 +18,26 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use axum::routing::{delete, post, put};
+use axum::routing::{delete, get, post, put};
 use axum::{Json, Router};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::sync::{Arc, Mutex, PoisonError};
-use tertulia_protocol::ids::{Incarnation, NodeId};
+use tertulia_protocol::ids::{ClusterId, Incarnation, NodeId};
 use tertulia_protocol::node::{Admin, AdminOutcome};
 use tertulia_protocol::raft::{Change, Configuration};
 use tertulia_protocol::succession::Policy;
 use tertulia_protocol::wire::handshake::{OperatorRequest, Secret};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// How far the asker's clock may be from the node's, in seconds.
 const WINDOW: u64 = 60;
 /// Nonces that are remembered. Only those who know the secret can fill this.
 const NONCES: usize = 4_096;
+/// Backups that are taken at once.
+const BACKUPS: usize = 1;
 /// The scheme of the Authorization header.
 const SCHEME: &str = "Tertulia";
 
@@ -47,11 +50,23 @@ pub struct Operators {
     secret: Secret,
     /// Times and nonces of requests that were taken and could still come again.
     seen: Arc<Mutex<BTreeSet<Taken>>>,
+    /// Whoever takes a backup holds it.
+    backups: Arc<Semaphore>,
 }
 
 impl Operators {
     pub fn new(secret: Secret) -> Operators {
-        Operators { secret, seen: Arc::default() }
+        Operators { secret, seen: Arc::default(), backups: Arc::new(Semaphore::new(BACKUPS)) }
+    }
+
+    /// Whose secret it is.
+    pub fn cluster(&self) -> ClusterId {
+        self.secret.cluster_id()
+    }
+
+    /// The right to take a backup; `None` while another one is taken.
+    pub fn backup_place(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.backups).try_acquire_owned().ok()
     }
 
     /// Takes the request, or says what is wrong. `now`: seconds since 1970.
@@ -59,7 +74,7 @@ impl Operators {
         let Some(Claim { time, nonce, mac }) = claim(headers) else {
             return Err(unauthorized(
                 "operator-unknown",
-                "this needs the cluster's secret: use `node add`, `node remove`, `node transfer` or `node succession` with --secret-file, \
+                "this needs the cluster's secret: use `node add`, `node remove`, `node transfer`, `node succession` or `node backup` with --secret-file, \
                  or send the header Authorization: Tertulia time=…, nonce=…, mac=…",
             ));
         };
@@ -131,6 +146,7 @@ pub fn routes<G: Gate>(app: &App<G>) -> Router<App<G>> {
         .route("/api/v1/cluster/voters", put(voters::<G>))
         .route("/api/v1/cluster/transfer", post(transfer::<G>))
         .route("/api/v1/cluster/succession", put(succession::<G>))
+        .route(super::backup::PATH, get(super::backup::stream::<G>))
         .route_layer(axum::middleware::from_fn_with_state(app.operators.clone(), authorise))
 }
 

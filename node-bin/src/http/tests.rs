@@ -3,10 +3,14 @@
 use super::*;
 use crate::gate::Line;
 use axum::body::Body;
+use bytes::Bytes;
 use serde_json::{Value, json};
+use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 use tertulia_driver::Incoming;
+use tertulia_driver::backup::{Item, Reader};
 use tertulia_protocol::chat::{Command, Done, MemberRole, More, Post, Refusal, RoomKind, RoomRef, RoomView, Rules};
+use tertulia_protocol::contract::{AppliedRow, Position, SnapshotRows, StateHash, StoreError};
 use tertulia_protocol::gateway::{Answer, Ask, MemberStatus, Reply, Role, Standing, Status, Token};
 use tertulia_protocol::ids::*;
 use tertulia_protocol::node::{Admin, AdminOutcome};
@@ -19,10 +23,16 @@ use tower::ServiceExt;
 
 const TOKEN: Token = Token([0x11; 32]);
 
+/// A part of a snapshot as it was asked for: at which place, from which key.
+type Read = (Option<Index>, Vec<u8>);
+
 /// Answers each request at once, and remembers what was asked.
 #[derive(Clone, Default)]
 struct Fake {
     asked: Arc<Mutex<Vec<Ask>>>,
+    /// Parts of snapshots that it will read, and what it was asked for.
+    parts: Arc<Mutex<VecDeque<SnapshotRows>>>,
+    read: Arc<Mutex<Vec<Read>>>,
 }
 
 struct FakeLine {
@@ -50,6 +60,10 @@ impl Gate for Fake {
             Admin::Transfer { to } => AdminOutcome::Done { node: Some(to), configuration },
             Admin::Succession { .. } => AdminOutcome::Done { node: None, configuration },
         })
+    }
+    async fn snapshot(&self, at: Option<Index>, from: Bytes, _: u32) -> Option<Result<SnapshotRows, StoreError>> {
+        self.read.lock().unwrap().push((at, from.to_vec()));
+        self.parts.lock().unwrap().pop_front().map(Ok)
     }
     async fn open(&self, token: Option<Token>) -> Option<FakeLine> {
         Some(FakeLine { fake: self.clone(), token, reply: None })
@@ -162,7 +176,9 @@ fn status() -> Status {
 struct Answered {
     status: u16,
     headers: axum::http::HeaderMap,
+    /// As far as it is text.
     text: String,
+    body: Bytes,
 }
 
 impl Answered {
@@ -184,7 +200,7 @@ async fn operate(method: &str, path: &str, body: &Value) -> Answered {
 
 async fn call(fake: &Fake, method: &str, path: &str, headers: &[(&str, &str)], body: impl Into<Body>) -> Answered {
     let members = ["http://127.0.0.1:8081".to_owned(), "http://127.0.0.1:8082".to_owned()];
-    let stopping = watch::channel(false).1;
+    let (_stop, stopping) = watch::channel(false);
     let operators = Operators::new(secret());
     let app = App { gate: fake.clone(), origins: Origins::new(&members), operators, metrics: Metrics::new(), stopping };
     let mut request = axum::http::Request::builder().method(method).uri(path);
@@ -193,8 +209,8 @@ async fn call(fake: &Fake, method: &str, path: &str, headers: &[(&str, &str)], b
     }
     let response = router(app).oneshot(request.body(body.into()).unwrap()).await.unwrap();
     let (status, headers) = (response.status().as_u16(), response.headers().clone());
-    let bytes = axum::body::to_bytes(response.into_body(), 1 << 20).await.unwrap();
-    Answered { status, headers, text: String::from_utf8(bytes.to_vec()).unwrap() }
+    let body = axum::body::to_bytes(response.into_body(), 1 << 20).await.unwrap();
+    Answered { status, headers, text: String::from_utf8_lossy(&body).into_owned(), body }
 }
 
 fn bearer() -> (&'static str, &'static str) {
@@ -404,4 +420,70 @@ async fn nobody_else_changes_the_cluster_and_no_page_does() {
     let other = authorization(&Secret::new(&[1; 32]).unwrap(), "POST", path, br#"{"to": 2}"#);
     let wrong = call(&fake, "POST", path, &[("authorization", &other), JSON], r#"{"to": 2}"#).await;
     assert_eq!((wrong.status, &wrong.json()["type"]), (401, &json!("urn:tertulia:operator-wrong-secret")));
+}
+
+/// Of the state at `index`, whose rows are `first` and this key's.
+fn part(index: Index, keys: &[u8], next: Option<u8>) -> SnapshotRows {
+    let row = |key: &u8| (Bytes::from(vec![*key]), Bytes::from(vec![index as u8]));
+    let all = [1, 2].iter().map(row);
+    let hash = all.fold(StateHash(0), |sum, (key, value)| sum.changed(&key, None, Some(&value)));
+    let position = Position { index, term: 1, chain: 0 };
+    let applied = AppliedRow { position, hash, ..AppliedRow::default() };
+    SnapshotRows { applied, rows: keys.iter().map(row).collect(), next: next.map(|key| Bytes::from(vec![key])) }
+}
+
+/// What an operator is sent when the store reads these parts, and what was asked of the store.
+async fn backup_of(parts: Vec<SnapshotRows>) -> (Answered, Vec<Item>, Vec<Read>) {
+    let fake = Fake { parts: Arc::new(Mutex::new(parts.into())), ..Fake::default() };
+    let header = authorization(&secret(), "GET", BACKUP_PATH, b"");
+    let answered = call(&fake, "GET", BACKUP_PATH, &[("authorization", &header)], Body::empty()).await;
+    let mut items = Vec::new();
+    if answered.status == 200 {
+        let mut reader = Reader::on_the_way();
+        reader.take(&answered.body);
+        items.extend(std::iter::from_fn(|| reader.next_item().unwrap()));
+    }
+    let read = fake.read.lock().unwrap().clone();
+    (answered, items, read)
+}
+
+#[tokio::test]
+async fn a_backup_is_one_snapshot_from_its_first_row_to_its_last() {
+    let (answered, items, read) = backup_of(vec![part(9, &[1], Some(2)), part(9, &[2], None)]).await;
+    assert_eq!(answered.status, 200);
+    let [Item::Head(head), Item::Rows(_), Item::Rows(_), Item::End(end)] = &items[..] else { panic!("{items:?}") };
+    assert_eq!((head.node, head.cluster, head.applied.position.index), (NodeId(2), secret().cluster_id(), 9));
+    assert_eq!(end.rows, 2);
+    assert_eq!(read, [(None, vec![0, 0]), (Some(9), vec![2])]);
+}
+
+#[tokio::test]
+async fn a_backup_whose_snapshot_was_let_go_of_begins_anew_and_not_for_ever() {
+    // The second part is of another state: all of that one is read from the first row on.
+    let parts = vec![part(9, &[1], Some(2)), part(12, &[2], None), part(12, &[1, 2], None)];
+    let (_, items, read) = backup_of(parts).await;
+    let [Item::Head(_), Item::Rows(_), Item::Anew, Item::Head(head), Item::Rows(rows), Item::End(_)] = &items[..] else {
+        panic!("{items:?}")
+    };
+    assert_eq!((head.applied.position.index, rows.len()), (12, 2));
+    assert_eq!(read[1..], [(Some(9), vec![2]), (Some(12), vec![0, 0])]);
+
+    let moving = (1..100).map(|index| part(index, &[1], Some(2))).collect();
+    let (_, items, _) = backup_of(moving).await;
+    assert_eq!(items.iter().filter(|item| **item == Item::Anew).count(), 5);
+    assert!(matches!(items.last(), Some(Item::Failed(why)) if why.contains("5 times")), "{items:?}");
+
+    let (_, items, _) = backup_of(vec![part(9, &[1], Some(2))]).await;
+    assert!(matches!(items.last(), Some(Item::Failed(why)) if why.contains("stopping")), "{items:?}");
+}
+
+#[tokio::test]
+async fn a_node_without_rows_gives_no_backup_and_nobody_without_the_secret_gets_one() {
+    let empty = SnapshotRows { applied: AppliedRow::default(), rows: Vec::new(), next: None };
+    let (answered, _, _) = backup_of(vec![empty]).await;
+    assert_eq!((answered.status, &answered.json()["type"]), (409, &json!("urn:tertulia:nothing-to-back-up")));
+    let fake = Fake::default();
+    let answered = call(&fake, "GET", BACKUP_PATH, &[bearer()], Body::empty()).await;
+    assert_eq!((answered.status, &answered.json()["type"]), (401, &json!("urn:tertulia:operator-unknown")));
+    assert!(fake.read.lock().unwrap().is_empty(), "nothing was read");
 }

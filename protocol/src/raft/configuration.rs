@@ -116,6 +116,12 @@ impl Configuration {
         }
     }
 
+    /// The first one of another cluster that goes on with this one's data: the founder votes alone. Ids that were given here are not given again there.
+    pub fn founded_anew(&self, founder: Member) -> Configuration {
+        let alone = Configuration::of_voters(Vec::from([founder]));
+        Configuration { next_id: alone.next_id.max(self.next_id), ..alone }
+    }
+
     pub fn members(&self) -> &[Member] {
         &self.members
     }

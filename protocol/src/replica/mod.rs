@@ -5,7 +5,9 @@
 //! - Every node learns an outcome by applying the entry; [`Output::Executed`] tells the node that waits for it.
 //! - A node that cannot be sent the log gets a peer's rows (`snapshot/`).
 //! - Rows of all entries applied in one drain leave as one batch, with the place that they stand for.
+//! - The rows of a backup become the first state of a new cluster by [`found()`].
 
+mod found;
 mod machine;
 mod offer;
 mod sessions;
@@ -14,6 +16,7 @@ mod types;
 #[cfg(feature = "zoo")]
 mod zoo;
 
+pub use found::{FoundError, Founding, found, is_of_members};
 pub use machine::{At, Effects, StateMachine};
 pub use sessions::SessionRefusal;
 pub use snapshot::{Ask, Part, SnapshotMessage};

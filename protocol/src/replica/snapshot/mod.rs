@@ -20,7 +20,7 @@ const FIRST_KEY: &[u8] = &[0x00, 0x00];
 /// Rows of one read of the working set.
 const PAGE_ROWS: u32 = 1_024;
 /// No place comes near it; see `RaftMessage::is_sound`.
-const MOST_INDEX: Index = 1 << 62;
+pub(super) const MOST_INDEX: Index = 1 << 62;
 
 /// What replicas say to each other about snapshots.
 #[derive(Clone, PartialEq, Eq, Debug, Hash, Serialize, Deserialize)]
