@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
 
 use std::sync::Arc;
-use tertulia_protocol::chat::{Command, Post, RoomRef};
+use tertulia_protocol::chat::{Command, More, Post, RoomRef};
 use tertulia_protocol::client::{Client, Config, Output};
 use tertulia_protocol::contract::Now;
 use tertulia_protocol::dice::Seed;
@@ -81,7 +81,15 @@ impl Scene {
     /// Hands an event over; which ones the user is delivered.
     fn deliver(&mut self, cursor: Cursor) -> Vec<Cursor> {
         let (id, author) = (MessageId(1), UserId(1));
-        let post = Post { seq: cursor, id, author, author_name: "ada".into(), text: "hello".into(), at: Timestamp(1) };
+        let post = Post {
+            seq: cursor,
+            id,
+            author,
+            author_name: "ada".into(),
+            text: "hello".into(),
+            at: Timestamp(1),
+            more: More::default(),
+        };
         self.client.handle_event(self.now, Arc::new(Event { room: RoomId(1), cursor, kind: EventKind::Posted(post) }));
         let delivered = |output| if let Output::Deliver(event) = output { Some(event.cursor) } else { None };
         self.wants().into_iter().filter_map(delivered).collect()
