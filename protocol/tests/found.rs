@@ -30,7 +30,7 @@ fn settled(world: &World, client: usize) -> usize {
 fn texts(world: &World, client: usize) -> Vec<String> {
     let posts = world.heard[client].iter().filter_map(|output| match output {
         Output::Deliver(event) => {
-            let EventKind::Posted(post) = &event.kind;
+            let EventKind::Posted(post) = &event.kind else { return None };
             Some(post.text.clone())
         }
         _ => None,
