@@ -34,6 +34,8 @@ pub enum Command {
     Transfer(Transfer),
     /// Say who should lead next
     Succession(Succession),
+    /// Show what holds for the chat of the whole cluster, or change it
+    Settings(Settings),
     /// Keep all that a node holds in a file, while it goes on
     Backup(Backup),
     /// Begin a new cluster with all that a backup holds
@@ -123,6 +125,9 @@ pub struct Serve {
     /// The same at every start of every node: nodes that do not agree do not talk to each other
     #[arg(long, value_name = "PERCENT", value_parser = drift)]
     pub lease_drift: Option<u32>,
+    /// What a new cluster begins with, as for `node settings`; may be given several times. Later it counts no more
+    #[arg(long = "set", value_name = "KEY=VALUE", value_parser = parse_setting)]
+    pub settings: Vec<(String, String)>,
     /// The file with the cluster's secret: at least 32 hexadecimal digits
     #[arg(long, value_name = "FILE")]
     pub secret_file: PathBuf,
@@ -280,6 +285,34 @@ pub struct Succession {
     pub policy: Policy,
     #[command(flatten)]
     pub operator: Operator,
+}
+
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Without a KEY=VALUE it prints what is so now. Values are JSON; text needs no quotes.
+
+  node settings sign_in=accounts devices=2 idle_ms=86400000 --secret-file secret
+  node settings rules.history=since-join rules.edits=false --secret-file secret
+  node settings 'rules.history={\"last\":100}' rates.room='{\"per_second\":20,\"burst\":50}' --secret-file secret
+
+  sign_in          open (a name is enough), guests (each sign-in is a new user), accounts (a password), invite (a password, and a code to register)
+  devices          from how many devices one user may be signed in; 0 for any number
+  idle_ms          a session without a sign of life for so long is closed; 0 for never
+  direct           anybody or friends: with whom direct rooms may be opened
+  erase            whether deleting an account takes the text of its messages away
+  admins_make_rooms, rules (of rooms made without any), rates
+
+Exit status: 0 only if it is so now.")]
+pub struct Settings {
+    #[arg(value_name = "KEY=VALUE", value_parser = parse_setting)]
+    pub changes: Vec<(String, String)>,
+    #[command(flatten)]
+    pub operator: Operator,
+}
+
+fn parse_setting(text: &str) -> Result<(String, String), String> {
+    let (key, value) = text.split_once('=').ok_or("a setting is KEY=VALUE")?;
+    Ok((key.into(), value.into()))
 }
 
 #[derive(Args, Debug)]

@@ -19,6 +19,7 @@ mod peers;
 mod rfc3339;
 mod secret;
 mod serve;
+mod settings;
 mod terminal;
 
 use clap::Parser;
@@ -73,6 +74,7 @@ async fn run(command: &Command) -> Result<(), String> {
         Command::Remove(args) => terminal::remove(args).await,
         Command::Transfer(args) => terminal::transfer(args).await,
         Command::Succession(args) => terminal::succession(args).await,
+        Command::Settings(args) => terminal::settings(args).await,
         Command::Backup(args) => backup::backup(args).await,
         Command::Restore(args) => backup::restore(args),
     }

@@ -160,6 +160,7 @@ async fn start(
     let members = me.members()?.iter().map(Peer::member).collect();
     let mut config = Config::new(node, cluster, members, Seed(rand::random()));
     config.succession = args.succession.clone();
+    config.settings = crate::settings::changed(&config.settings, &args.settings)?;
     config.timing.lease_drift_ppm = args.lease_drift;
     if let Some(address) = me.peer_address() {
         config.peer_address = address;

@@ -25,6 +25,7 @@ use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::sync::{Arc, Mutex, PoisonError};
+use tertulia_protocol::chat::Settings;
 use tertulia_protocol::ids::{ClusterId, Incarnation, NodeId};
 use tertulia_protocol::node::{Admin, AdminOutcome};
 use tertulia_protocol::raft::{Change, Configuration};
@@ -74,7 +75,7 @@ impl Operators {
         let Some(Claim { time, nonce, mac }) = claim(headers) else {
             return Err(unauthorized(
                 "operator-unknown",
-                "this needs the cluster's secret: use `node add`, `node remove`, `node transfer`, `node succession` or `node backup` with --secret-file, \
+                "this needs the cluster's secret: use `node add`, `node remove`, `node transfer`, `node succession`, `node settings` or `node backup` with --secret-file, \
                  or send the header Authorization: Tertulia time=…, nonce=…, mac=…",
             ));
         };
@@ -146,6 +147,7 @@ pub fn routes<G: Gate>(app: &App<G>) -> Router<App<G>> {
         .route("/api/v1/cluster/voters", put(voters::<G>))
         .route("/api/v1/cluster/transfer", post(transfer::<G>))
         .route("/api/v1/cluster/succession", put(succession::<G>))
+        .route("/api/v1/cluster/settings", put(configure::<G>))
         .route(super::backup::PATH, get(super::backup::stream::<G>))
         .route_layer(axum::middleware::from_fn_with_state(app.operators.clone(), authorise))
 }
@@ -270,6 +272,12 @@ async fn succession<G: Gate>(State(app): State<App<G>>, Body(body): Body<Success
     let _ = write!(text, "{policy}");
     ask(&app, Admin::Succession { policy }).await?;
     Ok(Json(json!({"policy": text})))
+}
+
+/// `PUT /api/v1/cluster/settings`: what holds for the chat of the whole cluster, all of it.
+async fn configure<G: Gate>(State(app): State<App<G>>, Body(settings): Body<Settings>) -> Result<Json<Value>, Problem> {
+    ask(&app, Admin::Configure { settings: Box::new(settings.clone()) }).await?;
+    Ok(Json(json!(settings)))
 }
 
 /// The node in the path.

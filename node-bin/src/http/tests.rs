@@ -58,7 +58,7 @@ impl Gate for Fake {
             Admin::Change(Change::Remove { .. }) => AdminOutcome::Refused { why: "node 9 is the only voter".into() },
             Admin::Change(_) => AdminOutcome::Pending { why: "the learner holds 3 of 9 log entries".into() },
             Admin::Transfer { to } => AdminOutcome::Done { node: Some(to), configuration },
-            Admin::Succession { .. } => AdminOutcome::Done { node: None, configuration },
+            Admin::Succession { .. } | Admin::Configure { .. } => AdminOutcome::Done { node: None, configuration },
         })
     }
     async fn snapshot(&self, at: Option<Index>, from: Bytes, _: u32) -> Option<Result<SnapshotRows, StoreError>> {

@@ -8,7 +8,7 @@ mod status;
 mod tail;
 
 pub use chat::chat;
-pub use operate::{add, remove, succession, transfer};
+pub use operate::{add, remove, settings, succession, transfer};
 pub use remote::ask_once;
 pub use send::send;
 pub use status::status;

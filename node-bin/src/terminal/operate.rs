@@ -1,11 +1,11 @@
-//! What operators change: `node add`, `node remove`, `node transfer`, `node succession`. Each waits until it is so, and then prints one line of what is so now.
+//! What operators change: `node add`, `node remove`, `node transfer`, `node succession`, `node settings`. Each waits until it is so, and then prints one line of what is so now.
 //!
 //! Calls are the same calls by their content: they go on at the next server when one dies, and may be made again at any time.
 
 use super::remote::ask_once;
-use crate::cli::{Add, Operator, Remove, Succession, Transfer};
+use crate::cli::{Add, Operator, Remove, Settings, Succession, Transfer};
 use crate::operator::{Call, ask_until_done};
-use crate::{secret, show};
+use crate::{secret, settings, show};
 use serde_json::{Value, json};
 use std::future::Future;
 use std::time::Duration;
@@ -58,6 +58,20 @@ pub async fn succession(args: &Succession) -> Result<(), String> {
     Ok(())
 }
 
+pub async fn settings(args: &Settings) -> Result<(), String> {
+    let operator = Ready::new(&args.operator).await?;
+    let now = operator.settings().await.ok_or("no server answers: check --server")?;
+    if args.changes.is_empty() {
+        settings::lines(&now).iter().for_each(|line| show(line));
+        return Ok(());
+    }
+    let wanted = settings::changed(&now, &args.changes)?;
+    operator.ask("PUT", "/api/v1/cluster/settings", json!(wanted)).await?;
+    let (before, after) = (settings::lines(&now), settings::lines(&wanted));
+    after.iter().filter(|line| !before.contains(line)).for_each(|line| show(line));
+    Ok(())
+}
+
 /// An operator with the secret in hand and all servers that are known.
 struct Ready {
     secret: Secret,
@@ -99,6 +113,18 @@ impl Ready {
                 && let Ok(Answer::Cluster(status)) = reply.result
             {
                 return Some(*status);
+            }
+        }
+        None
+    }
+
+    /// What holds for the chat, as the first server that answers sees it.
+    async fn settings(&self) -> Option<tertulia_protocol::chat::Settings> {
+        for url in &self.servers {
+            if let Ok(reply) = ask_once(url, Ask::Settings).await
+                && let Ok(Answer::Settings(settings)) = reply.result
+            {
+                return Some(*settings);
             }
         }
         None

@@ -98,11 +98,18 @@ impl Chat {
         }
     }
 
-    pub(super) fn configure(&mut self, settings: Settings, effects: Fx) -> Result<(), Refusal> {
+    /// # Errors
+    /// What no cluster may agree on.
+    pub fn check_settings(&self, settings: &Settings) -> Result<(), Refusal> {
         self.check_rules(&settings.rules)?;
         if settings.idle_ms > 0 && settings.idle_ms < 1_000 {
             return Err(Refusal::BadRequest { why: "sessions live for at least 1,000 ms without a sign of life".into() });
         }
+        Ok(())
+    }
+
+    pub(super) fn configure(&mut self, settings: Settings, effects: Fx) -> Result<(), Refusal> {
+        self.check_settings(&settings)?;
         self.old_forms.write(effects, settings_key(), self.settings.as_ref(), Some(&settings));
         self.settings = Some(settings);
         Ok(())

@@ -127,6 +127,7 @@ impl Gateway {
         if before.0 <= now.instant {
             changed.append(&mut before.1);
         }
+        before.0 = now.instant + COUNTS_FOR;
         match hint {
             Hint::Here { users } => {
                 let users: BTreeSet<UserId> = users.into_iter().take(MOST).collect();
@@ -137,7 +138,6 @@ impl Gateway {
             Hint::Gone { user } if before.1.remove(&user) => _ = changed.insert(user),
             _ => {}
         }
-        self.moment.elsewhere.insert(from, (now.instant + COUNTS_FOR, self.moment.elsewhere[&from].1.clone()));
         let news: Vec<(UserId, bool)> = (changed.into_iter())
             .filter(|user| !self.by_user.contains_key(user))
             .map(|user| (user, self.is_elsewhere(now, user)))

@@ -33,6 +33,10 @@ impl Gateway {
         for key in requests {
             self.settle_from_table(replica, key);
         }
+        let sessions: BTreeSet<SessionId> = self.connections.values().filter_map(|known| Some(known.session?.0)).collect();
+        for over in sessions.into_iter().filter(|session| replica.machine().user_of(*session).is_none()) {
+            self.close_session(over);
+        }
         let connections: Vec<ConnectionId> = self.connections.keys().copied().collect();
         for connection in connections {
             self.see_rooms(replica, connection);

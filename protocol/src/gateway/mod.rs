@@ -238,7 +238,7 @@ impl Gateway {
     }
 
     pub(crate) fn handle_request(&mut self, now: Now, replica: &mut Replica<Chat>, connection: ConnectionId, request: Request) {
-        if self.stalled && !matches!(request.ask, Ask::Ping | Ask::Cluster) {
+        if self.stalled && !matches!(request.ask, Ask::Ping | Ask::Cluster | Ask::Settings) {
             if self.connections.contains_key(&connection) {
                 self.send_away(connection);
             }

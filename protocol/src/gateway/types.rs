@@ -1,7 +1,9 @@
 //! What clients and their node say to each other. HTTP, WebSocket and the framed protocol are three spellings of this.
 
 use crate::chat::password::Password;
-use crate::chat::{Changed, Command, Done, Me, MemberView, Notice, Post, Refusal, RoomRef, RoomView, UserRef, UserView};
+use crate::chat::{
+    Changed, Command, Done, Me, MemberView, Notice, Post, Refusal, RoomRef, RoomView, Settings, UserRef, UserView,
+};
 use crate::ids::*;
 use crate::replica::Identity;
 use crate::succession::{Policy, Reason};
@@ -170,6 +172,8 @@ pub enum Ask {
     Typing {
         room: RoomId,
     },
+    /// What holds for the whole cluster, how to sign in above all. Needs no session; as this node sees it.
+    Settings,
 }
 
 /// How somebody signs in.
@@ -265,6 +269,7 @@ pub enum Answer {
     },
     /// Taken note of.
     Noted,
+    Settings(Box<Settings>),
 }
 
 /// Something that happened in a room, sent to those who follow it, in order, without gaps.

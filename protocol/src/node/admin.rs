@@ -5,6 +5,7 @@
 //! - A change is done when it is committed and final (no joint configuration is left of it).
 
 use super::*;
+use crate::chat::{Housekeeping, Settings};
 use crate::raft::{Change, Changing, Configuration};
 use crate::succession::Policy;
 use crate::time::Duration;
@@ -24,6 +25,10 @@ pub enum Admin {
     /// Who should lead next.
     Succession {
         policy: Policy,
+    },
+    /// What holds for the chat of the whole cluster.
+    Configure {
+        settings: Box<Settings>,
     },
 }
 
@@ -78,7 +83,7 @@ impl Calls {
 impl Node {
     /// An operator asks for something; [`Output::Admin`] with the same ticket follows. Whoever hands this over has made sure that it is an operator who asks.
     pub fn handle_admin(&mut self, now: Now, ticket: u64, admin: Admin) {
-        self.now = now;
+        self.tick(now);
         if self.calls.calls.len() >= MOST_CALLS {
             let why = "too many operators' calls wait on this node: ask again".into();
             return self.outputs.push_back(Output::Admin { ticket, outcome: AdminOutcome::Pending { why } });
@@ -90,7 +95,7 @@ impl Node {
 
     /// The node shall stop: a leader hands over first. True if there is something to wait for; it is over once [`Node::status`] says that another one leads.
     pub fn handle_stop(&mut self, now: Now) -> bool {
-        self.now = now;
+        self.tick(now);
         self.replica.hand_over(now)
     }
 
@@ -193,6 +198,15 @@ impl Node {
             Admin::Succession { policy } => match self.replica.set_policy(self.now, policy) {
                 Changing::Done => done(self, None),
                 _ => AdminOutcome::Pending { why: "the order of succession is being changed".into() },
+            },
+            Admin::Configure { settings } if self.replica.machine().settings() == **settings => done(self, None),
+            Admin::Configure { settings } => match self.replica.machine().check_settings(settings) {
+                Err(refusal) => AdminOutcome::Refused { why: refusal.to_string() },
+                Ok(()) => {
+                    let command = Housekeeping::Configure { settings: (**settings).clone(), founding: false }.encode();
+                    self.replica.offer(self.now, Submission::House { command });
+                    AdminOutcome::Pending { why: "the settings are on their way into the log".into() }
+                }
             },
             Admin::Transfer { to } if *to == self.replica.raft().node() => done(self, Some(*to)),
             Admin::Transfer { to } => match self.replica.transfer(self.now, *to) {

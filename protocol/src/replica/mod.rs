@@ -282,6 +282,11 @@ impl<S: StateMachine> Replica<S> {
         self.sessions.opened(credential)
     }
 
+    /// Whether a session was opened under this credential and is over.
+    pub fn is_closed(&self, credential: &Credential) -> bool {
+        self.sessions.is_closed(credential)
+    }
+
     /// The number that the session's next request carries.
     pub fn next_number(&self, session: SessionId) -> Option<u64> {
         self.sessions.next(session)
