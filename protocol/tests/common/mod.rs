@@ -8,11 +8,13 @@ pub mod stage;
 use bytes::Bytes;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
+use tertulia_protocol::chat::Settings;
+use tertulia_protocol::chat::password::PasswordParams;
 use tertulia_protocol::client::{self, Client};
 use tertulia_protocol::contract::*;
 use tertulia_protocol::dice::Seed;
 use tertulia_protocol::facts::Fact;
-use tertulia_protocol::gateway::{Event, Reply, Token};
+use tertulia_protocol::gateway::{CloseReason, Event, Reply, Token};
 use tertulia_protocol::ids::*;
 use tertulia_protocol::node::{Config, Message, Node, Output};
 use tertulia_protocol::raft::Entry;
@@ -190,6 +192,11 @@ pub struct World {
     /// A connection that does not read, and what it is owed.
     pub slow: Option<ConnectionId>,
     pub slow_events: Vec<Arc<Event>>,
+    /// Events on connections that no client has, and those that were closed.
+    pub events: Vec<(ConnectionId, Arc<Event>)>,
+    pub closed: Vec<(ConnectionId, CloseReason)>,
+    /// What nodes are told that a new cluster begins with.
+    pub settings: Settings,
     wires: VecDeque<(NodeId, NodeId, Message)>,
     voters: Vec<Member>,
     pub limits: Limits,
@@ -208,6 +215,10 @@ pub struct World {
 
 impl World {
     pub fn new(size: u64) -> World {
+        World::with_settings(size, Settings::default())
+    }
+
+    pub fn with_settings(size: u64, settings: Settings) -> World {
         let voter = |id| Member {
             id: NodeId(id),
             peer_address: format!("n{id}:1"),
@@ -224,6 +235,9 @@ impl World {
             replies: Vec::new(),
             slow: None,
             slow_events: Vec::new(),
+            events: Vec::new(),
+            closed: Vec::new(),
+            settings,
             wires: VecDeque::new(),
             voters: (1..=size).map(voter).collect(),
             limits: Limits::default(),
@@ -244,6 +258,8 @@ impl World {
         let mut config = Config::new(id, CLUSTER, self.voters.clone(), Seed(1));
         config.limits = self.limits;
         config.facts = true;
+        config.settings = self.settings.clone();
+        config.passwords = PasswordParams::LEAST;
         #[cfg(feature = "zoo")]
         {
             config.bug = self.bug;
@@ -375,10 +391,17 @@ impl World {
                         continue;
                     }
                     self.nodes.get_mut(&id).unwrap().handle_drained(now, *connection, event.cost());
+                    if connection.0 % 1000 >= self.clients.len() as u64 {
+                        self.events.push((*connection, Arc::clone(&event)));
+                        continue;
+                    }
                     self.clients[connection.0 as usize % 1000].handle_event(now, Arc::clone(&event));
                 }
             }
-            Output::Peer { .. } | Output::Close { .. } => {}
+            Output::Derive { id, password, recipe } => node.handle_derived(now, id, recipe.derive(&password)),
+            Output::Search { id, .. } => node.handle_found(now, id, Err("no index".into())),
+            Output::Close { connection, reason } => self.closed.push((connection, reason)),
+            Output::Peer { .. } => {}
             other => panic!("{id}: {other:?}"),
         }
     }
