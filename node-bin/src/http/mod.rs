@@ -13,7 +13,7 @@ mod stream;
 #[cfg(test)]
 mod tests;
 
-pub use cluster::{behind, role, view as cluster_view};
+pub use cluster::{behind, divergence as divergence_view, role, view as cluster_view};
 pub use operators::{Operators, authorization};
 pub use origins::Origins;
 pub use problem::Problem;

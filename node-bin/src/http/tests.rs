@@ -127,6 +127,7 @@ fn status() -> Status {
         policy: Policy::Ring,
         placement: Vec::new(),
         round_trips: Vec::new(),
+        diverged: Vec::new(),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use crate::chat::{Command, Done, Post, Refusal, RoomRef, RoomView};
 use crate::ids::*;
-use crate::replica::Identity;
+use crate::replica::{Divergence, Identity};
 use crate::succession::{Policy, Reason};
 use alloc::boxed::Box;
 use alloc::string::String;
@@ -221,6 +221,8 @@ pub struct Status {
     pub placement: Vec<Reason>,
     /// Round trips between members as the leader knows them, in µs; empty elsewhere.
     pub round_trips: Vec<(NodeId, NodeId, u64)>,
+    /// Members whose state was found to differ from that of this node at the same place of the log, and not found equal since.
+    pub diverged: Vec<Divergence>,
 }
 
 #[derive(Clone, PartialEq, Eq, Debug, Hash, Serialize, Deserialize)]

@@ -9,7 +9,7 @@ use crate::ids::*;
 use crate::node::{Admin, AdminOutcome};
 use crate::raft::Member;
 use crate::raft::RaftMessage;
-use crate::replica::{Slot, SnapshotMessage, Submission};
+use crate::replica::{CompareMessage, Divergence, Slot, SnapshotMessage, Submission};
 use crate::succession::{Policy, SuccessionTiming};
 use alloc::boxed::Box;
 use alloc::string::String;
@@ -90,6 +90,7 @@ pub enum Body {
     },
     /// In a box, as calls are: a message is moved many times, and most are small.
     Snapshot(Box<SnapshotMessage>),
+    Compare(Box<CompareMessage>),
 }
 
 /// What makes a request the same one, wherever it waits.
@@ -161,6 +162,8 @@ pub enum Output {
         connection: ConnectionId,
         reason: CloseReason,
     },
+    /// This node's state is not that of a peer at the same place: tell whoever watches over the cluster. The node goes on.
+    Diverged(Box<Divergence>),
     /// Stop the process; nothing that follows would be right.
     Halt {
         reason: HaltReason,

@@ -6,6 +6,7 @@
 //! - A node that cannot be sent the log gets a peer's rows (`snapshot/`).
 //! - Rows of all entries applied in one drain leave as one batch, with the place that they stand for.
 
+mod compare;
 mod machine;
 mod offer;
 mod sessions;
@@ -14,6 +15,7 @@ mod types;
 #[cfg(feature = "zoo")]
 mod zoo;
 
+pub use compare::{CompareMessage, DifferentRow, Divergence, RowChange, describe_key};
 pub use machine::{At, Effects, StateMachine};
 pub use sessions::SessionRefusal;
 pub use snapshot::{Ask, Part, SnapshotMessage};
@@ -30,11 +32,13 @@ use crate::raft::{
 use crate::succession::Policy;
 use crate::time::{Instant, Timestamp};
 use crate::wire::{Envelope, Kind, open, seal};
+use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::format;
 use alloc::string::ToString;
 use alloc::vec::Vec;
 use bytes::Bytes;
+use compare::Compare;
 use sessions::{Lookup, Sessions};
 use sha2::{Digest, Sha256};
 use snapshot::{Jump, Receiver, Sender};
@@ -81,6 +85,14 @@ pub enum Output<E> {
     Jumped,
     /// A request was applied: the first time, or again.
     Executed(Executed),
+    /// To another replica, about the states of both.
+    Compare {
+        to: NodeId,
+        class: Class,
+        message: CompareMessage,
+    },
+    /// The state here is not that of a peer at the same place. Nothing stops: somebody has to know.
+    Diverged(Box<Divergence>),
     /// What the machine published.
     Event(E),
     /// Reads asked as `id` by [`Replica::read`] may look at the state now.
@@ -157,6 +169,7 @@ pub struct Replica<S: StateMachine> {
     receiver: Receiver,
     sender: Sender,
     jump: Option<Jump<S>>,
+    compare: Compare,
     /// The machine as it was before it had any rows.
     blank: S,
     /// The time of the last input.
@@ -238,6 +251,7 @@ impl<S: StateMachine> Replica<S> {
             receiver,
             sender: Sender::default(),
             jump: None,
+            compare: Compare::new(&config.limits, applied.position.index, applied.hash),
             blank,
             now: now.instant,
             #[cfg(feature = "zoo")]
@@ -317,6 +331,9 @@ impl<S: StateMachine> Replica<S> {
 
     pub fn handle_link(&mut self, now: Now, peer: NodeId, link: Link) {
         self.raft.handle_link(now, peer, link);
+        if let Link::Up { .. } = link {
+            self.greet(peer);
+        }
     }
 
     pub fn handle_stored(&mut self, now: Now, up_to: BatchId) {
@@ -345,6 +362,7 @@ impl<S: StateMachine> Replica<S> {
     pub fn handle_timeout(&mut self, now: Now) {
         self.now = now.instant;
         self.raft.handle_timeout(now);
+        self.compare.handle_timeout(now.instant);
     }
 
     /// Asks to read; see [`Raft::read`].
@@ -395,7 +413,7 @@ impl<S: StateMachine> Replica<S> {
             if let Some(output) = self.outputs.pop_front() {
                 return Some(output);
             }
-            if self.apply_committed() || self.receive() {
+            if self.apply_committed() || self.receive() || self.compare_states() {
                 continue;
             }
             return Some(match self.raft.poll_output()? {
@@ -418,6 +436,7 @@ impl<S: StateMachine> Replica<S> {
 
     pub fn poll_timeout(&self) -> Option<Instant> {
         let raft = self.raft.poll_timeout()?;
+        let raft = self.compare.deadline().map_or(raft, |compare| compare.min(raft));
         let receiver = if self.jump.is_some() { None } else { self.receiver.deadline() };
         Some(receiver.map_or(raft, |receiver| receiver.min(raft)))
     }
@@ -438,6 +457,7 @@ impl<S: StateMachine> Replica<S> {
             return !self.outputs.is_empty();
         }
         let mut effects = Effects::new(self.hash);
+        effects.changes = self.compare.lend();
         let before = self.applied.index;
         while let Some((entry, submission, rows)) = self.next_to_apply() {
             if let Err(why) = self.apply(&entry, submission, &rows, &mut effects) {
@@ -446,6 +466,7 @@ impl<S: StateMachine> Replica<S> {
                 break;
             }
         }
+        self.compare.give_back(effects.changes.take());
         if self.applied.index > before {
             let row = AppliedRow { position: self.applied, at: self.applied_at, hash: self.hash };
             let mut rows = effects.into_rows();
@@ -515,6 +536,7 @@ impl<S: StateMachine> Replica<S> {
         self.applied = entry.position();
         self.applied_at = entry.at;
         let (at, hash) = (self.applied, self.hash);
+        self.compare.applied(self.now, at.index, hash, &mut effects.changes);
         self.raft.tell(|| Fact::Applied { at, hash });
         Ok(())
     }

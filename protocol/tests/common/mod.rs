@@ -17,6 +17,7 @@ use tertulia_protocol::ids::*;
 use tertulia_protocol::node::{Config, Message, Node, Output};
 use tertulia_protocol::raft::Entry;
 use tertulia_protocol::raft::Member;
+use tertulia_protocol::replica::Divergence;
 use tertulia_protocol::time::{Duration, Instant, Timestamp};
 
 pub const CLUSTER: ClusterId = ClusterId(7);
@@ -195,6 +196,8 @@ pub struct World {
     pub limits: Limits,
     /// Points of the protocol that were reached, oldest first.
     pub reached: Vec<(NodeId, &'static str)>,
+    /// What nodes said of each other's states. Without a bug of the zoo they may say nothing.
+    pub diverged: Vec<(NodeId, Divergence)>,
     /// A node that no message reaches or leaves.
     pub cut: Option<NodeId>,
     /// Of nodes that start, and of clients that are added.
@@ -228,6 +231,7 @@ impl World {
             voters: (1..=size).map(voter).collect(),
             limits: Limits::default(),
             reached: Vec::new(),
+            diverged: Vec::new(),
             cut: None,
             #[cfg(feature = "zoo")]
             bug: None,
@@ -238,6 +242,13 @@ impl World {
             world.start(NodeId(id));
         }
         world
+    }
+
+    fn may_diverge(&self) -> bool {
+        #[cfg(feature = "zoo")]
+        return self.bug.is_some();
+        #[cfg(not(feature = "zoo"))]
+        false
     }
 
     pub fn start(&mut self, id: NodeId) {
@@ -379,6 +390,7 @@ impl World {
                 }
             }
             Output::Peer { .. } | Output::Close { .. } => {}
+            Output::Diverged(said) if self.may_diverge() => self.diverged.push((id, *said)),
             other => panic!("{id}: {other:?}"),
         }
     }
