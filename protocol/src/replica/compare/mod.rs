@@ -11,7 +11,8 @@
 //!   applied, not for what a disk made of it.
 //! - The node goes on serving. Nobody knows which of two states is right, and to stop would turn a fault of one row into an outage; where three or more
 //!   are compared, the report says who agrees.
-//! - Messages may be lost, doubled and late: each says something that was so. A question is asked twice; what is not answered is reported as not known.
+//! - Messages may be lost, doubled and late: each says something that was so. A question is asked [`ASKS`] times; what is not answered then is
+//!   reported as not known.
 
 mod report;
 mod window;
@@ -29,6 +30,8 @@ use window::Window;
 pub const TELL_WITHIN: Duration = Duration::from_secs(2);
 /// How long an answer is waited for.
 const ANSWER_WITHIN: Duration = Duration::from_secs(1);
+/// How often a question is asked.
+const ASKS: u8 = 3;
 /// Places ahead of the state here that are kept for one peer: the lowest, which come first.
 const MOST_AHEAD: usize = 8;
 /// Rows that are named in one report.
@@ -99,13 +102,15 @@ struct Inquiry {
     /// The peer's hash after `through`; later after `first`.
     there: StateHash,
     stage: Stage,
+    /// How often the questions of this stage were asked, and when they are asked again or given up.
+    asks: u8,
     until: Instant,
 }
 
 #[derive(Clone, Debug)]
 enum Stage {
-    /// The peer's hashes are asked for, `again` when they did not come at once.
-    Finding { again: bool },
+    /// The peer's hashes are asked for.
+    Finding,
     /// It is known where it began. What is missing is which rows, and with whom the others agree.
     Naming { first: Index, earlier: bool, rows: Option<Vec<Different>>, votes: BTreeMap<NodeId, Option<StateHash>> },
 }
@@ -221,16 +226,32 @@ impl Compare {
             self.due = Some(self.window.last());
         }
         let Some(inquiry) = self.inquiry.as_mut().filter(|inquiry| inquiry.until <= now) else { return };
-        inquiry.until = now + ANSWER_WITHIN;
-        let (peer, through, there) = (inquiry.peer, inquiry.through, inquiry.there);
+        let (through, there) = (inquiry.through, inquiry.there);
         match &mut inquiry.stage {
-            Stage::Finding { again } if !*again => {
-                *again = true;
-                let ask = CompareMessage::AskHashes { from: self.window.first(), through };
-                self.steps.push_back(Step::Send(peer, ask));
-            }
-            Stage::Finding { .. } => self.name(now, through, true, there),
+            _ if inquiry.asks < ASKS => self.ask(now),
+            Stage::Finding => self.name(now, through, true, there),
             Stage::Naming { .. } => self.concluded = true,
+        }
+    }
+
+    /// Asks what the inquiry has to know and does not know yet.
+    fn ask(&mut self, now: Instant) {
+        let Some(inquiry) = &mut self.inquiry else { return };
+        inquiry.asks += 1;
+        inquiry.until = now + ANSWER_WITHIN;
+        match &inquiry.stage {
+            Stage::Finding => {
+                let ask = CompareMessage::AskHashes { from: self.window.first(), through: inquiry.through };
+                self.steps.push_back(Step::Send(inquiry.peer, ask));
+            }
+            Stage::Naming { first, rows, votes, .. } => {
+                let missing = votes.iter().filter(|(_, vote)| vote.is_none());
+                let ask = CompareMessage::AskHashes { from: *first, through: *first };
+                self.steps.extend(missing.map(|(id, _)| Step::Send(*id, ask.clone())));
+                if rows.is_none() {
+                    self.steps.push_back(Step::Send(inquiry.peer, CompareMessage::AskRows { index: *first }));
+                }
+            }
         }
     }
 
@@ -323,10 +344,9 @@ impl Compare {
         }
         let next = self.peers.iter_mut().find_map(|(id, peer)| Some((*id, peer.suspect.take()?)));
         let Some((peer, (through, there))) = next else { return };
-        self.inquiry = Some(Inquiry { peer, through, there, stage: Stage::Finding { again: false }, until: now + ANSWER_WITHIN });
+        self.inquiry = Some(Inquiry { peer, through, there, stage: Stage::Finding, asks: 0, until: now });
         if through > self.window.first() {
-            let ask = CompareMessage::AskHashes { from: self.window.first(), through };
-            self.steps.push_back(Step::Send(peer, ask));
+            self.ask(now);
         } else {
             self.name(now, through, true, there);
         }
@@ -335,7 +355,7 @@ impl Compare {
     fn take_hashes(&mut self, now: Instant, from: NodeId, first: Index, hashes: &[StateHash]) {
         let Some(inquiry) = &mut self.inquiry else { return };
         match &mut inquiry.stage {
-            Stage::Finding { .. } if from == inquiry.peer => {
+            Stage::Finding if from == inquiry.peer => {
                 let (through, there) = (inquiry.through, inquiry.there);
                 let known = (first..=through).zip(hashes).filter_map(|(at, there)| Some((at, self.window.hash_at(at)?, *there)));
                 let mut known = known.peekable();
@@ -354,7 +374,7 @@ impl Compare {
                 }
                 self.see_complete();
             }
-            Stage::Finding { .. } => {}
+            Stage::Finding => {}
         }
     }
 
@@ -363,14 +383,10 @@ impl Compare {
         let Some(inquiry) = &mut self.inquiry else { return };
         let others = self.peers.keys().copied().filter(|id| *id != inquiry.peer);
         let votes: BTreeMap<_, _> = others.map(|id| (id, None)).collect();
-        let votes_asked = votes.keys().map(|id| Step::Send(*id, CompareMessage::AskHashes { from: first, through: first }));
-        self.steps.extend(votes_asked);
-        if !earlier {
-            self.steps.push_back(Step::Send(inquiry.peer, CompareMessage::AskRows { index: first }));
-        }
         inquiry.there = there;
-        inquiry.until = now + ANSWER_WITHIN;
+        inquiry.asks = 0;
         inquiry.stage = Stage::Naming { first, earlier, rows: earlier.then(Vec::new), votes };
+        self.ask(now);
         self.see_complete();
     }
 

@@ -261,10 +261,10 @@ fn answers_that_do_not_come_are_not_waited_for() {
         let (_, said) = stage.reports.iter().find(|(of, said)| (*of, said.peer.0) == (2, 1)).unwrap().clone();
         (stage.now.since(before).as_secs(), said.first, said.earlier, said.rows.len(), said.with_this)
     };
-    assert_eq!(parts(|message| matches!(message, CompareMessage::Rows { .. })), (2, 1, false, 0, Vec::from([NodeId(3)])));
+    assert_eq!(parts(|message| matches!(message, CompareMessage::Rows { .. })), (6, 1, false, 0, Vec::from([NodeId(3)])));
     let silent = |message: &CompareMessage| matches!(message, CompareMessage::Hashes { .. });
-    // At 8 of 9; node 1 asks two nodes, one after the other.
-    assert_eq!(parts(silent), (6, 8, true, 0, Vec::new()));
+    // At 8 of 9; node 1 asks two nodes, one after the other, each question three times.
+    assert_eq!(parts(silent), (12, 8, true, 0, Vec::new()));
 }
 
 #[test]
