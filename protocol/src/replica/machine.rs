@@ -14,7 +14,8 @@ use bytes::Bytes;
 pub trait StateMachine: Clone {
     /// What others are told of a change; see [`Effects::publish`].
     type Event: Clone;
-    /// Rows that are not held in memory and that `apply` must see; they are loaded first, and applying waits, in order.
+    /// Rows that are not held in memory and that `apply` must see; they are loaded first, and applying waits, in order. Asked when all entries before are applied;
+    /// of any command, also of one that is repeated, refused, or not known here.
     fn needs(&self, command: &Bytes) -> Vec<Bytes>;
     /// Applies one command. `rows` holds what [`StateMachine::needs`] asked for, missing ones left out.
     fn apply(&mut self, at: &At, command: &Bytes, rows: &[(Bytes, Bytes)], effects: &mut Effects<Self::Event>);

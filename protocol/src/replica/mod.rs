@@ -484,7 +484,8 @@ impl<S: StateMachine> Replica<S> {
 
     fn next_to_apply(&mut self) -> Option<(Entry, Carried, Rows)> {
         if let Some(applying) = &mut self.applying {
-            let rows = applying.rows.take()?;
+            // What a failed store brings late is for the next start.
+            let rows = applying.rows.take().filter(|_| !self.raft.is_halted())?;
             return self.applying.take().map(|Applying { entry, .. }| {
                 let submission = submission_in(&entry);
                 (entry, submission, rows)
