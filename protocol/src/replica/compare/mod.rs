@@ -137,6 +137,8 @@ pub(super) struct Compare {
     /// All that the inquiry has asked for is here, or too late.
     concluded: bool,
     steps: VecDeque<Step>,
+    /// Whether [`Compare::poll`] has anything to do: asked at every output of the node, so it is one flag.
+    has_work: bool,
     /// An empty log of changes with room, used again and again.
     buffer: Vec<u8>,
 }
@@ -154,6 +156,7 @@ impl Compare {
             inquiry: None,
             concluded: false,
             steps: VecDeque::new(),
+            has_work: false,
             buffer: Vec::new(),
         }
     }
@@ -177,9 +180,11 @@ impl Compare {
         if index.is_multiple_of(self.every) {
             self.window.keep_checkpoint();
             self.due = Some(index);
+            self.has_work = true;
         } else if self.tell_by.is_none() {
             self.tell_by = Some(now + TELL_WITHIN);
         }
+        self.has_work |= self.next_ahead <= index;
     }
 
     /// The state is a snapshot's from here on: what was found out about the one before counts no more.
@@ -190,6 +195,7 @@ impl Compare {
         for peer in self.peers.values_mut() {
             (peer.suspect, peer.differs) = (None, None);
         }
+        self.has_work = self.next_ahead <= at;
         self.tell_by = (self.every > 0).then(|| now + TELL_WITHIN);
     }
 
@@ -215,17 +221,14 @@ impl Compare {
         }
     }
 
-    /// Whether [`Compare::poll`] has anything to do.
-    fn has_work(&self) -> bool {
-        self.due.is_some() || self.concluded || !self.steps.is_empty() || self.next_ahead <= self.window.last()
-    }
-
     pub(super) fn handle_timeout(&mut self, now: Instant) {
         if self.tell_by.is_some_and(|at| at <= now) {
             self.tell_by = None;
             self.due = Some(self.window.last());
+            self.has_work = true;
         }
         let Some(inquiry) = self.inquiry.as_mut().filter(|inquiry| inquiry.until <= now) else { return };
+        self.has_work = true;
         let (through, there) = (inquiry.through, inquiry.there);
         match &mut inquiry.stage {
             _ if inquiry.asks < ASKS => self.ask(now),
@@ -258,6 +261,7 @@ impl Compare {
     /// A link is up: whoever is there hears of the state here, also if nothing is ever applied again.
     fn greet(&mut self, peer: NodeId) {
         let index = self.window.last();
+        self.has_work = true;
         if let Some(hash) = self.window.hash_at(index).filter(|_| self.every > 0 && index > 0) {
             self.steps.push_back(Step::Send(peer, CompareMessage::Told { index, hash }));
         }
@@ -268,6 +272,7 @@ impl Compare {
         if self.every == 0 || !message.is_sound() || !self.peers.contains_key(&from) {
             return;
         }
+        self.has_work = true;
         match message {
             CompareMessage::Told { index, hash } if index > self.window.last() => self.keep_ahead(from, index, hash),
             CompareMessage::Told { index, hash } => self.compare(now, from, index, hash),
@@ -450,7 +455,9 @@ impl Compare {
         if self.concluded {
             self.conclude(now, describe);
         }
-        self.steps.pop_front()
+        let step = self.steps.pop_front();
+        self.has_work = step.is_some();
+        step
     }
 
     fn tell(&mut self, now: Instant, at: Index) {
@@ -505,7 +512,7 @@ impl<S: StateMachine> Replica<S> {
 
     /// Goes on with comparing. True if anything came of it.
     pub(super) fn compare_states(&mut self) -> bool {
-        if !self.compare.has_work() {
+        if !self.compare.has_work {
             return false;
         }
         self.see_compared();

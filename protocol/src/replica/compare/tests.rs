@@ -98,7 +98,7 @@ impl Stage {
     fn run(&mut self) {
         loop {
             for (id, node) in &mut self.nodes {
-                while node.compare.has_work()
+                while node.compare.has_work
                     && let Some(step) = node.compare.poll(self.now, describe_key)
                 {
                     match step {
@@ -321,7 +321,8 @@ fn what_strangers_say_and_what_cannot_be_is_not_looked_at() {
         let stranger = NodeId(if matches!(message, CompareMessage::Told { index: 3, .. }) { 9 } else { 2 });
         stage.node(1).compare.handle(now, stranger, message);
     }
-    assert!(!stage.node(1).compare.has_work());
+    let node = stage.node(1);
+    assert_eq!(node.compare.poll(now, describe_key), None);
     // Answers that nobody asked for.
     stage.node(1).compare.handle(now, NodeId(2), CompareMessage::Hashes { from: 3, hashes: Vec::from([hash]) });
     stage.node(1).compare.handle(now, NodeId(2), CompareMessage::Rows { index: 3, rows: None, cut: false });
