@@ -1,6 +1,8 @@
 //! The bugs of the zoo that make states differ are reported by the nodes themselves. Elsewhere a run ends when the judge objects, which hears of every
 //! state and so is always first; here it goes on, and what nodes say is held against what they were seen to apply.
 
+#![allow(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
+
 use super::*;
 use std::collections::BTreeMap;
 use tertulia_judge::record::{Reader, Recorded};
