@@ -5,6 +5,8 @@
 //! ```
 //! The first start on an empty folder fills it (by default a million messages of 200 bytes in 1,000 rooms by 10,000 users) and stops; every start measures itself and the pages.
 
+#![allow(clippy::disallowed_methods, reason = "it measures real time")]
+
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 use tertulia_driver::disk::RealDisk;

@@ -139,6 +139,7 @@ pub struct Metrics {
     redialled: AtomicU64,
     links: AtomicU64,
     connections: AtomicU64,
+    divergences: AtomicU64,
 }
 
 impl Metrics {
@@ -162,6 +163,10 @@ impl Metrics {
 
     pub(crate) fn link_down(&self) {
         self.links.fetch_sub(1, Relaxed);
+    }
+
+    pub(crate) fn diverged(&self) {
+        self.divergences.fetch_add(1, Relaxed);
     }
 
     pub(crate) fn set_connections(&self, connections: usize) {
@@ -191,6 +196,11 @@ impl Metrics {
     /// Links to peers that are up now.
     pub fn links(&self) -> u64 {
         self.links.load(Relaxed)
+    }
+
+    /// Reports that a peer's state is not that of this node.
+    pub fn divergences(&self) -> u64 {
+        self.divergences.load(Relaxed)
     }
 
     /// Clients that are connected now.

@@ -411,6 +411,10 @@ impl<N: Net, S: Store, C: Clock> Driver<N, S, C> {
                 self.queue(connection, Queued::Closed(reason));
                 self.connections.remove(&connection);
             }
+            Output::Diverged(divergence) => {
+                self.shared.0.metrics.diverged();
+                tracing::error!(node = self.node.status().node.0, "{divergence}");
+            }
             other => tracing::error!(?other, "an output that this driver does not know: this is a bug"),
         }
     }

@@ -309,7 +309,7 @@ impl<R: BufRead> Reader<R> {
 mod tests {
     use super::*;
     use crate::observed::{Extent, ReadPost};
-    use crate::story::{id, log, stamp, started_with};
+    use crate::story::{divergence, id, log, stamp, started_with};
     use tertulia_protocol::chat::RoomRef;
     use tertulia_protocol::contract::StateHash;
     use tertulia_protocol::ids::{Boot, MessageId, RoomId, SessionId};
@@ -342,6 +342,7 @@ mod tests {
             Fact::SnapshotInstalled { at, hash },
             Fact::Configured { at, members: vec![NODE], voters: vec![NODE], outgoing: vec![NodeId(1)] },
             Fact::Repairing,
+            Fact::Diverged(divergence()),
         ]
     }
 

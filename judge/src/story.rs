@@ -8,7 +8,7 @@ use tertulia_protocol::chat::RoomRef;
 use tertulia_protocol::contract::{Position, StateHash};
 use tertulia_protocol::facts::Fact;
 use tertulia_protocol::ids::*;
-use tertulia_protocol::replica::Identity;
+use tertulia_protocol::replica::{DifferentRow, Divergence, Identity, RowChange};
 use tertulia_protocol::time::Timestamp;
 
 /// The place at the end of the log whose entries have these terms.
@@ -23,6 +23,22 @@ pub(crate) fn log(terms: &[Term]) -> Position {
 
 pub(crate) fn started_with(durable: Position, applied: Index) -> Fact {
     Fact::Started { boot: Boot(1), term: durable.term, voted_for: None, durable, applied }
+}
+
+/// What a node says of another one whose state is not its own.
+pub(crate) fn divergence() -> Box<Divergence> {
+    let row =
+        DifferentRow { row: "row 10 (1)".to_owned(), here: Some(RowChange { old: None, new: Some(u64::MAX) }), there: None };
+    Box::new(Divergence {
+        peer: NodeId(2),
+        first: 1,
+        earlier: false,
+        through: 3,
+        rows: vec![row],
+        more_rows: 0,
+        with_this: vec![NodeId(3)],
+        with_peer: Vec::new(),
+    })
 }
 
 /// What the message that says `text` is called.

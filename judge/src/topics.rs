@@ -18,7 +18,7 @@ macro_rules! topics {
 
 topics! {
     Started, TermBegan, Voted, BecamePreCandidate, BecameCandidate, BecameLeader, SteppedDown, Appended, VoteDurable, Durable, Acknowledged, Committed,
-    Applied, Executed, Posted, Reached, SnapshotReceived, SnapshotInstalled, Configured, Repairing,
+    Applied, Executed, Posted, Reached, SnapshotReceived, SnapshotInstalled, Configured, Repairing, Diverged,
     Crashed, Wiped, Damaged,
     ClientSubmitted, ClientAcknowledged, ClientRefusedFinally, ClientFollowed, ClientFollowedLast, ClientDelivered, ClientRead,
 }
@@ -71,6 +71,7 @@ impl Topic {
                 Fact::SnapshotInstalled { .. } => Topic::SnapshotInstalled,
                 Fact::Configured { .. } => Topic::Configured,
                 Fact::Repairing => Topic::Repairing,
+                Fact::Diverged(_) => Topic::Diverged,
             },
             Observed::Crashed { .. } => Topic::Crashed,
             Observed::Wiped { .. } => Topic::Wiped,
@@ -95,7 +96,7 @@ mod tests {
     #[test]
     fn facts_are_what_nodes_tell_and_a_set_holds_what_it_was_made_of() {
         let facts: Vec<Topic> = Topic::ALL.iter().copied().filter(|topic| Topics::FACTS.holds(*topic)).collect();
-        assert_eq!((facts.first(), facts.last()), (Some(&Topic::Started), Some(&Topic::Repairing)));
+        assert_eq!((facts.first(), facts.last()), (Some(&Topic::Started), Some(&Topic::Diverged)));
         let set = Topics::of(&[Topic::Voted, Topic::ClientRead]);
         let held: Vec<Topic> = Topic::ALL.iter().copied().filter(|topic| set.holds(*topic)).collect();
         assert_eq!(held, [Topic::Voted, Topic::ClientRead]);

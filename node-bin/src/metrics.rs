@@ -39,6 +39,8 @@ pub struct Metrics {
     commit: Gauge,
     applied: Gauge,
     is_leader: Gauge,
+    divergences: Counter,
+    diverged: Gauge,
 }
 
 impl Metrics {
@@ -55,6 +57,8 @@ impl Metrics {
         let dials = counter("dials", "Attempts to reach a peer");
         let reconnects = counter("reconnects", "Links to peers that came up again");
         let dropped = counter("dropped_messages", "Messages to peers that a full or broken link dropped");
+        let divergences =
+            counter("divergences", "Reports that a peer's state is not that of this node at the same place of the log");
         let mut gauge = |name, help| {
             let gauge = Gauge::default();
             registry.register(name, help, gauge.clone());
@@ -67,6 +71,8 @@ impl Metrics {
         let commit = gauge("commit", "The last log entry known to be committed");
         let applied = gauge("applied", "The last log entry applied");
         let is_leader = gauge("is_leader", "1 on the leader");
+        let diverged =
+            gauge("diverged_peers", "Peers whose state differs from that of this node; 0 unless something is badly wrong");
         let registry = Arc::new(registry);
         Metrics {
             registry,
@@ -82,6 +88,8 @@ impl Metrics {
             commit,
             applied,
             is_leader,
+            divergences,
+            diverged,
         }
     }
 
@@ -108,6 +116,7 @@ impl Metrics {
         self.reconnects.inner().store(driver.reconnects(), Relaxed);
         self.dropped.inner().store(driver.messages_dropped(), Relaxed);
         self.clients.set(driver.connections() as i64);
+        self.divergences.inner().store(driver.divergences(), Relaxed);
     }
 
     /// Counts one connection for as long as the guard lives.
@@ -126,6 +135,7 @@ impl Metrics {
             self.commit.set(status.commit as i64);
             self.applied.set(status.applied as i64);
             self.is_leader.set(i64::from(status.leader == Some(status.node)));
+            self.diverged.set(status.diverged.len() as i64);
         }
         let mut out = String::new();
         // Writing to a string does not fail.

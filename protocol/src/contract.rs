@@ -171,11 +171,23 @@ impl StateHash {
     /// The hash after a row changed from `old` to `new`.
     #[must_use]
     pub fn changed(self, key: &[u8], old: Option<&[u8]>, new: Option<&[u8]>) -> StateHash {
-        let row = |value: &[u8]| {
-            use xxhash_rust::xxh3::xxh3_64_with_seed;
-            xxh3_64_with_seed(value, xxh3_64_with_seed(key, 0))
-        };
-        StateHash(self.0.wrapping_sub(old.map_or(0, row)).wrapping_add(new.map_or(0, row)))
+        let (old, new) = StateHash::digests(key, old, new);
+        self.replaced(old, new)
+    }
+}
+
+impl StateHash {
+    /// The digests of two values of one row, each over the key and the value: a state's hash is the sum of its rows' digests.
+    pub(crate) fn digests(key: &[u8], old: Option<&[u8]>, new: Option<&[u8]>) -> (Option<u64>, Option<u64>) {
+        use xxhash_rust::xxh3::xxh3_64_with_seed;
+        let seed = xxh3_64_with_seed(key, 0);
+        (old.map(|old| xxh3_64_with_seed(old, seed)), new.map(|new| xxh3_64_with_seed(new, seed)))
+    }
+
+    /// The hash after a row whose digest was `old` has the digest `new`.
+    #[must_use]
+    pub(crate) fn replaced(self, old: Option<u64>, new: Option<u64>) -> StateHash {
+        StateHash(self.0.wrapping_sub(old.unwrap_or(0)).wrapping_add(new.unwrap_or(0)))
     }
 }
 
@@ -297,6 +309,10 @@ pub struct Limits {
     pub page: u32,
     /// Bytes that all clients together may have sent and that are not yet answered; see [`crate::node::Node::admission`].
     pub admission_bytes: u32,
+    /// After so many applied entries nodes compare the hashes of their states. 0: they never do, and remember nothing for it.
+    pub compare_every: u32,
+    /// Entries of which a node remembers the state's hash and what they wrote, to say where two states parted. Older ones: "at or before".
+    pub compare_window: u32,
 }
 
 impl Default for Limits {
@@ -328,6 +344,8 @@ impl Default for Limits {
             reader_bytes: 256 << 10,
             page: 1_000,
             admission_bytes: 32 << 20,
+            compare_every: 256,
+            compare_window: 2_048,
         }
     }
 }

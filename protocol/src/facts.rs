@@ -2,7 +2,8 @@
 
 use crate::contract::{Position, StateHash};
 use crate::ids::*;
-use crate::replica::Identity;
+use crate::replica::{Divergence, Identity};
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 
@@ -108,6 +109,8 @@ pub enum Fact {
     },
     /// The node has started with a log that lost what it may have acknowledged. It is over at the point `log.repaired`.
     Repairing,
+    /// The node's state is not that of a peer that applied the same entries.
+    Diverged(Box<Divergence>),
 }
 
 /// Collects facts for whoever drives the machine.

@@ -24,6 +24,7 @@ mod lease_exclusive;
 mod linearizable_reads;
 mod log_matching;
 mod monotonic;
+mod no_divergence;
 mod one_order;
 mod refused_final;
 mod repair_silent;
@@ -122,6 +123,7 @@ rules! {
     durable_quorum::DurableQuorum = "durable-quorum",
     state_machine_safety::StateMachineSafety = "state-machine-safety",
     equal_state_hash::EqualStateHash = "equal-state-hash",
+    no_divergence::NoDivergence = "no-divergence",
     // what people see
     exactly_once::ExactlyOnce = "exactly-once",
     refused_final::RefusedFinal = "refused-final",

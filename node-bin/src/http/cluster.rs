@@ -8,6 +8,7 @@ use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
 use serde_json::{Value, json};
 use tertulia_protocol::gateway::{Answer, Ask, MemberStatus, Role, Standing, Status};
+use tertulia_protocol::replica::Divergence;
 
 async fn status<G: Gate>(app: &App<G>) -> Result<Status, Problem> {
     match gate::ask(&app.gate, None, Ask::Cluster).await? {
@@ -25,6 +26,9 @@ async fn status<G: Gate>(app: &App<G>) -> Result<Status, Problem> {
 /// - `policy` (ring, central, fixed:…), `succession`: the voters in the order in which they lead, the present leader first. From the leader alone: `ranking`, best-placed voter first, each
 ///   with `node`, `quorum_us` (until a majority confirms what it writes), `mean_us` (of its round trips) and `closeness` (per second), unknown ones null; `round_trips`: `a`, `b`, `us`.
 /// - `changing`: voters are just changing. `wanted_voters`: learners become voters by themselves until there are so many. `waiting_for`: a new cluster begins with all its nodes.
+/// - `diverged`: members whose state is not that of this node at the same place of the log, each with `node`, `since` (the first entry after which they differ; if `earlier`, that one or
+///   one before), `seen_at`, `rows` that this entry left otherwise (as text) and so many `more_rows`, and who agrees with this node (`with_this`) and with the other (`with_other`). Empty unless
+///   something is badly wrong.
 /// - `repairing`: this node's log has lost something and is being repaired. `stalled`: its disk owes a write for too long.
 pub fn view(status: &Status) -> Value {
     let nodes: Vec<Value> = status.members.iter().map(|member| node(status, member)).collect();
@@ -40,6 +44,7 @@ pub fn view(status: &Status) -> Value {
             })
         })
         .collect();
+    let diverged: Vec<Value> = status.diverged.iter().map(divergence).collect();
     let round_trips: Vec<Value> = status.round_trips.iter().map(|(a, b, us)| json!({"a": a, "b": b, "us": us})).collect();
     json!({
         "node": status.node,
@@ -58,7 +63,22 @@ pub fn view(status: &Status) -> Value {
         "policy": status.policy.to_string(),
         "ranking": ranking,
         "round_trips": round_trips,
+        "diverged": diverged,
         "state_hash": format!("{:016x}", status.state_hash),
+    })
+}
+
+/// One divergence as JSON.
+pub fn divergence(said: &Divergence) -> Value {
+    json!({
+        "node": said.peer,
+        "since": said.first,
+        "earlier": said.earlier,
+        "seen_at": said.through,
+        "rows": said.rows.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        "more_rows": said.more_rows,
+        "with_this": said.with_this,
+        "with_other": said.with_peer,
     })
 }
 

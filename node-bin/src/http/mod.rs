@@ -15,7 +15,7 @@ mod stream;
 mod tests;
 
 pub use backup::PATH as BACKUP_PATH;
-pub use cluster::{behind, role, view as cluster_view};
+pub use cluster::{behind, divergence as divergence_view, role, view as cluster_view};
 pub use operators::{Operators, authorization};
 pub use origins::Origins;
 pub use problem::Problem;

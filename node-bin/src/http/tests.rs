@@ -170,6 +170,7 @@ fn status() -> Status {
         policy: Policy::Ring,
         placement: Vec::new(),
         round_trips: Vec::new(),
+        diverged: Vec::new(),
     }
 }
 

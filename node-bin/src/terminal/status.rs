@@ -2,7 +2,7 @@
 
 use super::remote::ask_once;
 use crate::cli::Status as Args;
-use crate::http::{behind, cluster_view, role};
+use crate::http::{behind, cluster_view, divergence_view, role};
 use crate::show;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -68,6 +68,7 @@ fn with_own(status: &Status, own: &BTreeMap<NodeId, Status>) -> Value {
                 json!({
                     "term": own.term, "commit": own.commit, "applied": own.applied, "last": own.last,
                     "repairing": own.repairing, "stalled": own.stalled,
+                    "diverged": own.diverged.iter().map(divergence_view).collect::<Vec<_>>(),
                 })
             });
         }
@@ -84,6 +85,7 @@ fn page(status: &Status, own: &BTreeMap<NodeId, Status>) -> String {
     lines.push(String::new());
     lines.extend(table(members(status, own)));
     lines.extend(remarks(status));
+    lines.extend(divergences(status, own));
     lines.push(String::new());
     lines.push(format!("succession {}; next leaders: {}", status.policy, numbers(next(status))));
     lines.push(why(status).into());
@@ -147,6 +149,17 @@ fn remarks(status: &Status) -> Vec<String> {
     if !status.waiting_for.is_empty() {
         let missing = numbers(&status.waiting_for);
         lines.push(format!("the first election waits for node {missing}: a new cluster begins with all its nodes"));
+    }
+    lines
+}
+
+/// Who says that its state is not that of another one: this is always worth a line.
+fn divergences(seen: &Status, own: &BTreeMap<NodeId, Status>) -> Vec<String> {
+    let all = own.values().chain((!own.contains_key(&seen.node)).then_some(seen));
+    let said = all.flat_map(|status| status.diverged.iter().map(|said| format!("NODE {}: {said}", status.node.0)));
+    let mut lines: Vec<String> = said.collect();
+    if !lines.is_empty() {
+        lines.push("The same log must give the same state: see \"States that differ\" in docs/PROTOCOL.md.".into());
     }
     lines
 }
@@ -229,6 +242,7 @@ fn numbers(nodes: &[NodeId]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use tertulia_protocol::replica::{DifferentRow, Divergence, RowChange};
     use tertulia_protocol::succession::Reason;
 
     fn seven() -> Status {
@@ -261,6 +275,7 @@ mod tests {
             policy: Policy::Central,
             placement: ids().map(reason).collect(),
             round_trips: ids().flat_map(|a| ids().filter(move |b| a < *b).map(move |b| (a, b, 128_456))).collect(),
+            diverged: Vec::new(),
         }
     }
 
@@ -275,6 +290,33 @@ mod tests {
         for word in ["learner, replaces 3", "disk stalled", "next leaders: 3, 4\n", "7 voters are wanted", "  128  ", "1234.5"] {
             assert!(page.contains(word), "{word}:\n{page}");
         }
+    }
+
+    #[test]
+    fn states_that_differ_are_told_by_whoever_knows() {
+        let row = DifferentRow { row: "row 13 (4, 2)".into(), here: Some(RowChange { old: None, new: Some(7) }), there: None };
+        let said = Divergence {
+            peer: NodeId(3),
+            first: 70,
+            earlier: false,
+            through: 256,
+            rows: vec![row],
+            more_rows: 0,
+            with_this: vec![NodeId(4)],
+            with_peer: Vec::new(),
+        };
+        let (status, other) = (seven(), Status { node: NodeId(1), diverged: vec![said], ..seven() });
+        assert!(!page(&status, &BTreeMap::new()).contains("NODE"));
+        let own = BTreeMap::from([(NodeId(1), other.clone()), (NodeId(2), status.clone())]);
+        let line = "NODE 1: the state differs from that of n3: it began with entry 70, and was seen at 256; \
+                    rows that the entry left otherwise: row 13 (4, 2): 0000000000000007 here, not touched there; n4 agrees with this node\n";
+        assert!(page(&status, &own).contains(line), "{}", page(&status, &own));
+        assert_eq!(page(&other, &own).matches("NODE").count(), 1);
+        let view = with_own(&status, &own);
+        let said = &view["nodes"][0]["own"]["diverged"][0];
+        assert_eq!((&said["node"], &said["since"], &said["with_this"]), (&json!(3), &json!(70), &json!([4])));
+        assert_eq!(view["diverged"], json!([]));
+        assert_eq!(cluster_view(&other)["diverged"][0], *said);
     }
 
     #[test]

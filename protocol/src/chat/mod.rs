@@ -403,6 +403,10 @@ impl StateMachine for Chat {
         Ok(())
     }
 
+    fn describe(&self, key: &[u8]) -> String {
+        rows::describe(key).unwrap_or_else(|| crate::replica::describe_key(key))
+    }
+
     fn knows(&self, command: &Bytes) -> Result<(), EnvelopeError> {
         let envelope = Envelope::parse(command)?;
         let known = Command::is_kind(envelope.kind) || Opening::is_kind(envelope.kind) || Housekeeping::is_kind(envelope.kind);

@@ -13,6 +13,7 @@ use crate::replica::Effects;
 use crate::time::Timestamp;
 use crate::wire::{Envelope, EnvelopeError, Kind, open, seal};
 use alloc::collections::BTreeMap;
+use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 use bytes::Bytes;
@@ -297,6 +298,29 @@ pub(super) fn change_cursor(key: &[u8]) -> Option<Cursor> {
 pub(super) fn thread_seq(key: &[u8]) -> Option<Seq> {
     (key.first() == Some(&THREAD)).then_some(())?;
     number(key, 2)
+}
+
+/// What a person calls the row under a key of the chat.
+pub(super) fn describe(key: &[u8]) -> Option<String> {
+    let nth = |nth| number(key, nth);
+    Some(match *key.first()? {
+        COUNTERS => "counters".into(),
+        SETTINGS => "settings".into(),
+        USER => format!("user {}", nth(0)?),
+        DEVICE => format!("device {}", nth(0)?),
+        ROOM => format!("room {}", nth(0)?),
+        ROOM_END => format!("end of room {}", nth(0)?),
+        MEMBER => format!("member {} of room {}", nth(1)?, nth(0)?),
+        STANDING => format!("standing of user {} in room {}", nth(1)?, nth(0)?),
+        RELATION => format!("user {} to user {}", nth(0)?, nth(1)?),
+        INVITE => "an invitation".into(),
+        SWEEP if nth(0)? == 0 => format!("sweep of room {}", nth(1)?),
+        SWEEP => format!("sweep of user {}", nth(1)?),
+        MESSAGE => format!("message {} of room {}", nth(1)?, nth(0)?),
+        CHANGE => format!("event {} of room {}", nth(1)?, nth(0)?),
+        THREAD => format!("answer {} to message {} of room {}", nth(2)?, nth(1)?, nth(0)?),
+        _ => return None,
+    })
 }
 
 fn key(table: u8, numbers: &[u64]) -> Bytes {

@@ -5,7 +5,7 @@ use crate::chat::{
     Changed, Command, Done, Me, MemberView, Notice, Post, Refusal, RoomRef, RoomView, Settings, UserRef, UserView,
 };
 use crate::ids::*;
-use crate::replica::Identity;
+use crate::replica::{Divergence, Identity};
 use crate::succession::{Policy, Reason};
 use crate::time::Timestamp;
 use alloc::boxed::Box;
@@ -370,6 +370,8 @@ pub struct Status {
     pub placement: Vec<Reason>,
     /// Round trips between members as the leader knows them, in µs; empty elsewhere.
     pub round_trips: Vec<(NodeId, NodeId, u64)>,
+    /// Members whose state was found to differ from that of this node at the same place of the log, and not found equal since.
+    pub diverged: Vec<Divergence>,
 }
 
 #[derive(Clone, PartialEq, Eq, Debug, Hash, Serialize, Deserialize)]

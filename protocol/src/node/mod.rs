@@ -149,6 +149,7 @@ impl Node {
             Body::Raft(message) => self.replica.handle_message(now, from, message),
             Body::Forward(submission) => self.handle_forward(from, submission),
             Body::Snapshot(message) => self.replica.handle_snapshot(now, from, *message),
+            Body::Compare(message) => self.replica.handle_compare(now, from, *message),
             Body::Forwarded { request, answer } => self.gateway.handle_forwarded(&mut self.replica, request, answer),
             Body::Admin { ticket, boot, admin } => self.handle_admin_asked(from, ticket, boot, &admin),
             Body::Hint(hint) => self.gateway.handle_hint(now, &self.replica, from, hint),
@@ -324,6 +325,11 @@ impl Node {
                     message: Message { group: GROUP, body: Body::Snapshot(Box::new(message)) },
                 });
             }
+            replica::Output::Compare { to, class, message } => {
+                let message = Message { group: GROUP, body: Body::Compare(Box::new(message)) };
+                self.outputs.push_back(Output::Send { to, class, message });
+            }
+            replica::Output::Diverged(divergence) => self.outputs.push_back(Output::Diverged(divergence)),
             replica::Output::Receive(step) => self.outputs.push_back(Output::Receive(step)),
             replica::Output::Trim { through } => self.outputs.push_back(Output::Trim { through }),
             replica::Output::Jumping => self.gateway.handle_jumping(&self.replica),
@@ -486,6 +492,7 @@ pub(crate) fn status_of(replica: &Replica<Chat>) -> Status {
         placement: raft.placement_reasons().to_vec(),
         round_trips: raft.round_trips(),
         state_hash: replica.hash().0,
+        diverged: replica.divergences(),
     }
 }
 

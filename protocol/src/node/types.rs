@@ -10,7 +10,7 @@ use crate::ids::*;
 use crate::node::{Admin, AdminOutcome};
 use crate::raft::Member;
 use crate::raft::RaftMessage;
-use crate::replica::{Slot, SnapshotMessage, Submission};
+use crate::replica::{CompareMessage, Divergence, Slot, SnapshotMessage, Submission};
 use crate::succession::{Policy, SuccessionTiming};
 use alloc::boxed::Box;
 use alloc::string::String;
@@ -99,6 +99,7 @@ pub enum Body {
     Snapshot(Box<SnapshotMessage>),
     /// Of the moment; losing one does no harm.
     Hint(crate::gateway::Hint),
+    Compare(Box<CompareMessage>),
 }
 
 /// What makes a request the same one, wherever it waits.
@@ -187,6 +188,8 @@ pub enum Output {
         connection: ConnectionId,
         reason: CloseReason,
     },
+    /// This node's state is not that of a peer at the same place: tell whoever watches over the cluster. The node goes on.
+    Diverged(Box<Divergence>),
     /// Stop the process; nothing that follows would be right.
     Halt {
         reason: HaltReason,

@@ -542,6 +542,10 @@ impl Raft {
     }
 
     /// Stops for good; only outputs made so far are still given out.
+    pub(crate) fn is_halted(&self) -> bool {
+        self.halted
+    }
+
     pub(crate) fn halt(&mut self, reason: HaltReason) {
         if !self.halted {
             self.halted = true;

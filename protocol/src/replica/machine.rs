@@ -4,6 +4,7 @@ use crate::contract::StateHash;
 use crate::ids::*;
 use crate::time::Timestamp;
 use crate::wire::EnvelopeError;
+use alloc::string::String;
 use alloc::vec::Vec;
 use bytes::Bytes;
 
@@ -13,12 +14,17 @@ use bytes::Bytes;
 pub trait StateMachine: Clone {
     /// What others are told of a change; see [`Effects::publish`].
     type Event: Clone;
-    /// Rows that are not held in memory and that `apply` must see; they are loaded first, and applying waits, in order.
+    /// Rows that are not held in memory and that `apply` must see; they are loaded first, and applying waits, in order. Asked when all entries before are applied;
+    /// of any command, also of one that is repeated, refused, or not known here.
     fn needs(&self, command: &Bytes) -> Vec<Bytes>;
     /// Applies one command. `rows` holds what [`StateMachine::needs`] asked for, missing ones left out.
     fn apply(&mut self, at: &At, command: &Bytes, rows: &[(Bytes, Bytes)], effects: &mut Effects<Self::Event>);
     /// Takes rows that are not cold, before anything is applied; called with all of them in ascending order, in one part or several.
     fn restore(&mut self, rows: &[(Bytes, Bytes)]) -> Result<(), EnvelopeError>;
+    /// What a person calls the row under this key, where two nodes hold it otherwise. Without a word of its own: its table and numbers.
+    fn describe(&self, key: &[u8]) -> String {
+        super::describe_key(key)
+    }
     /// Whether this version knows the command: a leader proposes no other, and a node that meets another one in the log stops.
     fn knows(&self, command: &Bytes) -> Result<(), EnvelopeError>;
 }
@@ -48,24 +54,42 @@ pub struct Effects<E> {
     pub(super) refused: bool,
     pub(super) events: Vec<E>,
     pub(super) closed: Vec<SessionId>,
+    /// What became of which rows in the present entry, if that is remembered; see `compare/`.
+    pub(super) changes: Option<Vec<u8>>,
 }
 
 impl<E> Effects<E> {
     pub(super) fn new(hash: StateHash) -> Effects<E> {
         // A post writes so many rows, with the row of the place.
-        Effects { rows: Vec::with_capacity(8), hash, reply: Bytes::new(), refused: false, events: Vec::new(), closed: Vec::new() }
+        Effects {
+            rows: Vec::with_capacity(8),
+            hash,
+            reply: Bytes::new(),
+            refused: false,
+            events: Vec::new(),
+            closed: Vec::new(),
+            changes: None,
+        }
     }
 
     /// Writes a row. `old` is what it held so far: the hash over all rows is kept by differences.
     pub fn put(&mut self, key: Bytes, old: Option<&[u8]>, new: Bytes) {
-        self.hash = self.hash.changed(&key, old, Some(&new));
+        self.change(&key, old, Some(&new));
         self.rows.push((key, Some(new)));
     }
 
     /// Deletes a row that held `old`.
     pub fn delete(&mut self, key: Bytes, old: &[u8]) {
-        self.hash = self.hash.changed(&key, Some(old), None);
+        self.change(&key, Some(old), None);
         self.rows.push((key, None));
+    }
+
+    fn change(&mut self, key: &[u8], old: Option<&[u8]>, new: Option<&[u8]>) {
+        let (old, new) = StateHash::digests(key, old, new);
+        self.hash = self.hash.replaced(old, new);
+        if let Some(changes) = &mut self.changes {
+            super::compare::note(changes, key, old, new);
+        }
     }
 
     /// What was written, each row once, in ascending order of the keys.

@@ -7,6 +7,7 @@
 //! - Rows of all entries applied in one drain leave as one batch, with the place that they stand for.
 //! - The rows of a backup become the first state of a new cluster by [`found()`].
 
+mod compare;
 mod found;
 mod machine;
 mod offer;
@@ -16,6 +17,7 @@ mod types;
 #[cfg(feature = "zoo")]
 mod zoo;
 
+pub use compare::{CompareMessage, DifferentRow, Divergence, RowChange, describe_key};
 pub use found::{FoundError, Founding, found, is_of_members};
 pub use machine::{At, Effects, StateMachine};
 pub use sessions::SessionRefusal;
@@ -33,11 +35,13 @@ use crate::raft::{
 use crate::succession::Policy;
 use crate::time::{Instant, Timestamp};
 use crate::wire::{Envelope, Kind, open, seal};
+use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::format;
 use alloc::string::ToString;
 use alloc::vec::Vec;
 use bytes::Bytes;
+use compare::Compare;
 use sessions::{Lookup, Sessions};
 use sha2::{Digest, Sha256};
 use snapshot::{Jump, Receiver, Sender};
@@ -84,6 +88,14 @@ pub enum Output<E> {
     Jumped,
     /// A request was applied: the first time, or again.
     Executed(Executed),
+    /// To another replica, about the states of both.
+    Compare {
+        to: NodeId,
+        class: Class,
+        message: CompareMessage,
+    },
+    /// The state here is not that of a peer at the same place. Nothing stops: somebody has to know.
+    Diverged(Box<Divergence>),
     /// What the machine published.
     Event(E),
     /// Reads asked as `id` by [`Replica::read`] may look at the state now.
@@ -160,6 +172,7 @@ pub struct Replica<S: StateMachine> {
     receiver: Receiver,
     sender: Sender,
     jump: Option<Jump<S>>,
+    compare: Compare,
     /// The machine as it was before it had any rows.
     blank: S,
     /// The time of the last input.
@@ -242,6 +255,7 @@ impl<S: StateMachine> Replica<S> {
             receiver,
             sender: Sender::default(),
             jump: None,
+            compare: Compare::new(&config.limits, applied.position.index, applied.hash),
             blank,
             now: now.instant,
             #[cfg(feature = "zoo")]
@@ -336,6 +350,9 @@ impl<S: StateMachine> Replica<S> {
 
     pub fn handle_link(&mut self, now: Now, peer: NodeId, link: Link) {
         self.raft.handle_link(now, peer, link);
+        if let Link::Up { .. } = link {
+            self.greet(peer);
+        }
     }
 
     pub fn handle_stored(&mut self, now: Now, up_to: BatchId) {
@@ -364,6 +381,7 @@ impl<S: StateMachine> Replica<S> {
     pub fn handle_timeout(&mut self, now: Now) {
         self.now = now.instant;
         self.raft.handle_timeout(now);
+        self.compare.handle_timeout(now.instant);
     }
 
     /// Asks to read; see [`Raft::read`].
@@ -414,7 +432,7 @@ impl<S: StateMachine> Replica<S> {
             if let Some(output) = self.outputs.pop_front() {
                 return Some(output);
             }
-            if self.apply_committed() || self.receive() {
+            if self.apply_committed() || self.receive() || self.compare_states() {
                 continue;
             }
             return Some(match self.raft.poll_output()? {
@@ -437,6 +455,7 @@ impl<S: StateMachine> Replica<S> {
 
     pub fn poll_timeout(&self) -> Option<Instant> {
         let raft = self.raft.poll_timeout()?;
+        let raft = self.compare.deadline().map_or(raft, |compare| compare.min(raft));
         let receiver = if self.jump.is_some() { None } else { self.receiver.deadline() };
         Some(receiver.map_or(raft, |receiver| receiver.min(raft)))
     }
@@ -457,6 +476,7 @@ impl<S: StateMachine> Replica<S> {
             return !self.outputs.is_empty();
         }
         let mut effects = Effects::new(self.hash);
+        effects.changes = self.compare.lend();
         let before = self.applied.index;
         while let Some((entry, submission, rows)) = self.next_to_apply() {
             if let Err(why) = self.apply(&entry, submission, &rows, &mut effects) {
@@ -465,6 +485,7 @@ impl<S: StateMachine> Replica<S> {
                 break;
             }
         }
+        self.compare.give_back(effects.changes.take());
         if self.applied.index > before {
             let row = AppliedRow { position: self.applied, at: self.applied_at, hash: self.hash };
             let mut rows = effects.into_rows();
@@ -482,7 +503,8 @@ impl<S: StateMachine> Replica<S> {
 
     fn next_to_apply(&mut self) -> Option<(Entry, Carried, Rows)> {
         if let Some(applying) = &mut self.applying {
-            let rows = applying.rows.take()?;
+            // What a failed store brings late is for the next start.
+            let rows = applying.rows.take().filter(|_| !self.raft.is_halted())?;
             return self.applying.take().map(|Applying { entry, .. }| {
                 let submission = submission_in(&entry);
                 (entry, submission, rows)
@@ -544,6 +566,7 @@ impl<S: StateMachine> Replica<S> {
         self.applied = entry.position();
         self.applied_at = entry.at;
         let (at, hash) = (self.applied, self.hash);
+        self.compare.applied(self.now, at.index, hash, &mut effects.changes);
         self.raft.tell(|| Fact::Applied { at, hash });
         Ok(())
     }

@@ -12,6 +12,7 @@ use crate::wire::{EnvelopeError, Kind, open, seal};
 #[cfg(feature = "zoo")]
 use crate::zoo::Bug;
 use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::format;
 use alloc::vec::Vec;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -407,6 +408,21 @@ impl Session {
             next: self.next,
             first_unacked: self.first_unacked,
         }
+    }
+}
+
+impl Sessions {
+    /// What stands under this key, if it is a row of the table.
+    pub(super) fn describe(key: &[u8]) -> Option<alloc::string::String> {
+        let (table, rest) = key.split_first()?;
+        let (id, rest) = rest.split_first_chunk::<8>()?;
+        let id = SessionId(u64::from_be_bytes(*id));
+        Some(match *table {
+            SESSION if rest.is_empty() => format!("session {id}"),
+            OUTCOME => format!("outcome of number {} of session {id}", u64::from_be_bytes(rest.try_into().ok()?)),
+            KEY_OUTCOME => format!("outcome of key {:032x} of session {id}", u128::from_be_bytes(rest.try_into().ok()?)),
+            _ => return None,
+        })
     }
 }
 

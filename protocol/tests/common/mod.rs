@@ -19,6 +19,7 @@ use tertulia_protocol::ids::*;
 use tertulia_protocol::node::{Config, Message, Node, Output};
 use tertulia_protocol::raft::Entry;
 use tertulia_protocol::raft::Member;
+use tertulia_protocol::replica::Divergence;
 use tertulia_protocol::time::{Duration, Instant, Timestamp};
 
 pub const CLUSTER: ClusterId = ClusterId(7);
@@ -202,6 +203,8 @@ pub struct World {
     pub limits: Limits,
     /// Points of the protocol that were reached, oldest first.
     pub reached: Vec<(NodeId, &'static str)>,
+    /// What nodes said of each other's states. Without a bug of the zoo they may say nothing.
+    pub diverged: Vec<(NodeId, Divergence)>,
     /// A node that no message reaches or leaves.
     pub cut: Option<NodeId>,
     /// Of nodes that start, and of clients that are added.
@@ -242,6 +245,7 @@ impl World {
             voters: (1..=size).map(voter).collect(),
             limits: Limits::default(),
             reached: Vec::new(),
+            diverged: Vec::new(),
             cut: None,
             #[cfg(feature = "zoo")]
             bug: None,
@@ -252,6 +256,13 @@ impl World {
             world.start(NodeId(id));
         }
         world
+    }
+
+    fn may_diverge(&self) -> bool {
+        #[cfg(feature = "zoo")]
+        return self.bug.is_some();
+        #[cfg(not(feature = "zoo"))]
+        false
     }
 
     pub fn start(&mut self, id: NodeId) {
@@ -402,6 +413,7 @@ impl World {
             Output::Search { id, .. } => node.handle_found(now, id, Err("no index".into())),
             Output::Close { connection, reason } => self.closed.push((connection, reason)),
             Output::Peer { .. } => {}
+            Output::Diverged(said) if self.may_diverge() => self.diverged.push((id, *said)),
             other => panic!("{id}: {other:?}"),
         }
     }

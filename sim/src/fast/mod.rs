@@ -18,6 +18,8 @@ mod clients;
 mod clog;
 mod codec;
 mod disk;
+#[cfg(all(test, feature = "zoo"))]
+mod divergence_tests;
 mod event;
 mod host;
 mod links;

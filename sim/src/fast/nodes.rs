@@ -323,6 +323,7 @@ impl World<'_> {
                 self.hosts[node].chain.output(digest(&(7u8, peer, &address)));
                 self.set_peer(node, peer, address.is_some());
             }
+            Output::Diverged(divergence) => self.hosts[node].chain.output(digest(&(9u8, divergence))),
             Output::Admin { ticket, outcome } => {
                 self.hosts[node].chain.output(digest(&(8u8, ticket, &outcome)));
                 self.administered(ticket, &outcome);

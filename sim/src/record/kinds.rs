@@ -82,6 +82,12 @@ kinds! {
     AskPart = "ask snapshot part", "snapshots", Detail, true, ["part"], "asks {to} for part {part} of a snapshot";
     Part = "snapshot part", "snapshots", Detail, true, ["part", "index", "rows"],
         "sends part {part} of its snapshot at {index}: {rows} rows";
+    ToldHash = "state hash", "states", Detail, true, ["index"], "tells {to} the hash of its state after entry {index}";
+    AskHashes = "ask hashes", "states", Notable, true, ["first", "index"],
+        "asks {to} for the hashes of its state after the entries {first} to {index}";
+    Hashes = "hashes", "states", Notable, true, ["count", "first"], "sends {count} hashes of its state, after entry {first} and on";
+    AskRows = "ask rows of entry", "states", Notable, true, ["index"], "asks {to} which rows entry {index} wrote";
+    Rows = "rows of entry", "states", Notable, true, ["count", "index"], "sends digests of the {count} rows that entry {index} wrote";
     Forward = "forward", "requests", Detail, true, ["session", "number"], "forwards request {number} of session {session} to {to}";
     ForwardOpen = "forward sign-in", "requests", Detail, true, [], "forwards a sign-in to {to}";
     Forwarded = "forward answered", "requests", Detail, true, ["index"], "answers what was forwarded: it is done by entry {index}";
@@ -108,6 +114,8 @@ kinds! {
     Damaged = "log damaged", "lives", Turn, false, [], "has a log that is not as it was written";
     Joined = "joins", "members", Turn, false, ["id"], "joins as node {id}";
     Repairing = "repairs", "lives", Turn, false, [], "says that its log lost what it may have acknowledged: it is silent until that is repaired";
+    Diverged = "states differ", "states", Turn, false, ["peer", "first", "index"],
+        "finds that its state is not that of n{peer}: it began at entry {first}, and was seen at {index}";
     TermBegan = "term begins", "elections", Notable, false, ["term"], "is in term {term} now";
     PreCandidate = "pre-candidate", "elections", Notable, false, ["term"], "misses its leader: who would vote for it in term {term}?";
     Candidate = "candidate", "elections", Turn, false, ["term"], "stands for election in term {term}";

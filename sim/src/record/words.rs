@@ -7,7 +7,7 @@ use tertulia_protocol::facts::Fact;
 use tertulia_protocol::gateway::{Answer, Ask, Event, EventKind, Reply, Request};
 use tertulia_protocol::node::{Admin, AdminOutcome, Body, ForwardAnswer, Message};
 use tertulia_protocol::raft::RaftMessage;
-use tertulia_protocol::replica::{Identity, SnapshotMessage, Submission};
+use tertulia_protocol::replica::{CompareMessage, Identity, SnapshotMessage, Submission};
 
 /// The most characters of words that a row carries.
 const MOST_WORDS: usize = 200;
@@ -83,6 +83,7 @@ fn peer(message: &Message) -> Words {
         Body::Snapshot(message) => snapshot(message),
         Body::Forward(Submission::House { .. }) => Words::new(Kind::Forward, &[0, 0]).with("a command of the house"),
         Body::Hint(hint) => Words::new(Kind::OtherRequest, &[]).with(&format!("hint: {hint:?}")),
+        Body::Compare(message) => compare(message),
     }
 }
 
@@ -93,6 +94,18 @@ fn snapshot(message: &SnapshotMessage) -> Words {
             let rows = part.rows.as_ref().map_or(0, |rows| rows.len() as u64);
             let same = if part.rows.is_none() { "those that the asker has already" } else { "" };
             Words::new(Kind::Part, &[part.id, part.applied.position.index, rows]).with(same)
+        }
+    }
+}
+
+fn compare(message: &CompareMessage) -> Words {
+    match message {
+        CompareMessage::Told { index, .. } => Words::new(Kind::ToldHash, &[*index]),
+        CompareMessage::AskHashes { from, through } => Words::new(Kind::AskHashes, &[*from, *through]),
+        CompareMessage::Hashes { from, hashes } => Words::new(Kind::Hashes, &[hashes.len() as u64, *from]),
+        CompareMessage::AskRows { index } => Words::new(Kind::AskRows, &[*index]),
+        CompareMessage::Rows { index, rows, .. } => {
+            Words::new(Kind::Rows, &[rows.as_ref().map_or(0, |rows| rows.len() as u64), *index])
         }
     }
 }
@@ -252,6 +265,10 @@ pub(super) fn fact(fact: &Fact) -> Words {
             Words::new(Kind::Configured, &[at.index]).with(&format!("{}; these vote: {}{joint}", list(members), list(voters)))
         }
         Fact::Repairing => Words::new(Kind::Repairing, &[]),
+        Fact::Diverged(said) => {
+            let rows: Vec<String> = said.rows.iter().map(ToString::to_string).collect();
+            Words::new(Kind::Diverged, &[said.peer.0, said.first, said.through]).with(&rows.join(", "))
+        }
     }
 }
 

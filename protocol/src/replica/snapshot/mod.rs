@@ -230,6 +230,7 @@ impl<S: StateMachine> Replica<S> {
         #[cfg(feature = "zoo")]
         self.sessions.came_by_snapshot(self.bug);
         (self.applied, self.applied_at, self.hash) = (applied.position, applied.at, applied.hash);
+        self.compare.jumped(self.now, self.applied.index, self.hash);
         // If it waits for rows, it is among what the snapshot contains.
         self.applying = None;
         self.lost = false;
