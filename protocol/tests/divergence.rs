@@ -82,7 +82,7 @@ fn a_message_that_is_stamped_by_whoever_applies_it_is_named() {
         assert_eq!((said.first, said.earlier), (entry, false), "{said}");
         let names = rows(said);
         assert!(names[0].starts_with("outcome of number 2 of session s"), "{said}");
-        assert_eq!(names[1..], ["row 80 (1, 1)"], "the first message of the first room: {said}");
+        assert_eq!(names[1..], ["message 1 of room 1"], "the first message of the first room: {said}");
         assert!(said.rows.iter().all(|row| row.here.unwrap().new != row.there.unwrap().new));
     }
 }
@@ -103,12 +103,12 @@ fn a_room_that_counts_from_one_again_on_one_node_is_named() {
     assert_eq!(scene.world.diverged.len(), 4);
     for (of, said) in &scene.world.diverged {
         assert_eq!((said.first, said.earlier), (entry, false), "{said}");
-        assert!(rows(said).contains(&"row 12 (1)"), "the room: {said}");
+        assert!(rows(said).contains(&"end of room 1"), "the room: {said}");
         let written =
             |name: &str| said.rows.iter().find(|row| row.row == name).map(|row| (row.here.is_some(), row.there.is_some()));
         let here_is_right = *of != follower;
-        assert_eq!(written("row 80 (1, 2)"), Some((here_is_right, !here_is_right)), "{said}");
-        assert_eq!(written("row 80 (1, 1)"), Some((!here_is_right, here_is_right)), "{said}");
+        assert_eq!(written("message 2 of room 1"), Some((here_is_right, !here_is_right)), "{said}");
+        assert_eq!(written("message 1 of room 1"), Some((!here_is_right, here_is_right)), "{said}");
     }
 }
 
