@@ -9,7 +9,7 @@ mod scene;
 use scene::*;
 use tertulia_protocol::chat::{Command, Refusal, RoomRef};
 use tertulia_protocol::gateway::*;
-use tertulia_protocol::ids::{Seq, NodeId};
+use tertulia_protocol::ids::{NodeId, Seq};
 use tertulia_protocol::node::Output;
 use tertulia_protocol::zoo::Bug;
 

@@ -153,7 +153,9 @@ impl core::fmt::Display for Needs {
 }
 
 impl core::fmt::Display for Refusal {
+    // A table: one sentence for each.
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        use super::SignIn;
         match self {
             Refusal::UnknownRoom { room } => write!(f, "there is no room \"{room}\": list the rooms, or create it first"),
             Refusal::NotAMember { room } => write!(f, "you are not a member of room {}: join it first", room.0),
@@ -191,15 +193,6 @@ impl core::fmt::Display for Refusal {
             ),
             Refusal::NotSignedIn => write!(f, "this needs a session: sign in and send its token"),
             Refusal::BadRequest { why } => write!(f, "{why}"),
-            other => other.fmt_of_chat(f),
-        }
-    }
-}
-
-impl Refusal {
-    fn fmt_of_chat(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        use super::SignIn;
-        match self {
             Refusal::UnknownUser { user } => write!(f, "there is no user \"{user}\""),
             Refusal::NameTaken { name } => write!(f, "the name \"{name}\" is taken: choose another one"),
             Refusal::LooksLike { name } => write!(f, "that name looks like \"{name}\", which is taken: choose another one"),
@@ -237,8 +230,6 @@ impl Refusal {
             Refusal::IsDirect => write!(f, "this is a room of two: it cannot be changed so"),
             Refusal::LastOwner => write!(f, "the room needs an owner: make somebody else its owner first"),
             Refusal::TooOften { retry_after_ms } => write!(f, "too many requests: try again after {retry_after_ms} ms"),
-            // All others are said by `Display` itself.
-            other => write!(f, "{other:?}"),
         }
     }
 }
