@@ -96,6 +96,10 @@ pub enum Ask {
     Cluster,
     /// Keeps the connection alive.
     Ping,
+    /// How full this node is. Needs no session.
+    Load,
+    /// The number that the session's next request must carry, as a leader confirms: no older state is shown.
+    NextNumber,
 }
 
 /// Where to begin following a room.
@@ -144,6 +148,11 @@ pub enum Answer {
     Unfollowed,
     Cluster(Box<Status>),
     Pong,
+    /// How much of the node's fullest bound (connections, open requests, their bytes) is taken, in thousandths.
+    Load {
+        permille: u32,
+    },
+    NextNumber(u64),
 }
 
 /// Something that happened in a room, sent to those who follow it, in order, without gaps.

@@ -52,6 +52,11 @@ pub enum Kind {
     Room = 0x0312,
     Member = 0x0313,
     Message = 0x0380,
+    // what a client keeps
+    OutboxSession = 0x0400,
+    OutboxCommand = 0x0401,
+    OutboxCursor = 0x0402,
+    OutboxForgotten = 0x0403,
     // left to other state machines than the chat
     Other = 0x7000,
 }
@@ -94,6 +99,10 @@ impl Kind {
         Kind::Room,
         Kind::Member,
         Kind::Message,
+        Kind::OutboxSession,
+        Kind::OutboxCommand,
+        Kind::OutboxCursor,
+        Kind::OutboxForgotten,
         Kind::Other,
     ];
 

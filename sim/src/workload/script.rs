@@ -233,6 +233,10 @@ impl Actor {
                 Output::Answered { ask, result } => self.answered(at, ask, result),
                 Output::Deliver(event) => self.deliver(&event),
                 Output::Unfollowed { room, refusal } => self.trouble(format!("may not follow {room}: {refusal}")),
+                Output::Unclear { number } => self.trouble(format!("was told that the outcome of number {number} is unclear")),
+                Output::Keep { .. } | Output::Forget { .. } | Output::Probe { .. } => {
+                    self.trouble("was asked for what its configuration does not want".into());
+                }
             }
         }
     }
