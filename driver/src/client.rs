@@ -17,8 +17,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 use tertulia_protocol::chat::{Command, Done, Refusal, RoomRef};
-use tertulia_protocol::client::{Change, Client, Config, Output, Probed, ResumeError, Status};
-use tertulia_protocol::gateway::{Answer, Ask, ClientHello, CloseReason, Event, From as Place, Reply, Request};
+use tertulia_protocol::client::{Change, Client, Config, Output, Probed, ResumeError, Status as Progress};
+use tertulia_protocol::gateway::{Answer, Ask, ClientHello, CloseReason, Event, From as Place, Reply, Request, Status};
 use tertulia_protocol::ids::{Cursor, RoomId, UserId};
 use tertulia_protocol::wire::{CLIENT_FRAME_LIMIT, CLIENT_MAGIC, Frame, Kind, encode_frame};
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -58,6 +58,8 @@ pub enum ClientEvent {
     Deliver(Arc<Event>),
     /// Following a room is refused for good.
     Unfollowed { room: RoomRef, refusal: Refusal },
+    /// The list of servers has changed, by [`ClientHandle::learn_servers`]; numbers of servers are places in it from now on.
+    Servers(Vec<String>),
     /// The outbox cannot be written: the client has ended, because it could not keep what it sends.
     OutboxFailed { why: String },
 }
@@ -91,10 +93,11 @@ enum Order {
     Open(oneshot::Sender<Vec<OpenCommand>>),
     Cursor(RoomId, oneshot::Sender<Option<Cursor>>),
     SetServers(Vec<String>),
+    LearnServers,
 }
 
 /// A command that is not settled: its number, and how far it is.
-pub type OpenCommand = (u64, Command, Status);
+pub type OpenCommand = (u64, Command, Progress);
 
 /// The owner's side of a running client. Dropping it ends the client.
 pub struct ClientHandle {
@@ -163,6 +166,11 @@ impl ClientHandle {
         let _ = self.orders.send(Order::SetServers(servers)).await;
     }
 
+    /// From now on the cluster is asked at each sign-in for its members; those are used beside the servers that were given.
+    pub async fn learn_servers(&self) {
+        let _ = self.orders.send(Order::LearnServers).await;
+    }
+
     /// What happens next. `None` when the client has ended. May be cancelled without losing anything.
     pub async fn next(&mut self) -> Option<ClientEvent> {
         let event = self.events.recv().await?;
@@ -210,7 +218,10 @@ impl<N: Net, C: Clock> ClientRunner<N, C> {
             client,
             net: self.net,
             clock: self.clock,
+            given: self.servers.clone(),
             servers: self.servers,
+            learns: false,
+            learning: None,
             to_owner,
             untaken,
             line: None,
@@ -250,6 +261,11 @@ struct Running<N: Net, C: Clock> {
     net: N,
     clock: C,
     servers: Vec<String>,
+    /// Those that the owner has named.
+    given: Vec<String>,
+    learns: bool,
+    /// The question for the cluster's members.
+    learning: Option<u64>,
     to_owner: mpsc::UnboundedSender<ClientEvent>,
     untaken: Arc<Untaken>,
     line: Option<Line>,
@@ -349,21 +365,45 @@ impl<N: Net, C: Clock> Running<N, C> {
             }
             Order::Cursor(room, answer) => drop(answer.send(self.client.cursor(room))),
             Order::SetServers(servers) => {
-                let was: Vec<Option<u32>> = (servers.iter())
-                    .map(|new| self.servers.iter().position(|old| old == new).map(|place| place as u32))
-                    .collect();
-                if !servers.is_empty() {
-                    self.client.set_servers(now, &was);
-                    if let Some(line) = &mut self.line
-                        && let Some(new) = was.iter().position(|was| *was == Some(line.server))
-                    {
-                        line.server = new as u32;
-                    }
-                    self.servers = servers;
-                }
+                self.given.clone_from(&servers);
+                self.use_servers(servers);
+            }
+            Order::LearnServers => {
+                self.learns = true;
+                self.learning = Some(self.client.ask(now, Ask::Cluster));
             }
             Order::Ask(ask, answer) => drop(answer.send(self.client.ask(now, ask))),
             Order::Follow(room, from) => self.client.follow(now, room, from),
+        }
+    }
+
+    fn use_servers(&mut self, servers: Vec<String>) {
+        let place = |new: &String| self.servers.iter().position(|old| old == new).map(|place| place as u32);
+        let was: Vec<Option<u32>> = servers.iter().map(place).collect();
+        if servers.is_empty() {
+            return;
+        }
+        self.client.set_servers(self.clock.now(), &was);
+        if let Some(line) = &mut self.line
+            && let Some(new) = was.iter().position(|was| *was == Some(line.server))
+        {
+            line.server = new as u32;
+        }
+        self.servers = servers;
+    }
+
+    /// The cluster has named its members.
+    fn learned(&mut self, status: &Status) {
+        let mut servers = self.given.clone();
+        for member in &status.members {
+            let address = member.client_address.trim_start_matches("http://").trim_end_matches('/');
+            if !address.is_empty() && !servers.iter().any(|known| known == address) {
+                servers.push(address.into());
+            }
+        }
+        if servers != self.servers {
+            self.use_servers(servers.clone());
+            self.tell(ClientEvent::Servers(servers));
         }
     }
 
@@ -401,9 +441,20 @@ impl<N: Net, C: Clock> Running<N, C> {
                     let _ = line.requests.send(encode_frame(Kind::Request, &request));
                 }
             }
-            Output::SignedIn { server, user, name } => self.tell(ClientEvent::SignedIn { server, user, name }),
+            Output::SignedIn { server, user, name } => {
+                if self.learns && self.learning.is_none() {
+                    self.learning = Some(self.client.ask(self.clock.now(), Ask::Cluster));
+                }
+                self.tell(ClientEvent::SignedIn { server, user, name });
+            }
             Output::Rejected(refusal) => self.tell(ClientEvent::Rejected(refusal)),
             Output::Settled { number, result } => self.tell(ClientEvent::Settled { number, result }),
+            Output::Answered { ask, result } if self.learning == Some(ask) => {
+                self.learning = None;
+                if let Ok(Answer::Cluster(status)) = result {
+                    self.learned(&status);
+                }
+            }
             Output::Answered { ask, result } => self.tell(ClientEvent::Answered { ask, result }),
             Output::Deliver(event) => self.tell(ClientEvent::Deliver(event)),
             Output::Unfollowed { room, refusal } => self.tell(ClientEvent::Unfollowed { room, refusal }),

@@ -26,6 +26,7 @@ story! {
     an_old_copy_of_the_outbox_gives_no_number_twice: old_copy,
     a_cluster_that_has_forgotten_gets_what_is_unsettled_under_new_numbers: forgetful_cluster,
     a_gap_is_fetched_and_not_delivered: gap,
+    a_server_that_is_behind_does_not_take_a_follower_back: behind,
     all_rooms_are_followed_on_one_connection: all_rooms,
     a_server_that_is_better_for_some_time_is_moved_to: better_server,
     a_server_that_is_better_for_a_moment_is_not_moved_to: hysteresis,

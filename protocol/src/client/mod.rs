@@ -1,21 +1,49 @@
-//! The whole client: sends, retries, changes server, delivers in order, once.
+//! The whole client: sends, retries, changes server, delivers in order, once; over the end of its process, too.
 //!
-//! - A command gets the session's next number and is kept until it is settled. On every new connection all unsettled ones are sent again, in order, with the same numbers.
+//! - A command gets the session's next number when it is first sent, and is kept until it is settled (`outbox.rs`). On every new connection all unsettled ones are sent
+//!   again, in order, with the same numbers. What is to be kept over the end of the process is handed out as records (`kept.rs`).
 //! - A refusal that may pass (no leader, busy, unknown) is tried again; one that will not settles the number.
-//! - A server that knows no leader three times in a row, that does not answer for [`Timing::patience`], or that shows no sign of life for [`Timing::silence`], is given up for the
-//!   next one; pauses between attempts double, with jitter.
-//! - A followed room is followed again from the last delivered event; an event that was delivered before is dropped, and a gap is fetched.
+//! - A server that knows no leader three times in a row, that does not answer for [`Timing::patience`], or that shows no sign of life for [`Timing::silence`], is given up for
+//!   another one (`choice.rs`); pauses between attempts double, with jitter.
+//! - A followed room is followed again from the last delivered event; an event that was delivered before is dropped, and a gap is fetched (`rooms.rs`).
+//!
+//! docs/CLIENT.md has all rules, for whoever writes the client in another language. This is a host of this machine, which plays the server, too; `driver/examples/client.rs` is
+//! one with real connections.
 //!
 //! ```
-//! use tertulia_protocol::{chat::*, client::{self, Client, Output}, contract::Now, dice::Seed, gateway::*};
-//! let config = client::Config { name: "ada".into(), token: Token([7; 32]), servers: 3, first: 0, seed: Seed(1), timing: Default::default(), window: 32 };
-//! let mut client = Client::new(config, Now::default());
-//! let number = client.submit(Now::default(), Command::CreateRoom { name: "lobby".into() }).unwrap();
-//! assert!(matches!(client.poll_output(), Some(Output::Connect { server: 0, .. })));
-//! // Whoever runs the client opens the connection, then:
-//! client.handle_connected(Now::default());
-//! assert!(matches!(client.poll_output(), Some(Output::Send(Request { ask: Ask::SignIn { .. }, .. }))));
-//! # let _ = number;
+//! use tertulia_protocol::{chat::*, client::*, contract::Now, dice::Seed, gateway::*, ids::*};
+//! let config = Config { name: "ada".into(), token: Token([7; 32]), servers: 3, first: 0, seed: Seed(1), timing: Default::default(), window: 32 };
+//! let (now, mut kept) = (Now::default(), std::collections::BTreeMap::new());
+//! let mut client = Client::resume(config.clone(), &[], now).unwrap();
+//! let number = client.submit(now, Command::CreateRoom { name: "lobby".into() }).unwrap();
+//! let mut settled = None;
+//! while let Some(output) = client.poll_output() {
+//!     match output {
+//!         // Here a connection stands at once, and answers at once.
+//!         Output::Connect { .. } => client.handle_connected(now),
+//!         Output::Send(Request { id, ask }) => {
+//!             let answer = match ask {
+//!                 Ask::SignIn { name, .. } => Answer::SignedIn { user: UserId(1), session: SessionId(1), name, next_number: 1 },
+//!                 Ask::Submit { .. } => Answer::Done(Done::Room { room: RoomId(1), name: "lobby".into(), created: true }),
+//!                 other => panic!("{other:?}"),
+//!             };
+//!             client.handle_reply(now, Reply { id, index: 1, result: Ok(answer) });
+//!         }
+//!         // Durable storage is a map. The number of the session is kept before the command is sent.
+//!         Output::Keep { change, record } => {
+//!             kept.insert(change.key, record);
+//!             client.handle_kept(now, change.serial);
+//!         }
+//!         Output::Forget { change } => drop(kept.remove(&change.key)),
+//!         Output::Settled { number, .. } => settled = Some(number),
+//!         _ => {}
+//!     }
+//! }
+//! assert_eq!(settled, Some(number));
+//! // The next run of the process goes on with the next number.
+//! let records: Vec<_> = kept.into_values().collect();
+//! let mut client = Client::resume(config, &records, now).unwrap();
+//! assert_eq!(client.submit(now, Command::Join { room: RoomRef::Name("lobby".into()) }), Ok(number + 1));
 //! ```
 
 mod choice;
@@ -317,7 +345,8 @@ impl Client {
     // ---- inside -------------------------------------------------------------------------------------------------------------------------
 
     fn stages(&self) -> impl Iterator<Item = &Stage> {
-        let asks = self.asks.values().map(|(_, stage)| stage).chain(&self.check);
+        let asks = self.asks.values().filter(|(ask, _)| self.check.is_none() || !is_of_own_past(ask));
+        let asks = asks.map(|(_, stage)| stage).chain(&self.check);
         let follows = self.follows.values().map(|followed| &followed.stage).chain(self.all.as_ref().map(|all| &all.stage));
         // Before the session's next number is known nothing is sent.
         let commands = self.commands.values().filter(|_| self.check.is_none()).map(|held| &held.stage);
@@ -356,8 +385,9 @@ impl Client {
             }
             Some(_) => {}
         }
+        let knows_its_past = self.check.is_none();
         for (id, (ask, stage)) in &mut self.asks {
-            if stage.is_due(now) {
+            if stage.is_due(now) && (knows_its_past || !is_of_own_past(ask)) {
                 *stage = Stage::Sent;
                 let seen = self.seen;
                 #[cfg(feature = "zoo")]
@@ -466,6 +496,11 @@ impl Client {
         let who = self.config.token.0.first_chunk().map_or(0, |first| u64::from_le_bytes(*first));
         Duration::from_micros(within(draw(self.config.seed, Purpose::ClientBackoff, who, 0, self.draws), most / 2, most))
     }
+}
+
+/// Whether an answer must hold what this client has seen. After a restart that is known again with the session's next number, which comes from a read index.
+fn is_of_own_past(ask: &Ask) -> bool {
+    matches!(ask, Ask::History { at_least: Some(_), .. })
 }
 
 impl Machine for Client {

@@ -153,11 +153,16 @@ impl Client {
             Ok(Answer::Following { room, cursor }) => {
                 followed.id = Some(room);
                 followed.flowing = true;
+                // A server that is behind names an earlier place than the one that was asked for: what lies between was seen.
+                let begins = if let From::After(asked) = followed.from { asked.max(cursor) } else { cursor };
                 #[cfg(feature = "zoo")]
-                if self.zoo.has(Bug::TakeServersCursor) || self.zoo.has(Bug::FollowFromNow) {
+                let begins = if self.zoo.has(Bug::TakeServersCursor) || self.zoo.has(Bug::FollowFromNow) {
                     followed.cursor = None;
-                }
-                followed.cursor = followed.cursor.or(Some(cursor));
+                    cursor
+                } else {
+                    begins
+                };
+                followed.cursor = followed.cursor.or(Some(begins));
             }
             Err(refusal) if !refusal.is_temporary() => {
                 if let Some(gone) = self.follows.remove(&follow) {

@@ -17,6 +17,7 @@ pub const ALL: &[(&str, Story)] = &[
     ("an old copy gives no number twice", old_copy),
     ("a cluster that has forgotten gets everything anew", forgetful_cluster),
     ("a gap is fetched and not delivered", gap),
+    ("a server that is behind does not take a follower back", behind),
     ("all rooms are followed on one connection", all_rooms),
     ("a better server is moved to", better_server),
     ("a server that is better for a moment is not moved to", hysteresis),
@@ -243,6 +244,19 @@ pub fn gap() -> Scene {
     for cursor in [6, 7, 8] {
         assert_eq!(delivered(&scene.event(1, cursor)), [(1, cursor)]);
     }
+    scene
+}
+
+pub fn behind() -> Scene {
+    let mut scene = Scene::new();
+    scene.sign_in(1);
+    let ask = requests(&scene.follow(1, 4)).remove(0);
+    // This server's room has two events so far.
+    scene.reply(ask.id, Ok(Answer::Following { room: RoomId(1), cursor: 2 }));
+    for cursor in [3, 4] {
+        assert!(scene.event(1, cursor).is_empty(), "an earlier run has seen it");
+    }
+    assert_eq!(delivered(&scene.event(1, 5)), [(1, 5)]);
     scene
 }
 
