@@ -35,13 +35,16 @@ fn room_ref(text: &str) -> RoomRef {
     }
 }
 
-/// Enters a room. With `make` a room of that name is made if there is none.
-async fn enter(remote: &mut Remote, room: &str, make: bool, patience: Option<Duration>) -> Result<RoomId, String> {
-    let command = match room_ref(room) {
+fn entering(room: RoomRef, make: bool) -> Command {
+    match room {
         RoomRef::Name(name) if make => Command::CreateRoom { name },
         room => Command::Join { room },
-    };
-    let number = remote.submit(command).await.map_err(|error| error.to_string())?;
+    }
+}
+
+/// Enters a room. With `make` a room of that name is made if there is none.
+async fn enter(remote: &mut Remote, room: &str, make: bool, patience: Option<Duration>) -> Result<RoomId, String> {
+    let number = remote.submit(entering(room_ref(room), make)).await.map_err(|error| error.to_string())?;
     let entered = async {
         let (mut silent, tell_at) = (true, Instant::now() + TELL_AFTER);
         loop {

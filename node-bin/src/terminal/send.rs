@@ -1,13 +1,12 @@
 //! `node send`: posts, and says of each message where it stands for good. With `--outbox` a message that was read is posted, once, even if this process ends before.
 
 use super::remote::Remote;
-use super::{enter, lines};
+use super::{enter, entering, lines, room_ref};
 use crate::cli::Send;
 use crate::show;
 use std::collections::BTreeMap;
 use tertulia_driver::{ClientEvent, SubmitError};
 use tertulia_protocol::chat::{Command, Done, Refusal, RoomRef};
-use tertulia_protocol::ids::RoomId;
 use tokio::io::{BufReader, Lines, Stdin};
 use tokio::time::{Instant, sleep_until};
 
@@ -29,7 +28,7 @@ struct Sending<'a> {
     args: &'a Send,
     remote: Remote,
     /// The room, once it is entered.
-    room: Option<RoomId>,
+    room: Option<RoomRef>,
     /// `None` once it has ended.
     input: Option<Lines<BufReader<Stdin>>>,
     /// A message that waits for its turn: too many are under way.
@@ -46,8 +45,22 @@ impl Sending<'_> {
         let is_post = |command: &Command| matches!(command, Command::Post { .. });
         let earlier = self.remote.open().await.into_iter().filter(|(_, command, _)| is_post(command));
         self.under_way = earlier.map(|(number, ..)| (number, 0)).collect();
-        self.run().await?;
-        self.room = Some(enter(&mut self.remote, &self.args.room, true, Some(self.args.patience)).await?);
+        if self.args.outbox.is_some() {
+            // What is written is kept whether a server is reached or not: commands are done in their order, so the posts come after the room is entered.
+            if !self.under_way.is_empty() {
+                eprintln!("{} messages of an earlier run come first", self.under_way.len());
+            }
+            let room = room_ref(&self.args.room);
+            while let Err(error) = self.remote.submit(entering(room.clone(), true)).await {
+                match error {
+                    SubmitError::WindowFull => self.run().await?,
+                    SubmitError::Ended => return Err(error.to_string()),
+                }
+            }
+            self.room = Some(room);
+        } else {
+            self.room = Some(RoomRef::Id(enter(&mut self.remote, &self.args.room, true, Some(self.args.patience)).await?));
+        }
         self.input = if self.args.text.is_some() { None } else { Some(lines()) };
         self.waiting.clone_from(&self.args.text);
         self.run().await
@@ -89,8 +102,8 @@ impl Sending<'_> {
     }
 
     async fn submit(&mut self) -> Result<(), String> {
-        let Some((room, text)) = self.room.zip(self.waiting.take()) else { return Ok(()) };
-        match self.remote.submit(Command::Post { room: RoomRef::Id(room), text: text.clone() }).await {
+        let Some((room, text)) = self.room.clone().zip(self.waiting.take()) else { return Ok(()) };
+        match self.remote.submit(Command::Post { room, text: text.clone() }).await {
             Ok(number) => drop(self.under_way.insert(number, self.line.max(1))),
             Err(SubmitError::WindowFull) => self.waiting = Some(text),
             Err(error) => return Err(error.to_string()),
