@@ -53,7 +53,17 @@ impl Cluster {
     fn client(&self, name: &str, first: u32) -> ClientHandle {
         let token = Token(rand::random());
         let (seed, timing) = (Seed(1), Default::default());
-        let config = Config { name: name.into(), token, servers: 0, first, seed, timing, window: 16 };
+        let config = Config {
+            name: name.into(),
+            how: Default::default(),
+            device: String::new(),
+            token,
+            servers: 0,
+            first,
+            seed,
+            timing,
+            window: 16,
+        };
         let servers = self.voters.iter().map(|voter| voter.client_address.clone()).collect();
         let runner = ClientRunner { config, net: TokioNet::default(), clock: SystemClock::new(), servers };
         let (handle, run) = runner.start();

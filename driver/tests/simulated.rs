@@ -223,6 +223,8 @@ impl World {
     fn client(&mut self, host: u64) -> ClientHandle {
         let config = tertulia_protocol::client::Config {
             name: format!("user {host}"),
+            how: Default::default(),
+            device: String::new(),
             token: Token([host as u8; 32]),
             servers: 0,
             first: host as u32,

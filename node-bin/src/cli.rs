@@ -178,6 +178,10 @@ pub struct Send {
     /// Give up when nothing has been acknowledged for so long
     #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = duration)]
     pub patience: Duration,
+    /// Keep what was read here until it is acknowledged, with the session's token. The next send with the same file and name posts first what
+    /// an earlier one could not, once, and prints it with the room's id. One process at a time
+    #[arg(long, value_name = "FILE")]
+    pub outbox: Option<PathBuf>,
 }
 
 #[derive(Args, Debug)]
@@ -216,6 +220,12 @@ pub struct Chat {
     pub user: String,
     /// The room's name or id; it is made if there is none
     pub room: String,
+    /// Where what you write is kept until it is acknowledged, in a file for each user and cluster. By default $XDG_STATE_HOME/tertulia or ~/.local/state/tertulia
+    #[arg(long, value_name = "DIR")]
+    pub state: Option<PathBuf>,
+    /// Keep nothing: what is not acknowledged at the end is lost
+    #[arg(long, conflicts_with = "state")]
+    pub forget: bool,
 }
 
 /// Which cluster an operator speaks to, and how.

@@ -236,6 +236,8 @@ fn a_client_does_not_run_ahead_of_its_first_unsettled_number() {
     let now = Now::default();
     let config = client::Config {
         name: "ada".into(),
+        how: Default::default(),
+        device: String::new(),
         token: Token([1; 32]),
         servers: 1,
         first: 0,
@@ -290,8 +292,17 @@ fn a_leader_that_has_not_applied_a_session_yet_proposes_its_numbers_in_order_all
 fn a_server_that_falls_silent_is_asked_for_a_sign_of_life_and_given_up() {
     let at = |ms: u64| Now { instant: Instant(ms * 1_000), ..Now::default() };
     let timing = client::Timing::default();
-    let config =
-        client::Config { name: "ada".into(), token: Token([1; 32]), servers: 2, first: 0, seed: Seed(1), timing, window: 4 };
+    let config = client::Config {
+        name: "ada".into(),
+        how: Default::default(),
+        device: String::new(),
+        token: Token([1; 32]),
+        servers: 2,
+        first: 0,
+        seed: Seed(1),
+        timing,
+        window: 4,
+    };
     let mut client = Client::new(config, at(0));
     client.poll_output();
     client.handle_connected(at(0));

@@ -23,8 +23,17 @@ impl Scene {
     fn new(bug: Option<Bug>) -> Scene {
         let now = Now { instant: Instant(1), wall: Timestamp(1) };
         let token = Token([1; 32]);
-        let config =
-            Config { name: "ada".into(), token, servers: 3, first: 0, seed: Seed(1), timing: Default::default(), window: 8 };
+        let config = Config {
+            name: "ada".into(),
+            how: Default::default(),
+            device: String::new(),
+            token,
+            servers: 3,
+            first: 0,
+            seed: Seed(1),
+            timing: Default::default(),
+            window: 8,
+        };
         let mut client = Client::new(config, now);
         client.set_bug(bug);
         Scene { client, now }

@@ -198,6 +198,11 @@ fn connections_of_clients_break() {
 }
 
 #[test]
+fn clients_die_and_come_back() {
+    holds("client-restarts.toml");
+}
+
+#[test]
 fn clients_cannot_reach_their_node() {
     holds("cut-clients.toml");
 }

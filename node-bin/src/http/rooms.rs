@@ -63,7 +63,7 @@ pub async fn join<G: Gate>(
     Key(identity): Key,
 ) -> Result<Json<Value>, Problem> {
     match submit(&app, token, identity, Command::Join { room }).await? {
-        Done::Joined { room, name, last } => Ok(Json(json!({"id": room, "name": name, "member": true, "last": last}))),
+        Done::Joined { room, name, last, .. } => Ok(Json(json!({"id": room, "name": name, "member": true, "last": last}))),
         _ => Err(Problem::unexpected()),
     }
 }

@@ -93,7 +93,7 @@ fn answer(token: Option<Token>, ask: Ask) -> Result<Answer, Refusal> {
             Ok(Answer::Done(Done::Room { room: RoomId(1), name, created }))
         }
         Ask::Submit { command: Command::Join { room: RoomRef::Id(room) }, .. } => {
-            Ok(Answer::Done(Done::Joined { room, name: "lobby".into(), last: 7 }))
+            Ok(Answer::Done(Done::Joined { room, name: "lobby".into(), last: 7, cursor: 9 }))
         }
         Ask::Submit { command: Command::Join { room }, .. } => Err(Refusal::UnknownRoom { room }),
         Ask::Submit { command: Command::Post { text, .. }, .. } if text.len() > 4_096 => {

@@ -25,6 +25,8 @@ use tokio::time::{Instant, sleep_until, timeout};
 /// When nothing has been reached for so long, a person is told why nothing happens.
 const TELL_AFTER: Duration = Duration::from_secs(3);
 
+const UNCLEAR: &str = "a message of an earlier run may have been posted or not: the outbox is an older copy. Look into the room";
+
 /// A room as users write it: its id, or its name. A name is never all digits.
 fn room_ref(text: &str) -> RoomRef {
     match text.parse() {
@@ -33,13 +35,16 @@ fn room_ref(text: &str) -> RoomRef {
     }
 }
 
-/// Enters a room. With `make` a room of that name is made if there is none.
-async fn enter(remote: &mut Remote, room: &str, make: bool, patience: Option<Duration>) -> Result<RoomId, String> {
-    let command = match room_ref(room) {
+fn entering(room: RoomRef, make: bool) -> Command {
+    match room {
         RoomRef::Name(name) if make => Command::CreateRoom { name },
         room => Command::Join { room },
-    };
-    let number = remote.submit(command).await.map_err(|error| error.to_string())?;
+    }
+}
+
+/// Enters a room. With `make` a room of that name is made if there is none.
+async fn enter(remote: &mut Remote, room: &str, make: bool, patience: Option<Duration>) -> Result<RoomId, String> {
+    let number = remote.submit(entering(room_ref(room), make)).await.map_err(|error| error.to_string())?;
     let entered = async {
         let (mut silent, tell_at) = (true, Instant::now() + TELL_AFTER);
         loop {
@@ -61,6 +66,10 @@ async fn enter(remote: &mut Remote, room: &str, make: bool, patience: Option<Dur
                         Err(refusal) => Err(refusal.to_string()),
                     };
                 }
+                ClientEvent::Settled { result: Err(refusal), .. } => {
+                    eprintln!("a message of an earlier run was refused: {refusal}")
+                }
+                ClientEvent::Unclear { .. } => eprintln!("{UNCLEAR}"),
                 _ => {}
             }
         }

@@ -2,15 +2,17 @@
 
 use crate::hex;
 use crate::peers::address_of;
+use std::path::Path;
 use std::time::Duration;
-use tertulia_driver::{ClientEvent, ClientHandle, ClientRunner, SubmitError, SystemClock, TokioNet};
+use tertulia_driver::{ClientEvent, ClientHandle, ClientRunner, OpenCommand, Outbox, SubmitError, SystemClock, TokioNet};
 use tertulia_protocol::chat::{Command, RoomRef};
-use tertulia_protocol::client::{Config, Timing};
+use tertulia_protocol::client::{Choice, Config, Timing};
 use tertulia_protocol::dice::Seed;
 use tertulia_protocol::gateway::{Ask, ClientHello, From, Reply, Request};
 use tertulia_protocol::wire::{CLIENT_FRAME_LIMIT, CLIENT_MAGIC, FrameReader, Kind, encode_frame};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 /// Commands that may be under way at once.
@@ -19,28 +21,53 @@ const WINDOW: u32 = 32;
 /// A client with a session of its own, on one server at a time.
 pub struct Remote {
     client: ClientHandle,
+    running: JoinHandle<()>,
     servers: Vec<String>,
     /// Why there is no connection, while there is none.
     failure: Option<String>,
+    /// What is unsettled at the end is kept.
+    pub keeps: bool,
 }
 
 impl Remote {
-    /// `servers`: `http://host:port` each.
+    /// `servers`: `http://host:port` each. What is unsettled at the end is lost.
     pub fn new(name: &str, servers: &[String]) -> Remote {
-        let config = Config {
-            name: name.into(),
-            token: hex::draw_token(),
-            servers: servers.len() as u32,
-            first: 0,
-            seed: Seed(rand::random()),
-            timing: Timing::default(),
-            window: WINDOW,
-        };
-        let addresses = servers.iter().map(|url| address_of(url).to_owned()).collect();
-        let runner = ClientRunner { config, net: TokioNet::default(), clock: SystemClock::new(), servers: addresses };
-        let (client, running) = runner.start();
-        tokio::spawn(running);
-        Remote { client, servers: servers.to_vec(), failure: None }
+        let (client, running) = runner(name, servers).start();
+        Remote { client, running: tokio::spawn(running), servers: servers.to_vec(), failure: None, keeps: false }
+    }
+
+    /// As [`Remote::new`], with an outbox in a file: goes on where the last process that had it ended.
+    pub fn kept(name: &str, servers: &[String], outbox: Outbox) -> Result<Remote, String> {
+        let (client, running) = runner(name, servers).resume(outbox).map_err(|error| error.to_string())?;
+        Ok(Remote { client, running: tokio::spawn(running), servers: servers.to_vec(), failure: None, keeps: true })
+    }
+
+    /// With the outbox of this file, if one is named.
+    pub fn with(name: &str, servers: &[String], outbox: Option<&Path>) -> Result<Remote, String> {
+        match outbox {
+            None => Ok(Remote::new(name, servers)),
+            Some(path) => {
+                let outbox = Outbox::open(path).map_err(|error| error.to_string())?;
+                Remote::kept(name, servers, outbox).map_err(|error| format!("{}: {error}", path.display()))
+            }
+        }
+    }
+
+    /// Ends the client; what it wanted kept is written then.
+    pub async fn end(self) {
+        drop(self.client);
+        // A task that panicked has said so.
+        let _ = self.running.await;
+    }
+
+    /// Commands that are not settled, also those of earlier processes.
+    pub async fn open(&self) -> Vec<OpenCommand> {
+        self.client.open().await
+    }
+
+    /// Also uses the servers that the cluster names.
+    pub async fn learn_servers(&self) {
+        self.client.learn_servers().await;
     }
 
     pub async fn submit(&self, command: Command) -> Result<u64, SubmitError> {
@@ -61,6 +88,8 @@ impl Remote {
                 let address = address_of(self.server(*server));
                 self.failure = Some(if why.starts_with(address) { why.into() } else { format!("{address}: {why}") });
             }
+            ClientEvent::Servers(servers) => self.servers = servers.iter().map(|address| format!("http://{address}")).collect(),
+            ClientEvent::OutboxFailed { why } => return Err(format!("what you send cannot be kept: {why}")),
             _ => {}
         }
         Ok(event)
@@ -78,6 +107,22 @@ impl Remote {
     pub fn server(&self, server: u32) -> &str {
         self.servers.get(server as usize).map_or("?", String::as_str)
     }
+}
+
+fn runner(name: &str, servers: &[String]) -> ClientRunner<TokioNet, SystemClock> {
+    let config = Config {
+        name: name.into(),
+        how: Default::default(),
+        device: String::new(),
+        token: hex::draw_token(),
+        servers: servers.len() as u32,
+        first: 0,
+        seed: Seed(rand::random()),
+        timing: Timing { choice: Some(Choice::default()), ..Timing::default() },
+        window: WINDOW,
+    };
+    let servers = servers.iter().map(|url| address_of(url).to_owned()).collect();
+    ClientRunner { config, net: TokioNet::default(), clock: SystemClock::new(), servers }
 }
 
 /// Asks one server one thing that needs no session.

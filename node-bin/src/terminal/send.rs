@@ -1,23 +1,22 @@
-//! `node send`: posts, and says of each message where it stands for good.
+//! `node send`: posts, and says of each message where it stands for good. With `--outbox` a message that was read is posted, once, even if this process ends before.
 
 use super::remote::Remote;
-use super::{enter, lines};
+use super::{enter, entering, lines, room_ref};
 use crate::cli::Send;
 use crate::show;
 use std::collections::BTreeMap;
 use tertulia_driver::{ClientEvent, SubmitError};
 use tertulia_protocol::chat::{Command, Done, Refusal, RoomRef};
-use tertulia_protocol::ids::RoomId;
 use tokio::io::{BufReader, Lines, Stdin};
 use tokio::time::{Instant, sleep_until};
 
 pub async fn send(args: &Send) -> Result<(), String> {
-    let mut remote = Remote::new(&args.name, &args.servers.urls);
-    let room = enter(&mut remote, &args.room, true, Some(args.patience)).await?;
-    let input = if args.text.is_some() { None } else { Some(lines()) };
+    let remote = Remote::with(&args.name, &args.servers.urls, args.outbox.as_deref())?;
     let mut sending =
-        Sending { args, remote, room, input, waiting: args.text.clone(), line: 0, under_way: BTreeMap::new(), refused: 0 };
-    sending.run().await?;
+        Sending { args, remote, room: None, input: None, waiting: None, line: 0, under_way: BTreeMap::new(), refused: 0 };
+    let done = sending.send().await;
+    sending.remote.end().await;
+    done?;
     match sending.refused {
         0 => Ok(()),
         1 => Err("1 message was refused".into()),
@@ -28,19 +27,45 @@ pub async fn send(args: &Send) -> Result<(), String> {
 struct Sending<'a> {
     args: &'a Send,
     remote: Remote,
-    room: RoomId,
+    /// The room, once it is entered.
+    room: Option<RoomRef>,
     /// `None` once it has ended.
     input: Option<Lines<BufReader<Stdin>>>,
     /// A message that waits for its turn: too many are under way.
     waiting: Option<String>,
     /// Lines read.
     line: u64,
-    /// Lines by the number of their command.
+    /// Lines by the number of their command; 0 for those of an earlier run.
     under_way: BTreeMap<u64, u64>,
     refused: u64,
 }
 
 impl Sending<'_> {
+    async fn send(&mut self) -> Result<(), String> {
+        let is_post = |command: &Command| matches!(command, Command::Post { .. });
+        let earlier = self.remote.open().await.into_iter().filter(|(_, command, _)| is_post(command));
+        self.under_way = earlier.map(|(number, ..)| (number, 0)).collect();
+        if self.args.outbox.is_some() {
+            // What is written is kept whether a server is reached or not: commands are done in their order, so the posts come after the room is entered.
+            if !self.under_way.is_empty() {
+                eprintln!("{} messages of an earlier run come first", self.under_way.len());
+            }
+            let room = room_ref(&self.args.room);
+            while let Err(error) = self.remote.submit(entering(room.clone(), true)).await {
+                match error {
+                    SubmitError::WindowFull => self.run().await?,
+                    SubmitError::Ended => return Err(error.to_string()),
+                }
+            }
+            self.room = Some(room);
+        } else {
+            self.room = Some(RoomRef::Id(enter(&mut self.remote, &self.args.room, true, Some(self.args.patience)).await?));
+        }
+        self.input = if self.args.text.is_some() { None } else { Some(lines()) };
+        self.waiting.clone_from(&self.args.text);
+        self.run().await
+    }
+
     async fn run(&mut self) -> Result<(), String> {
         let mut deadline = Instant::now() + self.args.patience;
         loop {
@@ -77,8 +102,8 @@ impl Sending<'_> {
     }
 
     async fn submit(&mut self) -> Result<(), String> {
-        let Some(text) = self.waiting.take() else { return Ok(()) };
-        match self.remote.submit(Command::Post { room: RoomRef::Id(self.room), text: text.clone() }).await {
+        let Some((room, text)) = self.room.clone().zip(self.waiting.take()) else { return Ok(()) };
+        match self.remote.submit(Command::Post { room, text: text.clone() }).await {
             Ok(number) => drop(self.under_way.insert(number, self.line.max(1))),
             Err(SubmitError::WindowFull) => self.waiting = Some(text),
             Err(error) => return Err(error.to_string()),
@@ -95,24 +120,38 @@ impl Sending<'_> {
                 self.settled(line, result);
                 Ok(true)
             }
+            ClientEvent::Unclear { number } => {
+                self.under_way.remove(&number);
+                self.refused += 1;
+                eprintln!("{}", super::UNCLEAR);
+                Ok(true)
+            }
             _ => Ok(false),
         }
     }
 
     fn settled(&mut self, line: u64, result: Result<Done, Refusal>) {
         match result {
+            Ok(Done::Posted { room, seq, id, .. }) if line == 0 => show(&format!("{} {seq} {id}", room.0)),
             Ok(Done::Posted { seq, id, .. }) => show(&format!("{} {seq} {id}", self.args.room)),
             Ok(_) => {}
             Err(refusal) => {
                 self.refused += 1;
-                eprintln!("message {line} was refused: {refusal}");
+                match line {
+                    0 => eprintln!("a message of an earlier run was refused: {refusal}"),
+                    line => eprintln!("message {line} was refused: {refusal}"),
+                }
             }
         }
     }
 
     fn gave_up(&self) -> String {
+        let what = match &self.args.outbox {
+            None => "they may or may not be in the room".into(),
+            Some(path) => format!("they are kept: the next send with --outbox {} posts them, once", path.display()),
+        };
         format!(
-            "nothing was acknowledged for {}{}: {} messages are not confirmed, they may or may not be in the room",
+            "nothing was acknowledged for {}{}: {} messages are not confirmed, {what}",
             humantime::format_duration(self.args.patience),
             self.remote.failure(),
             self.under_way.len()

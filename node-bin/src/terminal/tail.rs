@@ -14,6 +14,7 @@ pub async fn tail(args: &Tail) -> Result<(), String> {
     let mut remote = Remote::new(&args.name, &args.servers.urls);
     let following = async {
         let room = enter(&mut remote, &args.room, false, None).await?;
+        remote.learn_servers().await;
         remote.follow(RoomRef::Id(room), From::Last(args.last)).await;
         loop {
             match remote.next().await? {

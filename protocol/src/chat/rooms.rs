@@ -147,7 +147,7 @@ impl Chat {
         let id = self.room_for(user, room)?;
         self.join(at, user, id, effects)?;
         let room = &self.rooms[&id];
-        Ok(Done::Joined { room: id, name: room.info.name.clone(), last: room.end.seq })
+        Ok(Done::Joined { room: id, name: room.info.name.clone(), last: room.end.seq, cursor: room.end.cursor })
     }
 
     fn may_join_another(&self, user: UserId) -> Result<(), Refusal> {

@@ -246,11 +246,12 @@ pub enum Done {
         name: String,
         created: bool,
     },
-    /// `last`: the room's newest message.
+    /// `last`: the room's newest message; `cursor`: its newest event, the joining with it.
     Joined {
         room: RoomId,
         name: String,
         last: Seq,
+        cursor: Cursor,
     },
     Left {
         room: RoomId,

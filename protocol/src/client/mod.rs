@@ -1,34 +1,67 @@
-//! The whole client: sends, retries, changes server, delivers in order, once.
+//! The whole client: sends, retries, changes server, delivers in order, once; over the end of its process, too.
 //!
-//! - A command gets the session's next number and is kept until it is settled. On every new connection all unsettled ones are sent again, in order, with the same numbers.
+//! - A command gets the session's next number when it is first sent, and is kept until it is settled (`outbox.rs`). On every new connection all unsettled ones are sent
+//!   again, in order, with the same numbers. What is to be kept over the end of the process is handed out as records (`kept.rs`).
 //! - A refusal that may pass (no leader, busy, unknown) is tried again; one that will not settles the number.
-//! - A server that knows no leader three times in a row, that does not answer for [`Timing::patience`], or that shows no sign of life for [`Timing::silence`], is given up for the
-//!   next one; pauses between attempts double, with jitter.
-//! - A followed room is followed again from the last delivered event; an event that was delivered before is dropped, and a gap is fetched.
+//! - A server that knows no leader three times in a row, that does not answer for [`Timing::patience`], or that shows no sign of life for [`Timing::silence`], is given up for
+//!   another one (`choice.rs`); pauses between attempts double, with jitter.
+//! - A followed room is followed again from the last delivered event; an event that was delivered before is dropped, and a gap is fetched (`rooms.rs`).
+//!
+//! docs/CLIENT.md has all rules, for whoever writes the client in another language. This is a host of this machine, which plays the server, too; `driver/examples/client.rs` is
+//! one with real connections.
 //!
 //! ```
-//! use tertulia_protocol::{chat::*, client::{self, Client, Output}, contract::Now, dice::Seed, gateway::*};
-//! let config = client::Config { name: "ada".into(), token: Token([7; 32]), servers: 3, first: 0, seed: Seed(1), timing: Default::default(), window: 32 };
-//! let mut client = Client::new(config, Now::default());
-//! let number = client.submit(Now::default(), Command::CreateRoom { name: "lobby".into() }).unwrap();
-//! assert!(matches!(client.poll_output(), Some(Output::Connect { server: 0, .. })));
-//! // Whoever runs the client opens the connection, then:
-//! client.handle_connected(Now::default());
-//! assert!(matches!(client.poll_output(), Some(Output::Send(Request { ask: Ask::SignIn { .. }, .. }))));
-//! # let _ = number;
+//! use tertulia_protocol::{chat::*, client::*, contract::Now, dice::Seed, gateway::*, ids::*};
+//! let config = Config { name: "ada".into(), how: Default::default(), device: String::new(), token: Token([7; 32]), servers: 3, first: 0, seed: Seed(1), timing: Default::default(), window: 32 };
+//! let (now, mut kept) = (Now::default(), std::collections::BTreeMap::new());
+//! let mut client = Client::resume(config.clone(), &[], now).unwrap();
+//! let number = client.submit(now, Command::CreateRoom { name: "lobby".into() }).unwrap();
+//! let mut settled = None;
+//! while let Some(output) = client.poll_output() {
+//!     match output {
+//!         // Here a connection stands at once, and answers at once.
+//!         Output::Connect { .. } => client.handle_connected(now),
+//!         Output::Send(Request { id, ask }) => {
+//!             let answer = match ask {
+//!                 Ask::SignIn { name, .. } => Answer::SignedIn { user: UserId(1), session: SessionId(1), name, next_number: 1 },
+//!                 Ask::Submit { .. } => Answer::Done(Done::Room { room: RoomId(1), name: "lobby".into(), created: true }),
+//!                 other => panic!("{other:?}"),
+//!             };
+//!             client.handle_reply(now, Reply { id, index: 1, result: Ok(answer) });
+//!         }
+//!         // Durable storage is a map. The number of the session is kept before the command is sent.
+//!         Output::Keep { change, record } => {
+//!             kept.insert(change.key, record);
+//!             client.handle_kept(now, change.serial);
+//!         }
+//!         Output::Forget { change } => drop(kept.remove(&change.key)),
+//!         Output::Settled { number, .. } => settled = Some(number),
+//!         _ => {}
+//!     }
+//! }
+//! assert_eq!(settled, Some(number));
+//! // The next run of the process goes on with the next number.
+//! let records: Vec<_> = kept.into_values().collect();
+//! let mut client = Client::resume(config, &records, now).unwrap();
+//! assert_eq!(client.submit(now, Command::Join { room: RoomRef::Name("lobby".into()) }), Ok(number + 1));
 //! ```
 
+mod choice;
+mod kept;
+mod outbox;
+mod rooms;
 mod types;
 #[cfg(feature = "zoo")]
 mod zoo;
 
+pub use kept::{RECORD_LIMIT, Read, forgotten, frame, key_of, read};
 pub use types::*;
 
 use crate::chat::{Command, Refusal, RoomRef};
 use crate::contract::Machine;
 pub use crate::contract::Now;
 use crate::dice::{Purpose, draw, within};
-use crate::gateway::{Answer, Ask, ClientHello, Event, From, Reply, Request};
+use crate::gateway::{Answer, Ask, ClientHello, Event, From, How, Reply, Request};
 use crate::ids::*;
 use crate::replica::Identity;
 use crate::time::{Duration, Instant};
@@ -37,6 +70,10 @@ use crate::zoo::Bug;
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use choice::Choosing;
+use kept::Journal;
+use outbox::Held;
+use rooms::{All, Followed};
 
 /// Answers without a leader after which another server is tried.
 const LEADERLESS: u32 = 3;
@@ -65,6 +102,25 @@ enum Stage {
         at: Instant,
     },
     Sent,
+    /// A command that has no number of the session yet.
+    Waiting,
+    /// A command whose record must be durable first.
+    Keeping {
+        serial: u64,
+    },
+}
+
+impl Stage {
+    fn is_due(&self, now: Instant) -> bool {
+        matches!(self, Stage::Due { at } if now >= *at)
+    }
+
+    /// What was under way is due again.
+    fn renew(&mut self, now: Instant) {
+        if matches!(self, Stage::Due { .. } | Stage::Sent) {
+            *self = Stage::Due { at: now };
+        }
+    }
 }
 
 /// What a request on the present connection is about.
@@ -74,20 +130,10 @@ enum About {
     Number(u64),
     Ask(u64),
     Follow(u64),
+    All,
+    NextNumber,
     Ping,
-}
-
-#[derive(Clone, Debug)]
-struct Followed {
-    room: RoomRef,
-    from: From,
-    /// Known once the server has said so.
-    id: Option<RoomId>,
-    /// The last event delivered.
-    cursor: Option<Cursor>,
-    stage: Stage,
-    /// The answer has come: events flow.
-    flowing: bool,
+    Load,
 }
 
 /// One client: one session, on one connection at a time.
@@ -101,12 +147,24 @@ pub struct Client {
     /// Answers in a row that say that the server knows no leader.
     leaderless: u32,
     draws: u64,
-    commands: BTreeMap<u64, (Command, Stage)>,
+    /// By the numbers that their submission returned.
+    commands: BTreeMap<u64, Held>,
     next_number: u64,
+    /// The session's next number.
+    next_wire: u64,
+    /// After a restart: the question for the session's next number, before whose answer nothing is sent.
+    check: Option<Stage>,
+    journal: Journal,
+    /// Settled numbers of the session whose records are not durably forgotten, and the changes that forget them.
+    settling: BTreeMap<u64, u64>,
     asks: BTreeMap<u64, (Ask, Stage)>,
     next_ask: u64,
     follows: BTreeMap<u64, Followed>,
     next_follow: u64,
+    all: Option<All>,
+    /// Of each room the last event delivered, where something needs it.
+    cursors: BTreeMap<RoomId, Cursor>,
+    choosing: Choosing,
     /// Requests under way on this connection.
     sent: BTreeMap<u64, (About, Instant)>,
     next_request: u64,
@@ -122,7 +180,7 @@ pub struct Client {
 }
 
 impl Client {
-    /// A client that connects at once.
+    /// A client that connects at once, whose host keeps nothing: it ends with its process. See [`Client::resume`].
     pub fn new(config: Config, now: Now) -> Client {
         let server = config.first % config.servers.max(1);
         Client {
@@ -133,10 +191,17 @@ impl Client {
             draws: 0,
             commands: BTreeMap::new(),
             next_number: 1,
+            next_wire: 1,
+            check: None,
+            journal: Journal::default(),
+            settling: BTreeMap::new(),
             asks: BTreeMap::new(),
             next_ask: 1,
             follows: BTreeMap::new(),
             next_follow: 1,
+            all: None,
+            cursors: BTreeMap::new(),
+            choosing: Choosing::new(config.servers, now),
             sent: BTreeMap::new(),
             next_request: 1,
             seen: 0,
@@ -150,19 +215,6 @@ impl Client {
         }
     }
 
-    /// Takes a command, numbers it, and keeps it until it is settled.
-    pub fn submit(&mut self, now: Now, command: Command) -> Result<u64, WindowFull> {
-        self.now = now.instant;
-        // Counted from the first unsettled one: the cluster keeps the outcomes of the last numbers only, and must still know that one's.
-        if self.next_number - self.first_unsettled() >= u64::from(self.config.window) {
-            return Err(WindowFull);
-        }
-        let number = self.next_number;
-        self.next_number += 1;
-        self.commands.insert(number, (command, Stage::Due { at: now.instant }));
-        Ok(number)
-    }
-
     /// Asks something that changes nothing; repeated on another server until it is answered. Where [`Ask::History`] says `at_least`, that is raised to what this
     /// client's answers have shown, so that what it was told of its own posts, and read before, is there again whichever server answers.
     pub fn ask(&mut self, now: Now, ask: Ask) -> u64 {
@@ -171,20 +223,6 @@ impl Client {
         self.next_ask += 1;
         self.asks.insert(id, (ask, Stage::Due { at: now.instant }));
         id
-    }
-
-    /// Follows a room from a place on, over all servers. Only members may: join first.
-    pub fn follow(&mut self, now: Now, room: RoomRef, from: From) {
-        self.now = now.instant;
-        let id = self.next_follow;
-        self.next_follow += 1;
-        let stage = Stage::Due { at: now.instant };
-        self.follows.insert(id, Followed { room, from, id: None, cursor: None, stage, flowing: false });
-    }
-
-    /// Commands that are not settled.
-    pub fn unsettled(&self) -> u32 {
-        self.commands.len() as u32
     }
 
     /// The server of the present connection or attempt.
@@ -212,11 +250,12 @@ impl Client {
     pub fn handle_reply(&mut self, now: Now, reply: Reply) {
         self.now = now.instant;
         self.heard = now.instant;
-        let Some((about, _)) = self.sent.remove(&reply.id) else { return };
+        let Some((about, sent_at)) = self.sent.remove(&reply.id) else { return };
         self.seen = self.seen.max(reply.index);
         match &reply.result {
             Err(Refusal::NoLeader { .. }) => self.leaderless += 1,
-            Ok(Answer::Pong) => {}
+            Ok(Answer::Pong) => self.measured(now.instant.since(sent_at), None),
+            Ok(Answer::Load { permille }) => self.measured(now.instant.since(sent_at), Some(*permille)),
             _ => self.leaderless = 0,
         }
         match about {
@@ -224,33 +263,17 @@ impl Client {
             About::Number(number) => self.answered_number(number, reply.result),
             About::Ask(ask) => self.answered_ask(ask, reply.result),
             About::Follow(follow) => self.answered_follow(follow, reply.result),
-            About::Ping => {}
+            About::All => self.answered_all(&reply.result),
+            About::NextNumber => self.told_next_number(&reply.result),
+            About::Ping | About::Load => {}
+        }
+        if self.leaderless == 0 && !matches!(about, About::SignIn | About::Ping | About::Load) {
+            self.is_of_use();
         }
         if self.leaderless >= LEADERLESS && self.config.servers > 1 {
             // It may be cut off from the others: somebody else may know a leader.
             self.outputs.push_back(Output::Disconnect);
             self.move_on();
-        }
-    }
-
-    pub fn handle_event(&mut self, now: Now, event: Arc<Event>) {
-        self.now = now.instant;
-        self.heard = now.instant;
-        let Some(followed) = self.follows.values_mut().find(|followed| followed.id == Some(event.room) && followed.flowing)
-        else {
-            return;
-        };
-        let Some(cursor) = followed.cursor else { return };
-        let is_next = event.cursor == cursor + 1;
-        #[cfg(feature = "zoo")]
-        let is_next = is_next || event.cursor <= cursor && self.zoo.has(Bug::DeliverAgain);
-        if is_next {
-            followed.cursor = Some(event.cursor);
-            self.outputs.push_back(Output::Deliver(event));
-        } else if event.cursor > cursor {
-            // Something is missing: begin again after the last one that was delivered.
-            followed.flowing = false;
-            followed.stage = Stage::Due { at: now.instant };
         }
     }
 
@@ -279,6 +302,7 @@ impl Client {
         if idle && matches!(self.line, Line::Connected { signed_in: true }) && self.sent.is_empty() {
             self.send(About::Ping, Ask::Ping);
         }
+        self.choose();
     }
 
     pub fn poll_output(&mut self) -> Option<Output> {
@@ -290,7 +314,11 @@ impl Client {
             }
             Line::Connected { signed_in: false } if self.sign_in_at.is_some_and(|at| self.now >= at) => {
                 self.sign_in_at = None;
-                let ask = Ask::SignIn { name: self.config.name.clone(), token: self.config.token };
+                let Config { name, token, how, device, .. } = &self.config;
+                let ask = match how {
+                    How::Name if device.is_empty() => Ask::SignIn { name: name.clone(), token: *token },
+                    how => Ask::SignInAs { name: name.clone(), token: *token, device: device.clone(), how: how.clone() },
+                };
                 self.send(About::SignIn, ask);
             }
             Line::Connected { signed_in: true } => self.send_due(),
@@ -312,7 +340,8 @@ impl Client {
                 let timing = &self.config.timing;
                 let quiet =
                     self.waiting_since().map(|since| since + if self.is_probing() { timing.silence } else { timing.probe });
-                overdue.chain(quiet).chain(due.filter(|_| signed_in)).chain(idle).chain(self.sign_in_at).min()
+                let choosing = self.choose_at().filter(|_| signed_in);
+                overdue.chain(quiet).chain(due.filter(|_| signed_in)).chain(idle).chain(choosing).chain(self.sign_in_at).min()
             }
         }
     }
@@ -320,9 +349,12 @@ impl Client {
     // ---- inside -------------------------------------------------------------------------------------------------------------------------
 
     fn stages(&self) -> impl Iterator<Item = &Stage> {
-        let commands = self.commands.values().map(|(_, stage)| stage);
-        let asks = self.asks.values().map(|(_, stage)| stage);
-        commands.chain(asks).chain(self.follows.values().map(|followed| &followed.stage))
+        let asks = self.asks.values().filter(|(ask, _)| self.check.is_none() || !is_of_own_past(ask));
+        let asks = asks.map(|(_, stage)| stage).chain(&self.check);
+        let follows = self.follows.values().map(|followed| &followed.stage).chain(self.all.as_ref().map(|all| &all.stage));
+        // Before the session's next number is known nothing is sent.
+        let commands = self.commands.values().filter(|_| self.check.is_none()).map(|held| &held.stage);
+        commands.chain(asks).chain(follows)
     }
 
     /// Since when something waits and nothing was heard.
@@ -338,11 +370,6 @@ impl Client {
         self.sent.values().any(|(about, _)| *about == About::Ping)
     }
 
-    /// The first number that is not settled, or the next one if all are.
-    fn first_unsettled(&self) -> u64 {
-        self.commands.first_key_value().map_or(self.next_number, |(number, _)| *number)
-    }
-
     fn send(&mut self, about: About, ask: Ask) {
         let id = self.next_request;
         self.next_request += 1;
@@ -353,20 +380,18 @@ impl Client {
     /// Sends everything that is due, commands in the order of their numbers.
     fn send_due(&mut self) {
         let now = self.now;
-        let is_due = |stage: &Stage| matches!(stage, Stage::Due { at } if now >= *at);
-        let first_unacked = self.first_unsettled();
-        #[cfg(feature = "zoo")]
-        let first_unacked = if self.zoo.has(Bug::AcknowledgeTooMuch) { self.next_number } else { first_unacked };
         let mut due = Vec::new();
-        for (number, (command, stage)) in &mut self.commands {
-            if is_due(stage) {
-                *stage = Stage::Sent;
-                let identity = Identity::Number(*number);
-                due.push((About::Number(*number), Ask::Submit { identity, first_unacked, command: command.clone() }));
+        match &mut self.check {
+            None => self.due_commands(&mut due),
+            Some(check) if check.is_due(now) => {
+                *check = Stage::Sent;
+                due.push((About::NextNumber, Ask::NextNumber));
             }
+            Some(_) => {}
         }
+        let knows_its_past = self.check.is_none();
         for (id, (ask, stage)) in &mut self.asks {
-            if is_due(stage) {
+            if stage.is_due(now) && (knows_its_past || !is_of_own_past(ask)) {
                 *stage = Stage::Sent;
                 let seen = self.seen;
                 #[cfg(feature = "zoo")]
@@ -377,17 +402,23 @@ impl Client {
                 due.push((About::Ask(*id), ask.clone()));
             }
         }
-        for (id, followed) in &mut self.follows {
-            if is_due(&followed.stage) {
-                followed.stage = Stage::Sent;
-                let from = followed.cursor.map_or(followed.from, From::After);
-                #[cfg(feature = "zoo")]
-                let from = if self.zoo.has(Bug::FollowFromNow) && followed.cursor.is_some() { From::Last(0) } else { from };
-                due.push((About::Follow(*id), Ask::Follow { room: followed.room.clone(), from }));
-            }
-        }
+        self.due_follows(&mut due);
         for (about, ask) in due {
             self.send(about, ask);
+        }
+    }
+
+    fn due_commands(&mut self, due: &mut Vec<(About, Ask)>) {
+        self.give_numbers();
+        let (now, first_unacked) = (self.now, self.first_unacked());
+        #[cfg(feature = "zoo")]
+        let first_unacked = if self.zoo.has(Bug::AcknowledgeTooMuch) { self.next_wire } else { first_unacked };
+        for (number, held) in &mut self.commands {
+            if let Some(wire) = held.wire.filter(|_| held.stage.is_due(now)) {
+                held.stage = Stage::Sent;
+                let (identity, command) = (Identity::Number(wire), held.command.clone());
+                due.push((About::Number(*number), Ask::Submit { identity, first_unacked, command }));
+            }
         }
     }
 
@@ -400,6 +431,7 @@ impl Client {
             Ok(Answer::SignedIn { user, name, .. }) => {
                 self.failures = 0;
                 self.line = Line::Connected { signed_in: true };
+                self.settled_down();
                 self.outputs.push_back(Output::SignedIn { server: self.server, user, name });
             }
             Err(refusal) if !refusal.is_temporary() => {
@@ -411,23 +443,6 @@ impl Client {
         }
     }
 
-    fn answered_number(&mut self, number: u64, result: Result<Answer, Refusal>) {
-        let again_at = self.retry_at(&result);
-        let Some((_, stage)) = self.commands.get_mut(&number) else { return };
-        let result = match result {
-            Ok(Answer::Done(done)) => Ok(done),
-            Err(refusal) if !refusal.is_temporary() => Err(refusal),
-            _ => {
-                *stage = Stage::Due { at: again_at };
-                return;
-            }
-        };
-        self.commands.remove(&number);
-        #[cfg(feature = "zoo")]
-        let number = self.zoo.as_submitted(number);
-        self.outputs.push_back(Output::Settled { number, result });
-    }
-
     fn answered_ask(&mut self, ask: u64, result: Result<Answer, Refusal>) {
         let again_at = self.retry_at(&result);
         let Some((_, stage)) = self.asks.get_mut(&ask) else { return };
@@ -437,28 +452,6 @@ impl Client {
         }
         self.asks.remove(&ask);
         self.outputs.push_back(Output::Answered { ask, result });
-    }
-
-    fn answered_follow(&mut self, follow: u64, result: Result<Answer, Refusal>) {
-        let again_at = self.retry_at(&result);
-        let Some(followed) = self.follows.get_mut(&follow) else { return };
-        match result {
-            Ok(Answer::Following { room, cursor }) => {
-                followed.id = Some(room);
-                followed.flowing = true;
-                #[cfg(feature = "zoo")]
-                if self.zoo.has(Bug::TakeServersCursor) || self.zoo.has(Bug::FollowFromNow) {
-                    followed.cursor = None;
-                }
-                followed.cursor = followed.cursor.or(Some(cursor));
-            }
-            Err(refusal) if !refusal.is_temporary() => {
-                if let Some(gone) = self.follows.remove(&follow) {
-                    self.outputs.push_back(Output::Unfollowed { room: gone.room, refusal });
-                }
-            }
-            _ => followed.stage = Stage::Due { at: again_at },
-        }
     }
 
     /// When to repeat what was refused for the moment: not before the server says.
@@ -476,27 +469,28 @@ impl Client {
     /// Gives up the present server; everything unsettled is sent again to the next one.
     fn move_on(&mut self) {
         let timing = self.config.timing;
-        self.server = (self.server + 1) % self.config.servers.max(1);
+        let next = self.after_failure();
         let rounds = self.failures / self.config.servers.max(1);
         let pause = (timing.backoff_min * 2u32.saturating_pow(rounds.min(16))).min(timing.backoff_max);
         self.failures += 1;
-        self.leaderless = 0;
         #[cfg(feature = "zoo")]
         self.forget_what_was_sent();
+        self.leave(next);
         self.line = Line::Pausing { until: self.now + self.jittered(pause) };
+    }
+
+    /// Goes to another server, at once if nothing else is said.
+    fn leave(&mut self, next: u32) {
+        let now = self.now;
+        self.server = next;
+        self.leaderless = 0;
+        self.line = Line::Pausing { until: now };
         self.sent.clear();
         self.sign_in_at = None;
-        let due = Stage::Due { at: self.now };
-        for (_, stage) in self.commands.values_mut() {
-            *stage = due.clone();
-        }
-        for (_, stage) in self.asks.values_mut() {
-            *stage = due.clone();
-        }
-        for followed in self.follows.values_mut() {
-            followed.stage = due.clone();
-            followed.flowing = false;
-        }
+        self.check.iter_mut().for_each(|stage| stage.renew(now));
+        self.commands.values_mut().for_each(|held| held.stage.renew(now));
+        self.asks.values_mut().for_each(|(_, stage)| stage.renew(now));
+        self.follow_again();
     }
 
     /// Between half of `pause` and all of it, so that many clients of one lost server do not come back at one moment.
@@ -506,6 +500,11 @@ impl Client {
         let who = self.config.token.0.first_chunk().map_or(0, |first| u64::from_le_bytes(*first));
         Duration::from_micros(within(draw(self.config.seed, Purpose::ClientBackoff, who, 0, self.draws), most / 2, most))
     }
+}
+
+/// Whether an answer must hold what this client has seen. After a restart that is known again with the session's next number, which comes from a read index.
+fn is_of_own_past(ask: &Ask) -> bool {
+    matches!(ask, Ask::History { at_least: Some(_), .. })
 }
 
 impl Machine for Client {

@@ -2,22 +2,15 @@
 
 use super::*;
 
-/// A bug, and what it has to remember.
+/// A bug.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Spoiled {
     bug: Option<Bug>,
-    /// By the number that a command carries now, the one that it was submitted under.
-    submitted: BTreeMap<u64, u64>,
 }
 
 impl Spoiled {
     pub(super) fn has(&self, bug: Bug) -> bool {
         self.bug == Some(bug)
-    }
-
-    /// The number that whoever submitted a command knows it by.
-    pub(super) fn as_submitted(&mut self, number: u64) -> u64 {
-        self.submitted.remove(&number).unwrap_or(number)
     }
 }
 
@@ -32,22 +25,19 @@ impl Client {
         if !self.zoo.has(Bug::TrustNextNumber) {
             return;
         }
-        let unsettled = core::mem::take(&mut self.commands);
-        let mut submitted = BTreeMap::new();
-        let mut number = next;
-        for (old, command) in unsettled {
-            submitted.insert(number, self.zoo.as_submitted(old));
-            self.commands.insert(number, command);
-            number += 1;
+        let mut wire = next;
+        for held in self.commands.values_mut() {
+            held.wire = Some(wire);
+            held.stage = Stage::Due { at: self.now };
+            wire += 1;
         }
-        self.zoo.submitted = submitted;
-        self.next_number = self.next_number.max(number);
+        self.next_wire = self.next_wire.max(wire);
     }
 
     /// What was under way on a connection that is gone is given up.
     pub(super) fn forget_what_was_sent(&mut self) {
         if self.zoo.has(Bug::ForgetQueue) {
-            self.commands.retain(|_, (_, stage)| *stage != Stage::Sent);
+            self.commands.retain(|_, held| held.stage != Stage::Sent);
         }
     }
 
@@ -57,7 +47,7 @@ impl Client {
             return;
         }
         let sent: Vec<u64> =
-            self.commands.iter().filter(|(_, (_, stage))| *stage == Stage::Sent).map(|(number, _)| *number).collect();
+            self.commands.iter().filter(|(_, held)| held.stage == Stage::Sent).map(|(number, _)| *number).collect();
         for number in sent {
             self.commands.remove(&number);
             let refusal = Refusal::BadRequest { why: "it took too long".into() };

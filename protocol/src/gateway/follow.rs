@@ -307,8 +307,7 @@ impl Gateway {
         let Some(known) = self.connections.get_mut(&connection) else { return };
         let Some(Follow::CatchingUp { next }) = known.follows.get_mut(&room) else { return };
         for event in events {
-            let begins = if let EventKind::Skipped { from } = event.kind { from } else { event.cursor };
-            if begins != *next || known.outstanding > self.limits.reader_bytes {
+            if event.begins() != *next || known.outstanding > self.limits.reader_bytes {
                 break;
             }
             *next = event.cursor + 1;

@@ -166,6 +166,14 @@ impl Gateway {
         (self.pending.len() as u32, self.waits.len() as u32, self.loads.len() as u32)
     }
 
+    /// How much of the fullest bound is taken, in thousandths.
+    fn fullness(&self) -> u32 {
+        let taken = |used: u64, limit: u32| (used * 1_000 / u64::from(limit.max(1))).min(1_000) as u32;
+        let connections = taken(self.connections.len() as u64, self.limits.connections);
+        let requests = taken((self.pending.len().max(self.waits.len())) as u64, self.limits.pending_requests);
+        connections.max(requests).max(taken(self.pending_bytes.into(), self.limits.admission_bytes))
+    }
+
     fn room_left(&self) -> u32 {
         self.limits.admission_bytes.saturating_sub(self.pending_bytes)
     }
@@ -238,7 +246,7 @@ impl Gateway {
     }
 
     pub(crate) fn handle_request(&mut self, now: Now, replica: &mut Replica<Chat>, connection: ConnectionId, request: Request) {
-        if self.stalled && !matches!(request.ask, Ask::Ping | Ask::Cluster | Ask::Settings) {
+        if self.stalled && !matches!(request.ask, Ask::Ping | Ask::Load | Ask::Cluster | Ask::Settings) {
             if self.connections.contains_key(&connection) {
                 self.send_away(connection);
             }

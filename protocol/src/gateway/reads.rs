@@ -118,8 +118,10 @@ impl Gateway {
         let may_be_behind = may_be_behind && !self.has(Bug::IgnoreAtLeast);
         let id = request.id;
         let request = around(request);
-        let needs_session =
-            !matches!(request.ask, Ask::Ping | Ask::Cluster | Ask::Settings | Ask::SignIn { .. } | Ask::SignInAs { .. });
+        let needs_session = !matches!(
+            request.ask,
+            Ask::Ping | Ask::Load | Ask::Cluster | Ask::Settings | Ask::SignIn { .. } | Ask::SignInAs { .. }
+        );
         let session = self.session_of(replica, connection);
         let Some((session, user)) = session.or((!needs_session).then_some((SessionId(0), UserId(0)))) else {
             return match self.connections.get(&connection).map(|known| known.credential) {
@@ -143,6 +145,19 @@ impl Gateway {
         }
         match &request.ask {
             Ask::Ping => self.reply(connection, id, Ok(Answer::Pong)),
+            Ask::Load => {
+                let permille = self.fullness();
+                self.reply(connection, id, Ok(Answer::Load { permille }));
+            }
+            Ask::NextNumber => match (fresh, replica.next_number(session)) {
+                (Fresh::Unknown, _) => self.wait_for_read(now, replica, connection, request),
+                (Fresh::Confirmed, Some(next)) => self.reply(connection, id, Ok(Answer::NextNumber(next))),
+                (Fresh::Confirmed, None) => self.reply(connection, id, Err(Refusal::UnknownSession)),
+                (Fresh::Unconfirmed, _) => {
+                    let refusal = self.no_leader(now);
+                    self.reply(connection, id, Err(refusal));
+                }
+            },
             Ask::Cluster => {
                 let status = node::status_of(replica);
                 self.reply(connection, id, Ok(Answer::Cluster(alloc::boxed::Box::new(status))));

@@ -174,12 +174,17 @@ pub enum Ask {
     },
     /// What holds for the whole cluster, how to sign in above all. Needs no session; as this node sees it.
     Settings,
+    /// How full this node is. Needs no session.
+    Load,
+    /// The number that the session's next request must carry, as a leader confirms: no older state is shown.
+    NextNumber,
 }
 
 /// How somebody signs in.
-#[derive(Clone, PartialEq, Eq, Debug, Hash, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Default, Hash, Serialize, Deserialize)]
 pub enum How {
     /// With a name alone, where the cluster is content with that.
+    #[default]
     Name,
     /// As a new user, with a code where the cluster wants one.
     Register {
@@ -270,6 +275,11 @@ pub enum Answer {
     /// Taken note of.
     Noted,
     Settings(Box<Settings>),
+    /// How much of the node's fullest bound (connections, open requests, their bytes) is taken, in thousandths.
+    Load {
+        permille: u32,
+    },
+    NextNumber(u64),
 }
 
 /// Something that happened in a room, sent to those who follow it, in order, without gaps.
@@ -304,6 +314,11 @@ pub enum EventKind {
 }
 
 impl Event {
+    /// The first place that it stands for: its own, or where what is no longer kept begins.
+    pub fn begins(&self) -> Cursor {
+        if let EventKind::Skipped { from } = self.kind { from } else { self.cursor }
+    }
+
     /// Bytes that this event counts for against [`crate::contract::Limits::reader_bytes`]. The driver gives the same number back by `handle_drained` once it is written.
     pub fn cost(&self) -> u32 {
         match &self.kind {

@@ -108,6 +108,11 @@ pub enum Kind {
     MessageRow = 0x0381,
     ChangeRow = 0x0382,
     ThreadRow = 0x0383,
+    // what a client keeps
+    OutboxSession = 0x0400,
+    OutboxCommand = 0x0401,
+    OutboxCursor = 0x0402,
+    OutboxForgotten = 0x0403,
     // left to other state machines than the chat
     Other = 0x7000,
 }
@@ -204,6 +209,10 @@ impl Kind {
         Kind::MessageRow,
         Kind::ChangeRow,
         Kind::ThreadRow,
+        Kind::OutboxSession,
+        Kind::OutboxCommand,
+        Kind::OutboxCursor,
+        Kind::OutboxForgotten,
         Kind::Other,
     ];
 

@@ -44,11 +44,15 @@ impl core::error::Error for FrameError {}
 
 /// Encodes one frame.
 pub fn encode_frame<T: Serialize>(kind: Kind, body: &T) -> Bytes {
-    let envelope = seal(kind, body);
+    frame_of(&seal(kind, body))
+}
+
+/// Puts length and checksum in front of an envelope.
+pub fn frame_of(envelope: &Bytes) -> Bytes {
     let mut bytes = Vec::with_capacity(HEAD + envelope.len());
     bytes.extend_from_slice(&(envelope.len() as u32).to_le_bytes());
-    bytes.extend_from_slice(&(xxh3_64(&envelope) as u32).to_le_bytes());
-    bytes.extend_from_slice(&envelope);
+    bytes.extend_from_slice(&(xxh3_64(envelope) as u32).to_le_bytes());
+    bytes.extend_from_slice(envelope);
     Bytes::from(bytes)
 }
 

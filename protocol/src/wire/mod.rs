@@ -5,4 +5,4 @@ mod frame;
 pub mod handshake;
 
 pub use envelope::{Envelope, EnvelopeError, Kind, open, seal};
-pub use frame::{CLIENT_FRAME_LIMIT, CLIENT_MAGIC, Frame, FrameError, FrameReader, PEER_FRAME_LIMIT, encode_frame};
+pub use frame::{CLIENT_FRAME_LIMIT, CLIENT_MAGIC, Frame, FrameError, FrameReader, PEER_FRAME_LIMIT, encode_frame, frame_of};

@@ -304,6 +304,8 @@ impl World {
         let nth = self.clients.len();
         let config = client::Config {
             name: name.into(),
+            how: Default::default(),
+            device: String::new(),
             token: Token([nth as u8 + 1; 32]),
             servers: self.voters.len() as u32,
             first,

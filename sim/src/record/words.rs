@@ -201,6 +201,8 @@ fn asked(ask: &Ask) -> Words {
         Ask::Cluster => Words::new(Kind::OtherRequest, &[]).with("for the cluster's state"),
         Ask::Ping => Words::new(Kind::OtherRequest, &[]).with("for a sign of life"),
         Ask::SignInAs { name, .. } => Words::new(Kind::SignIn, &[]).with(&format!("as {name}")),
+        Ask::Load => Words::new(Kind::OtherRequest, &[]).with("how full the node is"),
+        Ask::NextNumber => Words::new(Kind::OtherRequest, &[]).with("for its next number"),
         other => Words::new(Kind::OtherRequest, &[]).with(&format!("{other:?}")),
     }
 }
@@ -226,6 +228,8 @@ fn replied(reply: &Reply) -> Words {
         Answer::Unfollowed => "followed no more".to_owned(),
         Answer::Cluster(_) => "the cluster's state".to_owned(),
         Answer::Pong => "a sign of life".to_owned(),
+        Answer::Load { permille } => format!("full to {permille} in a thousand"),
+        Answer::NextNumber(next) => format!("number {next} is next"),
         other => format!("{other:?}"),
     };
     Words::new(Kind::Reply, &[reply.index]).with(&what)

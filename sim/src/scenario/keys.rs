@@ -445,6 +445,14 @@ const WORKLOAD: &[Key] = &[
     ),
     key(
         Table::Workload,
+        "restarts",
+        Span,
+        "(never)",
+        "How often each client's process dies and comes back from the outbox that it kept.",
+        "restarts = \"2s..6s\"",
+    ),
+    key(
+        Table::Workload,
         "joiner",
         In(Table::Joiner),
         "(none)",

@@ -139,6 +139,8 @@ pub struct Workload {
     pub pages_back: Option<Span>,
     /// How often each client's connection is cut, so that it moves.
     pub moves: Option<Span>,
+    /// How often each client's process dies and comes back from what it kept.
+    pub restarts: Option<Span>,
 }
 
 /// Somebody who comes late and wants to see the last messages of each room.

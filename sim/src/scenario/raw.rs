@@ -93,6 +93,7 @@ pub(super) struct RawWorkload {
     pub pages: Text,
     pub pages_back: Text,
     pub moves: Text,
+    pub restarts: Text,
 }
 
 #[derive(Deserialize)]

@@ -262,7 +262,8 @@ fn succession_text(succession: &Succession, timing: &SuccessionTiming) -> Option
 }
 
 fn workload_text(workload: &Workload) -> String {
-    let Workload { clients, rooms, gap, stop, posts, text: (fewest, most), link, joiner, pages, pages_back, moves } = workload;
+    let Workload { clients, rooms, gap, stop, posts, text: (fewest, most), link, joiner, pages, pages_back, moves, restarts } =
+        workload;
     let mut text = format!("\n[workload]\nclients = {clients}\n");
     if *rooms != 1 {
         line_to(&mut text, "rooms", rooms);
@@ -286,6 +287,9 @@ fn workload_text(workload: &Workload) -> String {
     }
     if let Some(moves) = moves {
         line_to(&mut text, "moves", span(*moves));
+    }
+    if let Some(restarts) = restarts {
+        line_to(&mut text, "restarts", span(*restarts));
     }
     if let Some(Joiner { at, last }) = joiner {
         line_to(&mut text, "joiner", format!("{{ at = {}, last = {last} }}", span(*at)));

@@ -192,9 +192,9 @@ fn cluster() -> impl Strategy<Value = Cluster> {
 
 fn workload() -> impl Strategy<Value = Workload> {
     let counts = (1u32..100, 1u32..10, 1u64..240_000, option::of(0u64..100));
-    let times = (a_span(), option::of(a_span()), option::of(a_span()));
+    let times = (a_span(), option::of(a_span()), option::of(a_span()), option::of(a_span()));
     (counts, times, (1u32..100, 0u32..100), option::of((a_span(), 1u32..100))).prop_map(
-        |((clients, rooms, gap, posts), (link, pages, moves), (fewest, more), joiner)| Workload {
+        |((clients, rooms, gap, posts), (link, pages, moves, restarts), (fewest, more), joiner)| Workload {
             clients,
             rooms,
             gap,
@@ -206,6 +206,7 @@ fn workload() -> impl Strategy<Value = Workload> {
             pages,
             pages_back: None,
             moves,
+            restarts,
         },
     )
 }

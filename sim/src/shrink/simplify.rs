@@ -56,6 +56,7 @@ pub(super) fn workloads(scenario: &Scenario) -> Vec<Scenario> {
         pages: None,
         pages_back: None,
         moves: None,
+        restarts: None,
     };
     let mut found = vec![tiny(1, Some(1)), tiny(1, Some(3)), tiny(1, None), tiny(2, None), tiny(old.clients, None)];
     let smaller = |steps: &[u32]| steps.iter().copied().filter(|step| *step < old.clients).collect::<Vec<_>>();
@@ -65,6 +66,7 @@ pub(super) fn workloads(scenario: &Scenario) -> Vec<Scenario> {
     found.push(Workload { pages: None, ..old.clone() });
     found.push(Workload { pages_back: None, ..old.clone() });
     found.push(Workload { moves: None, ..old.clone() });
+    found.push(Workload { restarts: None, ..old.clone() });
     found.push(Workload { text: (8, 120), ..old.clone() });
     found.push(Workload { link: Span { from: 300, to: 2_000 }, ..old.clone() });
     let posts = [0, 1, 2, 3, 5, 10, 20, 50].into_iter().filter(|posts| *posts < old.posts.unwrap_or(u64::MAX));

@@ -2,11 +2,12 @@
 
 use super::{actors, now, room_name, time_of};
 use crate::scenario::{Scenario, Span};
+use bytes::Bytes;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use tertulia_judge::{At, ClientFact, Extent, ReadPost, text_digest};
 use tertulia_protocol::chat::{Command, Done, Post, Refusal, RoomRef};
-use tertulia_protocol::client::{Client, Config, Output, Timing};
+use tertulia_protocol::client::{Client, Config, Key, Output, Timing};
 use tertulia_protocol::contract::Now;
 use tertulia_protocol::dice::{Purpose, Seed, draw, within};
 use tertulia_protocol::gateway::{Answer, Ask, ClientHello, Event, EventKind, From, Reply, Request, Token};
@@ -43,6 +44,7 @@ enum What {
     Seed = 8,
     PagesBack = 9,
     PageBefore = 10,
+    Restarts = 11,
 }
 
 /// A room on its way: made, joined, followed.
@@ -80,6 +82,12 @@ struct Question {
     last_reading: bool,
 }
 
+/// A client whose host keeps what it is told to, or nothing.
+fn begin(config: Config, kept: Option<&[Bytes]>, now: Now) -> Client {
+    let Some(kept) = kept else { return Client::new(config, now) };
+    Client::resume(config, kept, now).expect("a client reads what it wrote")
+}
+
 /// One client with its script. Begins at [`Actor::starts`].
 #[derive(Clone)]
 pub struct Actor {
@@ -99,14 +107,22 @@ pub struct Actor {
     pages: Option<Span>,
     pages_back: Option<Span>,
     moves: Option<Span>,
+    restarts: Option<Span>,
+    /// What an outbox of this client holds, where clients restart.
+    config: Config,
+    kept: BTreeMap<Key, Bytes>,
+    #[cfg(feature = "zoo")]
+    bug: Option<tertulia_protocol::zoo::Bug>,
     next_post: u64,
     next_page: u64,
     next_page_back: u64,
     next_move: u64,
+    next_restart: u64,
     post_count: u64,
     page_count: u64,
     page_back_count: u64,
     move_count: u64,
+    restart_count: u64,
     final_reading: bool,
     facts: Vec<ClientFact>,
     trouble: Option<String>,
@@ -133,6 +149,8 @@ impl Actor {
         let servers = scenario.cluster.hosts() as u32;
         let config = Config {
             name: format!("client {}", number + 1),
+            how: Default::default(),
+            device: String::new(),
             token: Token(token),
             servers,
             first: number % servers,
@@ -144,7 +162,7 @@ impl Actor {
         let mut actor = Actor {
             number,
             seed,
-            client: Client::new(config, now(at, 0)),
+            client: begin(config.clone(), workload.restarts.is_some().then_some(&[]), now(at, 0)),
             posts: late.is_none(),
             from: late.map_or(From::After(0), |joiner| From::Last(joiner.last)),
             rooms: (0..workload.rooms).map(|_| Room::default()).collect(),
@@ -157,14 +175,21 @@ impl Actor {
             pages: workload.pages,
             pages_back: workload.pages_back,
             moves: workload.moves,
+            restarts: workload.restarts,
+            config,
+            kept: BTreeMap::new(),
+            #[cfg(feature = "zoo")]
+            bug: None,
             next_post: at,
             next_page: at,
             next_page_back: at,
             next_move: at,
+            next_restart: at,
             post_count: 0,
             page_count: 0,
             page_back_count: 0,
             move_count: 0,
+            restart_count: 0,
             final_reading: false,
             facts: Vec::new(),
             trouble: None,
@@ -173,6 +198,7 @@ impl Actor {
         actor.next_page += actor.pause(actor.pages, What::Pages, 0);
         actor.next_page_back += actor.pause(actor.pages_back, What::PagesBack, 0);
         actor.next_move += actor.pause(actor.moves, What::Moves, 0);
+        actor.next_restart += actor.pause(actor.restarts, What::Restarts, 0);
         for room in 0..actor.rooms.len() {
             actor.submit(now(at, 0), Command::CreateRoom { name: room_name(room) }, Submitted::Create(room));
         }
@@ -182,12 +208,13 @@ impl Actor {
     /// The client has a bug of the zoo from now on.
     #[cfg(feature = "zoo")]
     pub fn set_bug(&mut self, bug: Option<tertulia_protocol::zoo::Bug>) {
+        self.bug = bug;
         self.client.set_bug(bug);
     }
 
     /// When [`Actor::act`] has something to do.
     pub fn next_act(&self) -> Option<u64> {
-        let next = self.next_page.min(self.next_page_back).min(self.next_move);
+        let next = self.next_page.min(self.next_page_back).min(self.next_move).min(self.next_restart);
         let next = next.min(if self.may_post() { self.next_post } else { u64::MAX });
         (next < self.stop).then_some(next)
     }
@@ -213,7 +240,30 @@ impl Actor {
             self.move_count += 1;
             self.next_move = at + self.pause(self.moves, What::Moves, self.move_count);
         }
-        cut
+        let dies = self.next_restart <= at;
+        if dies {
+            self.restart_count += 1;
+            self.next_restart = at + self.pause(self.restarts, What::Restarts, self.restart_count);
+            self.restart(at);
+        }
+        cut || dies
+    }
+
+    /// The client's process dies and comes back at once from what it kept; what it has shown so far it knows, too. Its open questions are gone.
+    fn restart(&mut self, at: u64) {
+        let kept: Vec<Bytes> = self.kept.values().cloned().collect();
+        self.client = begin(self.config.clone(), Some(&kept), now(at, 0));
+        #[cfg(feature = "zoo")]
+        self.client.set_bug(self.bug);
+        for room in &self.rooms {
+            if let Some((id, _)) = room.id.zip(room.joined) {
+                let from = self.client.cursor(id).map_or(self.from, From::After);
+                self.client.follow(now(at, 0), RoomRef::Id(id), from);
+            }
+        }
+        for question in std::mem::take(&mut self.questions).into_values().filter(|question| question.last_reading) {
+            self.ask(at, question);
+        }
     }
 
     fn may_post(&self) -> bool {
@@ -233,6 +283,14 @@ impl Actor {
                 Output::Answered { ask, result } => self.answered(at, ask, result),
                 Output::Deliver(event) => self.deliver(&event),
                 Output::Unfollowed { room, refusal } => self.trouble(format!("may not follow {room}: {refusal}")),
+                Output::Unclear { number } => self.trouble(format!("was told that the outcome of number {number} is unclear")),
+                Output::Keep { change, record } => {
+                    self.kept.insert(change.key, record);
+                    self.client.handle_kept(now(at, 0), change.serial);
+                }
+                Output::Forget { change } => drop(self.kept.remove(&change.key)),
+                // Servers take turns here: a choice by latency is the machine's own tests' to play.
+                Output::Probe { server } => self.trouble(format!("was asked to probe server {server}")),
             }
         }
     }

@@ -258,6 +258,7 @@ fn workload(source: Source<'_>, raw: Option<RawWorkload>) -> Checked<Workload> {
         pages: source.read(&raw.pages, units::span)?,
         pages_back: source.read(&raw.pages_back, units::span)?,
         moves: source.read(&raw.moves, units::span)?,
+        restarts: source.read(&raw.restarts, units::span)?,
     })
 }
 
