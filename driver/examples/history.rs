@@ -106,6 +106,7 @@ impl Session {
                     self.open.retain(|id| *id != reply.id);
                     return reply.result.map_err(|refusal| refusal.to_string().into());
                 }
+                Some(Incoming::Closed(reason)) => return Err(reason.to_string().into()),
                 Some(_) => {}
                 None => return Err("the node has stopped".into()),
             }
@@ -211,7 +212,10 @@ async fn main() -> Result<(), Failed> {
             })
             .collect();
         for writer in writers {
-            writer.await??;
+            if let Err(why) = writer.await? {
+                println!("{:?}", running.node.await);
+                return Err(why);
+            }
         }
         let took = begin.elapsed();
         println!("filled in {:.0} s; memory {} MiB", took.as_secs_f64(), memory());
