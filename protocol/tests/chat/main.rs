@@ -17,6 +17,12 @@ macro_rules! transcript {
     };
 }
 
+mod accounts;
+mod friends;
+mod history;
+mod house;
+mod messages;
+mod roles;
 mod rooms;
 mod rules;
 mod script;

@@ -51,7 +51,7 @@ pub fn code(code: &str) -> [u8; 32] {
 }
 
 pub fn room(word: &str) -> RoomRef {
-    word.parse().map_or_else(|_| RoomRef::Name(word.into()), |id| RoomRef::Id(RoomId(id)))
+    word.parse().map_or_else(|_| RoomRef::Name(word.trim_matches('"').into()), |id| RoomRef::Id(RoomId(id)))
 }
 
 pub fn user(word: &str) -> UserRef {

@@ -159,6 +159,7 @@ impl Stage {
             Ok(reply) => decode_reply(&reply),
             Err(SessionRefusal::UnknownSession) => Err(Refusal::UnknownSession),
             Err(SessionRefusal::Closed) => Err(Refusal::LoggedOut),
+            Err(SessionRefusal::Forgotten) => Err(Refusal::Forgotten),
             Err(other) => panic!("{other:?}"),
         }
     }
