@@ -22,6 +22,8 @@ mod friends;
 mod history;
 mod house;
 mod messages;
+mod model;
+mod random;
 mod roles;
 mod rooms;
 mod rules;

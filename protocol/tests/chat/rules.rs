@@ -11,7 +11,8 @@ use tertulia_protocol::time::Timestamp;
 fn rooms(stage: &Stage) -> BTreeMap<RoomId, (UserId, RoomView)> {
     let mut rooms = BTreeMap::new();
     for user in 1..=64 {
-        for room in stage.chat().rooms(UserId(user)) {
+        let rooms_of = stage.chat().rooms(UserId(user)).into_iter();
+        for room in rooms_of.filter(|room| stage.chat().may_look_into(room.id, UserId(user))) {
             rooms.entry(room.id).or_insert((UserId(user), room));
         }
     }

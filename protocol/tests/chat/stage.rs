@@ -92,6 +92,11 @@ impl Stage {
         self.replica.machine()
     }
 
+    /// The stamp that the next command will have.
+    pub fn stamp_of_next(&self) -> Timestamp {
+        Timestamp::next(self.replica.applied_at(), self.now.wall)
+    }
+
     /// Lets so many milliseconds pass.
     pub fn wait(&mut self, ms: u64) {
         self.now.instant += Duration::from_millis(ms);
