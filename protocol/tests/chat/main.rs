@@ -18,6 +18,7 @@ macro_rules! transcript {
 }
 
 mod accounts;
+mod following;
 mod friends;
 mod history;
 mod house;
