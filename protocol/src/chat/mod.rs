@@ -205,6 +205,11 @@ impl Chat {
     /// What applying it would be refused with, whatever the state.
     pub fn check(command: &Command, limits: &Limits) -> Result<(), Refusal> {
         let topic_limit = 8 * limits.name_bytes;
+        // A refusal says what was not found, and is kept. NFKC may have made a name longer than it was chosen.
+        let (bytes, limit) = (command.longest_name() as u32, 2 * limits.name_bytes);
+        if bytes > limit {
+            return Err(Refusal::NameTooLong { bytes, limit });
+        }
         match command {
             Command::CreateRoom { name } | Command::Rename { name, .. } => names::check_room_name(name, limits),
             Command::Post { text, .. } | Command::Respond { text, .. } | Command::Edit { text, .. } => {

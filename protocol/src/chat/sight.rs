@@ -198,7 +198,7 @@ impl Chat {
     pub fn events(&self, room: RoomId, next: Cursor) -> Events {
         let end = self.rooms.get(&room).map(|room| room.end).unwrap_or_default();
         if next > end.change {
-            let first = (end.seq + next).saturating_sub(end.cursor);
+            let first = end.seq.saturating_add(next).saturating_sub(end.cursor);
             let kept = first.max(self.first_message(room));
             return Events::Posts { query: Chat::messages(room, kept.saturating_sub(1), Seq::MAX, STEP, false), first };
         }

@@ -20,6 +20,7 @@ macro_rules! transcript {
 mod accounts;
 mod following;
 mod friends;
+mod golden;
 mod history;
 mod house;
 mod messages;
@@ -30,3 +31,4 @@ mod rooms;
 mod rules;
 mod script;
 mod stage;
+mod totality;

@@ -42,6 +42,8 @@ pub struct Stage {
     now: Now,
     boots: u64,
     asked: Option<Asked>,
+    /// The first release's rooms had no owners.
+    pub old: bool,
     /// Whether each step is looked at: long runs look at some.
     pub looks: bool,
 }
@@ -66,6 +68,7 @@ impl Stage {
         let applied = tertulia_protocol::wire::seal(tertulia_protocol::wire::Kind::Applied, &applied);
         restored.rows.insert(0, (Bytes::from_static(APPLIED_KEY), applied));
         let replica = Replica::restore(&config(limits), &restored, Chat::new(limits), now).unwrap();
+        let old = !rows.is_empty();
         let mut stage = Stage {
             replica,
             rows,
@@ -77,6 +80,7 @@ impl Stage {
             now,
             boots: 1,
             asked: None,
+            old,
             looks: true,
         };
         for _ in 0..100 {
@@ -166,6 +170,20 @@ impl Stage {
             Err(SessionRefusal::Closed) => Err(Refusal::LoggedOut),
             Err(SessionRefusal::Forgotten) => Err(Refusal::Forgotten),
             Err(other) => panic!("{other:?}"),
+        }
+    }
+
+    /// Bytes that somebody calls a request. Whether the chat takes them for one; if so they are applied.
+    pub fn raw(&mut self, submission: Submission) -> bool {
+        self.now.instant += Duration::from_millis(1);
+        match self.replica.offer(self.now, submission) {
+            Offer::Taken => {
+                self.pass();
+                self.look();
+                true
+            }
+            Offer::Known | Offer::Foreign => false,
+            other => panic!("{other:?}"),
         }
     }
 
