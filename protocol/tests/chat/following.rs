@@ -39,7 +39,7 @@ fn hall(steps: &Steps) -> Hall {
 impl Hall {
     fn step(&mut self, what: u8, number: u16) {
         let room = RoomRef::Id(self.room);
-        let who = if number % 3 == 0 { self.bob } else { self.ada };
+        let who = if number.is_multiple_of(3) { self.bob } else { self.ada };
         // The latest messages, mostly: changes of old ones come once in a while.
         let last = self.stage.chat().last_message(self.room);
         let seq = last.saturating_sub(Seq::from(number % 7)).max(1);
@@ -48,7 +48,7 @@ impl Hall {
             0..50 => Command::Post { room, text },
             50..56 => Command::Respond { room, to: seq, text },
             56..68 => Command::Edit { room, seq, text },
-            68..76 => Command::React { room, seq, emoji: "x".into(), on: number % 2 == 0 },
+            68..76 => Command::React { room, seq, emoji: "x".into(), on: number.is_multiple_of(2) },
             76..80 => Command::Delete { room, seq },
             80..84 => Command::SetTopic { room, topic: text },
             84..89 => Command::Join { room },
@@ -111,7 +111,7 @@ impl Hall {
         let (chat, room) = (self.stage.chat(), self.room);
         let (mut events, mut cursor, mut seq) = (Vec::new(), next, first);
         let found = rows.iter().map(|(key, row)| chat.post_in(key, row).unwrap().1);
-        let mut skip = |to: Seq, cursor: &mut Cursor, seq: &mut Seq, events: &mut Vec<Event>| {
+        let skip = |to: Seq, cursor: &mut Cursor, seq: &mut Seq, events: &mut Vec<Event>| {
             if to > *seq {
                 let from = *cursor;
                 *cursor += to - *seq;
@@ -162,11 +162,11 @@ impl Hall {
     /// What was told and what is found later: the same place, the same thing, the message as it is now.
     fn same(&self, told: &Event, found: &Event, kept: Seq) -> Result<(), String> {
         match (&told.kind, &found.kind) {
-            (EventKind::Posted(told), EventKind::Posted(found)) => {
-                if (told.seq, told.id, told.author, told.at) == (found.seq, found.id, found.author, found.at) && found.seq >= kept
-                {
-                    return Ok(());
-                }
+            (EventKind::Posted(told), EventKind::Posted(found))
+                if (told.seq, told.id, told.author, told.at) == (found.seq, found.id, found.author, found.at)
+                    && found.seq >= kept =>
+            {
+                return Ok(());
             }
             (EventKind::Posted(told), EventKind::Skipped { .. }) if told.seq < kept => return Ok(()),
             (EventKind::Changed(told), EventKind::Changed(found)) => {

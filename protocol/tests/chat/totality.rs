@@ -207,3 +207,44 @@ fn a_command_that_lost_its_end_is_no_command() {
         panic!("{broken}");
     }
 }
+
+/// Whoever tries a password of this account would pay for it, again and again.
+#[test]
+fn a_password_that_costs_too_much_to_derive_is_refused() {
+    use super::script::{hash, key};
+    use tertulia_protocol::chat::password::{PasswordHash, PasswordParams};
+    let mut stage = Stage::with(Limits::default(), BTreeMap::new());
+    stage.house(
+        Housekeeping::Configure { settings: Settings { sign_in: SignIn::Accounts, ..Settings::default() }, founding: true }
+            .encode(),
+    );
+    let (name, device) = (String::from("ada"), String::new());
+    let session = stage.open(&Opening::Register { name, password: hash("old"), invite: None, device }).unwrap();
+    let PasswordHash { mut recipe, key: new } = hash("new");
+    recipe.params = PasswordParams { memory_kib: 1 << 20, passes: 64, lanes: 1 };
+    let costly = Command::ChangePassword { old: key("old"), new: PasswordHash { recipe, key: new } };
+    assert!(matches!(stage.ask(session, &costly), Err(Refusal::BadRequest { .. })));
+    assert_eq!(stage.ask(session, &Command::ChangePassword { old: key("old"), new: hash("new") }), Ok(Done::Ok));
+}
+
+/// The rows of all rooms of a name are read before it is known who asks: that must stay few.
+#[test]
+fn among_many_rooms_of_one_name_the_id_says_which() {
+    let mut stage = Stage::with(Limits::default(), BTreeMap::new());
+    let ada = stage.open(&Opening::Name { name: "ada".into(), device: String::new() }).unwrap();
+    let make = |stage: &mut Stage, kind: RoomKind| {
+        let (name, topic) = (String::from("attic"), String::new());
+        stage.ask(ada, &Command::MakeRoom { name, kind, topic, rules: None, members: Vec::new() }).unwrap();
+    };
+    let post = |stage: &mut Stage, room: RoomRef| stage.ask(ada, &Command::Post { room, text: "hello".into() });
+    for _ in 0..16 {
+        make(&mut stage, RoomKind::Private);
+    }
+    let attic = || RoomRef::Name("attic".into());
+    assert!(matches!(post(&mut stage, attic()), Ok(Done::Posted { room: RoomId(1), .. })), "the oldest of one's own");
+    make(&mut stage, RoomKind::Group);
+    assert!(matches!(post(&mut stage, attic()), Err(Refusal::BadRequest { .. })));
+    assert!(post(&mut stage, RoomRef::Id(RoomId(17))).is_ok());
+    make(&mut stage, RoomKind::Public);
+    assert!(matches!(post(&mut stage, attic()), Ok(Done::Posted { room: RoomId(18), .. })), "a public name is one room's");
+}
