@@ -6,7 +6,7 @@ mod common;
 
 use common::World;
 use std::collections::BTreeMap;
-use tertulia_protocol::chat::{Command, Done, RoomRef};
+use tertulia_protocol::chat::{Change, Command, Done, History, RoomKind, RoomRef, Rules};
 use tertulia_protocol::client::{self, Client, Output};
 use tertulia_protocol::contract::Now;
 use tertulia_protocol::dice::Seed;
@@ -175,6 +175,47 @@ fn a_reader_who_follows_late_gets_the_last_ten_and_then_what_comes() {
         delivered(&world, late).iter().map(|text| text.parse().unwrap()).collect::<Vec<u32>>(),
         (16..=26).collect::<Vec<_>>()
     );
+}
+
+/// Live and from the store: an old message that is edited is edited for everybody, and shown to those who were there.
+#[test]
+fn who_joined_later_is_not_shown_an_old_message_because_it_is_edited() {
+    let mut world = World::new(3);
+    let (ada, bob) = (world.add_client("ada", 0), world.add_client("bob", 1));
+    let since_join = Rules { history: History::SinceJoin, ..Rules::default() };
+    let (name, kind, topic, members) = ("hall".into(), RoomKind::Public, String::new(), Vec::new());
+    let hall = || RoomRef::Name("hall".into());
+    let submit = |world: &mut World, client: usize, command: Command, count: usize| {
+        let now = world.now;
+        world.clients[client].submit(now, command).unwrap();
+        world.run_until(SOON, |world| settled(world, client) == count);
+    };
+    submit(&mut world, ada, Command::MakeRoom { name, kind, topic, rules: Some(since_join), members }, 1);
+    submit(&mut world, ada, Command::Post { room: hall(), text: "secret".into() }, 2);
+    submit(&mut world, bob, Command::Join { room: hall() }, 1);
+    let now = world.now;
+    world.clients[ada].follow(now, hall(), From::After(0));
+    world.clients[bob].follow(now, hall(), From::After(0));
+    submit(&mut world, ada, Command::Edit { room: hall(), seq: 1, text: "secret still".into() }, 3);
+    submit(&mut world, ada, Command::Post { room: hall(), text: "for all".into() }, 4);
+    let late = world.add_client("bob", 2);
+    world.run_until(SOON, |world| delivered(world, bob).len() == 1);
+    // Another device of bob's comes later and reads what happened.
+    let now = world.now;
+    world.clients[late].follow(now, hall(), From::After(0));
+    world.run_until(SOON, |world| delivered(world, late).len() == 1);
+    let edits = |world: &World, client: usize| -> Vec<Option<String>> {
+        let changed = world.heard[client].iter().filter_map(|output| match output {
+            Output::Deliver(event) => match &event.kind {
+                EventKind::Changed(changed) if changed.change == (Change::Edited { seq: 1 }) => Some(changed.post.clone()),
+                _ => None,
+            },
+            _ => None,
+        });
+        changed.map(|post| post.map(|post| post.text)).collect()
+    };
+    assert_eq!(edits(&world, ada), [Some("secret still".to_string())]);
+    assert_eq!((edits(&world, bob), edits(&world, late)), (vec![None], vec![None]));
 }
 
 #[test]

@@ -15,13 +15,13 @@ impl Chat {
         let (user, device, made) = match opening {
             Opening::Name { name, device } if !with_password => {
                 names::check_name(&name, &self.limits)?;
-                match self.user_by_name.get(&names::fold(&name)) {
+                match self.user_by_name.first(&names::fold(&name)) {
                     // A name that was registered is not free for whoever comes when passwords are no longer asked for.
                     Some(user) if settings.sign_in == SignIn::Open => {
-                        if self.users[user].user.password.is_some() {
+                        if self.users[&user].user.password.is_some() {
                             return Err(Refusal::NameTaken { name });
                         }
-                        (*user, device, None)
+                        (user, device, None)
                     }
                     _ => {
                         let unique = settings.sign_in == SignIn::Open;
@@ -36,7 +36,7 @@ impl Chat {
                 (self.next_user()?, device, Some((name, Some(password), code)))
             }
             Opening::LogIn { name, proof, device } if with_password => {
-                let user = self.user_by_name.get(&names::fold(&name)).copied().ok_or(Refusal::WrongPassword)?;
+                let user = self.user_by_name.first(&names::fold(&name)).ok_or(Refusal::WrongPassword)?;
                 if self.users[&user].user.password.is_none_or(|password| password.key != proof) {
                     return Err(Refusal::WrongPassword);
                 }
@@ -67,11 +67,11 @@ impl Chat {
     /// The name as it is kept, if nobody has it or one that looks like it.
     fn free_name(&self, name: &str, unique: bool) -> Result<String, Refusal> {
         let name = Name::of(name);
-        if unique && self.user_by_name.contains_key(&name.folded) {
+        if unique && self.user_by_name.first(&name.folded).is_some() {
             return Err(Refusal::NameTaken { name: name.shown });
         }
-        match self.user_by_looks.get(&name.looks) {
-            Some(other) if unique => Err(Refusal::LooksLike { name: self.users[other].user.name.clone() }),
+        match self.user_by_looks.first(&name.looks) {
+            Some(other) if unique => Err(Refusal::LooksLike { name: self.users[&other].user.name.clone() }),
             _ => Ok(name.shown),
         }
     }
@@ -118,7 +118,8 @@ impl Chat {
     ) -> Result<Done, Refusal> {
         // What has expired makes room first.
         let old: Vec<[u8; 32]> = self.invites.iter().filter(|(_, invite)| invite.until < at.at).map(|(code, _)| *code).collect();
-        if self.invites.len() - old.len() >= self.limits.invites as usize {
+        let again = self.invites.get(&code).is_some_and(|invite| invite.until >= at.at);
+        if !again && self.invites.len() - old.len() >= self.limits.invites as usize {
             return Err(Refusal::Full { what: "invitations".into(), limit: self.limits.invites });
         }
         for code in old {
@@ -230,6 +231,11 @@ impl Chat {
             None if self.users[&user].user.password.is_some() => return Err(Refusal::WrongPassword),
             None => {}
         }
+        // A cluster without an administrator takes whoever registers next for one. Whoever is alone in it may go all the same.
+        let others = || self.users.iter().any(|(other, known)| *other != user && known.user.password.is_some());
+        if self.is_last_admin(user) && others() {
+            return Err(last_admin());
+        }
         for room in self.rooms_of.get(&user).cloned().unwrap_or_default() {
             self.depart(at, room, user, user, Change::Left { user }, effects);
         }
@@ -277,7 +283,18 @@ impl Chat {
     pub(super) fn set_admin(&mut self, user: UserId, other: &UserRef, on: bool, effects: Fx) -> Result<Done, Refusal> {
         self.needs_admin(user)?;
         let other = self.find_user(other)?;
+        if !on && self.is_last_admin(other) {
+            return Err(last_admin());
+        }
         self.change_user(other, effects, |user| user.admin = on);
         Ok(Done::Ok)
     }
+
+    fn is_last_admin(&self, user: UserId) -> bool {
+        self.is_admin(user) && !self.users.iter().any(|(other, known)| *other != user && known.user.admin)
+    }
+}
+
+fn last_admin() -> Refusal {
+    Refusal::BadRequest { why: "the cluster needs an administrator: make somebody else one first".into() }
 }

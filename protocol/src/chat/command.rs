@@ -1,7 +1,7 @@
 //! Commands as bytes: each variant is a kind of its own, its body the fields in order.
 
 use super::types::*;
-use super::{Refusal, Settings};
+use super::{Refusal, Settings, UserRef};
 use crate::ids::UserId;
 use crate::wire::{Envelope, EnvelopeError, Kind, open, seal};
 use alloc::string::{String, ToString};
@@ -75,6 +75,53 @@ coded!(
     SetAdmin { user, on },
     Configure { settings },
 );
+
+impl Command {
+    /// The longest name by which the command names a room or a user, in bytes.
+    pub(super) fn longest_name(&self) -> usize {
+        use Command::*;
+        let room = match self {
+            Join { room }
+            | Leave { room }
+            | Post { room, .. }
+            | Respond { room, .. }
+            | Edit { room, .. }
+            | Delete { room, .. }
+            | React { room, .. }
+            | Pin { room, .. }
+            | Read { room, .. }
+            | Invite { room, .. }
+            | Decline { room }
+            | SetTopic { room, .. }
+            | Rename { room, .. }
+            | Archive { room, .. }
+            | DeleteRoom { room }
+            | SetRules { room, .. }
+            | SetRole { room, .. }
+            | Kick { room, .. }
+            | Ban { room, .. }
+            | Mute { room, .. } => Some(room),
+            _ => None,
+        };
+        let users = match self {
+            MakeRoom { members, .. } => &members[..],
+            OpenDirect { user }
+            | Invite { user, .. }
+            | SetRole { user, .. }
+            | Kick { user, .. }
+            | Ban { user, .. }
+            | Mute { user, .. }
+            | Befriend { user }
+            | Unfriend { user }
+            | Block { user, .. }
+            | SetAdmin { user, .. } => core::slice::from_ref(user),
+            _ => &[],
+        };
+        let of_user = |user: &UserRef| if let UserRef::Name(name) = user { name.len() } else { 0 };
+        let of_room = |room: &RoomRef| if let RoomRef::Name(name) = room { name.len() } else { 0 };
+        users.iter().map(of_user).max().unwrap_or(0).max(room.map_or(0, of_room))
+    }
+}
 
 impl Opening {
     pub fn encode(&self) -> Bytes {

@@ -39,7 +39,8 @@ impl Chat {
             Friendship::None | Friendship::Requested => (Friendship::Requested, Friendship::Asked),
         };
         for one in [user, other] {
-            let known = self.relations.get(&one).map_or(0, BTreeMap::len);
+            let of_one = self.relations.get(&one).into_iter().flatten();
+            let known = of_one.filter(|(_, relation)| relation.friendship != Friendship::None).count();
             if known >= self.limits.friends as usize && self.friendship(user, other) == Friendship::None {
                 return Err(Refusal::Full { what: "friends and requests for one user".into(), limit: self.limits.friends });
             }
@@ -57,8 +58,10 @@ impl Chat {
     pub(super) fn block(&mut self, user: UserId, other: &UserRef, on: bool, effects: Fx) -> Result<Done, Refusal> {
         let other = self.other(user, other)?;
         let known = self.relations.get(&user).map_or(0, BTreeMap::len);
-        if on && known >= 2 * self.limits.friends as usize {
-            return Err(Refusal::Full { what: "blocked users".into(), limit: self.limits.friends });
+        let limit = 2 * self.limits.friends;
+        // Whoever is known takes no other place for being blocked.
+        if on && known >= limit as usize && self.relation(user, other) == Relation::default() {
+            return Err(Refusal::Full { what: "friends and blocked users of one user".into(), limit });
         }
         if on {
             self.make_friends(user, other, Friendship::None, Friendship::None, effects);

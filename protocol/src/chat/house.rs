@@ -168,6 +168,12 @@ impl Chat {
             let Some((_, value)) = find(rows, &key) else { continue };
             let Ok(mut row) = MessageRow::read(value) else { continue };
             if row.author == user && row.more.deleted.is_none() {
+                for mentioned in core::mem::take(&mut row.more.mentions) {
+                    self.change_member(room, mentioned, effects, |member| member.mentions.retain(|mention| *mention != seq));
+                }
+                if row.more.pinned {
+                    self.change_info(room, effects, |info| info.pins.retain(|pin| *pin != seq));
+                }
                 blank(&mut row, user, at.at);
                 effects.put(key, Some(value), row.seal());
             }

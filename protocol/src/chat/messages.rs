@@ -21,7 +21,8 @@ const REACTIONS: usize = 1_000;
 const PINS: usize = 50;
 
 pub(super) fn check_reaction(emoji: &str) -> Result<(), Refusal> {
-    let visible = !names::is_blank(emoji) && !emoji.chars().any(|c| c.is_control() || c.is_whitespace());
+    let stray = |c: char| c.is_control() || c.is_whitespace() || names::turns_direction(c);
+    let visible = !names::is_blank(emoji) && !emoji.chars().any(stray);
     if visible && emoji.len() <= 32 { Ok(()) } else { Err(Refusal::BadReaction) }
 }
 
@@ -31,7 +32,8 @@ impl Chat {
         // Which of the rooms of one name it is depends on who asks, which is not known here: all of them, a few at most.
         let rooms = |room: &RoomRef| match room {
             RoomRef::Id(id) => Vec::from([*id]),
-            RoomRef::Name(name) => self.rooms_named(name),
+            // Too many: the command will be refused.
+            RoomRef::Name(name) => self.rooms_named(name).unwrap_or_default(),
         };
         let one = |room: &RoomRef, seq: Seq| rooms(room).into_iter().map(|id| message_key(id, seq)).collect::<Vec<_>>();
         let trimmed = |room: &RoomRef, posts: u64| {
@@ -182,9 +184,9 @@ impl Chat {
         }
         let mut mentions = Vec::new();
         for name in names::mentioned(text, MENTIONS) {
-            let Some(user) = self.user_by_name.get(&name) else { continue };
-            if *user != author && !mentions.contains(user) && self.is_member(id, *user) {
-                mentions.push(*user);
+            let Some(user) = self.user_by_name.first(&name) else { continue };
+            if user != author && !mentions.contains(&user) && self.is_member(id, user) {
+                mentions.push(user);
             }
         }
         mentions
@@ -194,7 +196,10 @@ impl Chat {
         if self.has_blocked(user, by) {
             return;
         }
+        let kept = self.first_message(id);
         self.change_member(id, user, effects, |member| {
+            // What the room no longer keeps takes no place.
+            member.mentions.retain(|mention| *mention >= kept);
             if member.mentions.len() < MOST_MENTIONS && member.read < seq && !member.mentions.contains(&seq) {
                 member.mentions.push(seq);
                 member.mentions.sort_unstable();
@@ -216,7 +221,14 @@ impl Chat {
         let visible = self.first_visible(id, user).is_some_and(|first| seq >= first);
         let Some((_, value)) = find(rows, &key).filter(|_| visible) else { return Err(unknown) };
         match MessageRow::read(value) {
-            Ok(row) => Ok((key, value.clone(), row)),
+            Ok(mut row) => {
+                // What a sweep is about to take away is gone already.
+                if self.users.get(&row.author).is_some_and(|author| author.user.erased) && row.more.deleted.is_none() {
+                    let (author, at) = (row.author, row.at);
+                    blank(&mut row, author, at);
+                }
+                Ok((key, value.clone(), row))
+            }
             Err(error) => Err(Refusal::BadRequest { why: error.to_string() }),
         }
     }
@@ -401,7 +413,7 @@ impl Chat {
             member.mentions.retain(|mention| *mention > seq);
         });
         let read = before.max(seq);
-        let unread = last - read;
+        let unread = self.unread(id, user);
         if read > before {
             effects.publish(ChatEvent::Notice { user, notice: Notice::Read { room: id, seq: read, unread } });
         }

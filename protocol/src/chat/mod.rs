@@ -41,7 +41,7 @@ use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use bytes::Bytes;
-use names::Name;
+use names::{Name, Names};
 use rows::{Counters, Device, InviteRow, Member, OldForms, Relation, RoomEnd, RoomInfo, Standing, Sweep, User};
 
 /// Unread messages with the member's name in them that are counted; more count as so many.
@@ -106,7 +106,7 @@ struct Known {
     user: User,
     folded: String,
     looks: String,
-    /// What is shown, folded.
+    /// What is shown, as [`Name::looks`].
     shown: String,
 }
 
@@ -118,9 +118,9 @@ pub struct Chat {
     settings: Option<Settings>,
     counters: Counters,
     users: BTreeMap<UserId, Known>,
-    user_by_name: BTreeMap<String, UserId>,
-    user_by_looks: BTreeMap<String, UserId>,
-    /// How many users are shown under a name.
+    user_by_name: Names<UserId>,
+    user_by_looks: Names<UserId>,
+    /// How many users are shown under names that look so.
     shown: BTreeMap<String, u32>,
     devices: BTreeMap<SessionId, Device>,
     devices_of: BTreeMap<UserId, BTreeSet<SessionId>>,
@@ -128,8 +128,10 @@ pub struct Chat {
     by_seen: BTreeSet<(Timestamp, SessionId)>,
     rooms: BTreeMap<RoomId, Room>,
     /// Public rooms.
-    room_by_name: BTreeMap<String, RoomId>,
-    room_by_looks: BTreeMap<String, RoomId>,
+    room_by_name: Names<RoomId>,
+    room_by_looks: Names<RoomId>,
+    /// Rooms with a name that are not public: several may have the same one.
+    own_by_name: Names<RoomId>,
     directs: BTreeMap<(UserId, UserId), RoomId>,
     rooms_of: BTreeMap<UserId, BTreeSet<RoomId>>,
     invited_to: BTreeMap<UserId, BTreeSet<RoomId>>,
@@ -155,15 +157,16 @@ impl Chat {
             settings: None,
             counters: Counters::default(),
             users: BTreeMap::new(),
-            user_by_name: BTreeMap::new(),
-            user_by_looks: BTreeMap::new(),
+            user_by_name: Names::new(),
+            user_by_looks: Names::new(),
             shown: BTreeMap::new(),
             devices: BTreeMap::new(),
             devices_of: BTreeMap::new(),
             by_seen: BTreeSet::new(),
             rooms: BTreeMap::new(),
-            room_by_name: BTreeMap::new(),
-            room_by_looks: BTreeMap::new(),
+            room_by_name: Names::new(),
+            room_by_looks: Names::new(),
+            own_by_name: Names::new(),
             directs: BTreeMap::new(),
             rooms_of: BTreeMap::new(),
             invited_to: BTreeMap::new(),
@@ -202,6 +205,11 @@ impl Chat {
     /// What applying it would be refused with, whatever the state.
     pub fn check(command: &Command, limits: &Limits) -> Result<(), Refusal> {
         let topic_limit = 8 * limits.name_bytes;
+        // A refusal says what was not found, and is kept. NFKC may have made a name longer than it was chosen.
+        let (bytes, limit) = (command.longest_name() as u32, 2 * limits.name_bytes);
+        if bytes > limit {
+            return Err(Refusal::NameTooLong { bytes, limit });
+        }
         match command {
             Command::CreateRoom { name } | Command::Rename { name, .. } => names::check_room_name(name, limits),
             Command::Post { text, .. } | Command::Respond { text, .. } | Command::Edit { text, .. } => {
@@ -225,6 +233,10 @@ impl Chat {
             Command::React { emoji, .. } => messages::check_reaction(emoji),
             Command::SetDisplayName { name } | Command::NameDevice { name } if !name.is_empty() => {
                 names::check_name(name, limits)
+            }
+            // Whoever logs in pays for what it says.
+            Command::ChangePassword { new, .. } if !new.recipe.params.are_sensible() => {
+                Err(Refusal::BadRequest { why: "deriving this password would cost too much".into() })
             }
             _ => Ok(()),
         }
@@ -284,10 +296,10 @@ impl Chat {
     fn hold_user(&mut self, id: UserId, user: User) {
         self.let_go_of_user(id);
         let name = Name::of(&user.name);
-        let shown = if user.display.is_empty() { name.folded.clone() } else { names::fold(&user.display) };
+        let shown = if user.display.is_empty() { name.looks.clone() } else { Name::of(&user.display).looks };
         if !user.deleted {
-            self.user_by_name.entry(name.folded.clone()).or_insert(id);
-            self.user_by_looks.entry(name.looks.clone()).or_insert(id);
+            self.user_by_name.add(name.folded.clone(), id);
+            self.user_by_looks.add(name.looks.clone(), id);
             *self.shown.entry(shown.clone()).or_default() += 1;
         }
         self.users.insert(id, Known { user, folded: name.folded, looks: name.looks, shown });
@@ -295,11 +307,8 @@ impl Chat {
 
     fn let_go_of_user(&mut self, id: UserId) {
         let Some(known) = self.users.remove(&id) else { return };
-        for (map, key) in [(&mut self.user_by_name, &known.folded), (&mut self.user_by_looks, &known.looks)] {
-            if map.get(key) == Some(&id) {
-                map.remove(key);
-            }
-        }
+        self.user_by_name.remove(&known.folded, id);
+        self.user_by_looks.remove(&known.looks, id);
         if !known.user.deleted
             && let Some(count) = self.shown.get_mut(&known.shown)
         {
@@ -321,11 +330,7 @@ impl Chat {
     }
 
     fn hold_room(&mut self, id: RoomId, room: Room) {
-        if room.info.kind == RoomKind::Public {
-            let name = Name::of(&room.info.name);
-            self.room_by_name.insert(name.folded, id);
-            self.room_by_looks.insert(name.looks, id);
-        }
+        self.hold_room_name(id, &room.info);
         if let Some(pair) = room.info.pair {
             self.directs.insert(pair, id);
         }
@@ -333,6 +338,26 @@ impl Chat {
             self.forgetful.insert(id);
         }
         self.rooms.insert(id, room);
+    }
+
+    fn hold_room_name(&mut self, id: RoomId, info: &RoomInfo) {
+        let name = Name::of(&info.name);
+        if info.kind == RoomKind::Public {
+            self.room_by_name.add(name.folded, id);
+            self.room_by_looks.add(name.looks, id);
+        } else if !info.name.is_empty() {
+            self.own_by_name.add(name.folded, id);
+        }
+    }
+
+    fn let_go_of_room_name(&mut self, id: RoomId, info: &RoomInfo) {
+        let name = Name::of(&info.name);
+        if info.kind == RoomKind::Public {
+            self.room_by_name.remove(&name.folded, id);
+            self.room_by_looks.remove(&name.looks, id);
+        } else {
+            self.own_by_name.remove(&name.folded, id);
+        }
     }
 
     fn hold_member(&mut self, id: RoomId, user: UserId, member: Member) {

@@ -5,9 +5,11 @@
 
 use super::Refusal;
 use crate::contract::Limits;
+use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::vec::Vec;
 use unicode_normalization::UnicodeNormalization;
+use unicode_normalization::char::is_combining_mark;
 use unicode_security::skeleton;
 
 /// A name, and by what it is told from others.
@@ -25,8 +27,53 @@ impl Name {
     pub(super) fn of(name: &str) -> Name {
         let shown: String = name.nfkc().collect();
         let folded = fold(&shown);
-        let looks = skeleton(&folded).collect();
-        Name { shown, folded, looks }
+        Name { looks: looks(&folded), shown, folded }
+    }
+}
+
+/// A skeleton may hold capitals (that of a zero is an O): it is folded, too.
+fn looks(folded: &str) -> String {
+    fold(&skeleton(folded).collect::<String>())
+}
+
+/// Names and whose they are. Of several that have one name the oldest counts, whoever came and went in between: a chat from its rows says the same.
+#[derive(Clone, Debug)]
+pub(super) struct Names<I>(BTreeMap<String, (I, Vec<I>)>);
+
+impl<I: Copy + Ord> Names<I> {
+    pub(super) fn new() -> Names<I> {
+        Names(BTreeMap::new())
+    }
+
+    pub(super) fn first(&self, name: &str) -> Option<I> {
+        self.0.get(name).map(|(first, _)| *first)
+    }
+
+    /// All who have the name, the oldest first.
+    pub(super) fn all(&self, name: &str) -> impl Iterator<Item = I> {
+        self.0.get(name).into_iter().flat_map(|(first, others)| core::iter::once(*first).chain(others.iter().copied()))
+    }
+
+    pub(super) fn add(&mut self, name: String, id: I) {
+        let (first, others) = self.0.entry(name).or_insert_with(|| (id, Vec::new()));
+        let later = if id < *first { core::mem::replace(first, id) } else { id };
+        if later == *first {
+            return;
+        }
+        if let Err(place) = others.binary_search(&later) {
+            others.insert(place, later);
+        }
+    }
+
+    pub(super) fn remove(&mut self, name: &str, id: I) {
+        let Some((first, others)) = self.0.get_mut(name) else { return };
+        if *first != id {
+            others.retain(|other| *other != id);
+        } else if others.is_empty() {
+            self.0.remove(name);
+        } else {
+            *first = others.remove(0);
+        }
     }
 }
 
@@ -51,21 +98,29 @@ pub(super) fn check_name(name: &str, limits: &Limits) -> Result<(), Refusal> {
     if shown.len() > 2 * limits.name_bytes as usize {
         return Err(Refusal::NameTooLong { bytes: shown.len() as u32, limit: limits.name_bytes });
     }
-    if shown.trim() != shown || is_blank(&shown) { Err(Refusal::BadName) } else { Ok(()) }
+    // Two spaces are shown as one, and what combines is shown upon what stands before the name.
+    let spaces = shown.chars().zip(shown.chars().skip(1)).any(|(a, b)| a.is_whitespace() && b.is_whitespace());
+    let begins_badly = shown.starts_with(|c: char| c == '@' || is_combining_mark(c));
+    if shown.trim() != shown || is_blank(&shown) || spaces || begins_badly { Err(Refusal::BadName) } else { Ok(()) }
 }
 
 /// A room's name is no number either: numbers are ids.
 pub(super) fn check_room_name(name: &str, limits: &Limits) -> Result<(), Refusal> {
     check_name(name, limits)?;
-    if name.bytes().all(|byte| byte.is_ascii_digit()) { Err(Refusal::BadName) } else { Ok(()) }
+    if name.nfkc().all(|c| c.is_ascii_digit()) { Err(Refusal::BadName) } else { Ok(()) }
 }
 
 /// Characters that take no room, or turn those around them: two names that differ by them alone look the same.
 fn is_invisible(c: char) -> bool {
     matches!(c,
         '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}' | '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200f}'
-        | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{3164}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{ffa0}' | '\u{fff0}'..='\u{fffb}'
-        | '\u{e0000}'..='\u{e0fff}')
+        | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{2800}' | '\u{3164}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{ffa0}' | '\u{fff0}'..='\u{fffb}'
+        | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}')
+}
+
+/// Characters that turn the direction of what comes after them (UAX 9).
+pub(super) fn turns_direction(c: char) -> bool {
+    matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 pub(super) fn is_blank(text: &str) -> bool {
@@ -86,7 +141,7 @@ pub(super) fn check_text(text: &str, limit: u32) -> Result<(), Refusal> {
 /// A text as it is kept: lines end with `\n`, no control characters but that and tabs, and whatever turns the direction of writing (UAX 9) ends with its paragraph,
 /// so that it turns nothing of what is shown after it.
 pub(super) fn clean_text(text: String) -> String {
-    let is_plain = |c: char| !c.is_control() && !matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    let is_plain = |c: char| !c.is_control() && !turns_direction(c);
     if text.chars().all(|c| is_plain(c) || c == '\n' || c == '\t') {
         return text;
     }
@@ -118,7 +173,7 @@ pub(super) fn clean_text(text: String) -> String {
                     clean.push(c);
                 }
             }
-            '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => {}
+            c if turns_direction(c) => {}
             c => clean.push(c),
         }
     }
@@ -168,6 +223,92 @@ mod tests {
     }
 
     #[test]
+    fn a_skeleton_is_folded_as_names_are() {
+        assert_eq!(Name::of("l0bby").looks, Name::of("lobby").looks);
+        assert_eq!(Name::of("LOBBY").looks, Name::of("lobby").looks);
+        assert_ne!(Name::of("lobby").looks, Name::of("hobby").looks);
+    }
+
+    #[test]
+    fn a_name_is_one_line_of_visible_characters_that_stands_for_itself() {
+        let limits = Limits { name_bytes: 64, ..Limits::default() };
+        let check = |name: &str| check_name(name, &limits);
+        for good in
+            ["Ada Lovelace", "o'neil", "a@b.example", "李", "עדה", "Zoë", "-", "7", "👩‍👩‍👧".split('\u{200d}').next().unwrap_or("")]
+        {
+            assert_eq!(check(good), Ok(()), "{good:?}");
+        }
+        for bad in [
+            " ada",
+            "ada ",
+            "a  b",
+            "a\u{a0} b",
+            "a\nb",
+            "a\tb",
+            "a\u{2028}b",
+            "@ada",
+            "\u{ff20}ada",
+            "\u{301}a",
+            "a\u{200d}b",
+            "a\u{2800}b",
+            "\u{202e}ada",
+            "\u{1d173}a",
+            "a\u{e0041}",
+        ] {
+            assert_eq!(check(bad), Err(Refusal::BadName), "{bad:?}");
+        }
+        for blank in ["", " ", "\u{200b}", "\u{3164}", "\u{2800}", "\u{a0}\u{3000}"] {
+            assert_eq!(check(blank), Err(Refusal::EmptyName), "{blank:?}");
+        }
+        // One character of three bytes that NFKC makes 33 of.
+        let expands = "\u{fdfa}".repeat(21);
+        assert_eq!(check(&expands), Err(Refusal::NameTooLong { bytes: 693, limit: 64 }));
+        assert_eq!(check(&"a".repeat(65)), Err(Refusal::NameTooLong { bytes: 65, limit: 64 }));
+        assert_eq!(check("\u{fdfa}"), Ok(()));
+    }
+
+    #[test]
+    fn the_name_of_a_room_is_no_number_in_any_digits_that_are_folded_to_ours() {
+        let limits = Limits::default();
+        for number in ["12", "\u{ff11}\u{ff12}", "\u{b2}", "\u{1d7d8}"] {
+            assert_eq!(check_room_name(number, &limits), Err(Refusal::BadName), "{number:?}");
+        }
+        for name in ["12a", "-12", "1 2", "\u{661}"] {
+            assert_eq!(check_room_name(name, &limits), Ok(()), "{name:?}");
+        }
+    }
+
+    #[test]
+    fn the_oldest_who_has_a_name_has_it_whoever_came_before() {
+        let mut names = Names::new();
+        for id in [3, 1, 2, 2] {
+            names.add("ada".into(), id);
+        }
+        assert_eq!(names.all("ada").collect::<Vec<_>>(), [1, 2, 3]);
+        names.remove("ada", 1);
+        assert_eq!(names.first("ada"), Some(2));
+        names.remove("ada", 3);
+        names.remove("ada", 3);
+        names.remove("ada", 2);
+        assert_eq!((names.first("ada"), names.0.len()), (None, 0));
+    }
+
+    proptest::proptest! {
+        /// A name that is kept is found again by what is shown of it, and by how anybody writes it.
+        #[test]
+        fn what_is_shown_of_a_name_is_that_name(name in "\\PC{1,20}") {
+            let known = Name::of(&name);
+            let shown = Name::of(&known.shown);
+            proptest::prop_assert_eq!(&shown, &known);
+            proptest::prop_assert_eq!(fold(&known.folded), known.folded);
+            if check_name(&name, &Limits::default()).is_ok() {
+                let wide = Limits { name_bytes: 128, ..Limits::default() };
+                proptest::prop_assert_eq!(check_name(&known.shown, &wide), Ok(()));
+            }
+        }
+    }
+
+    #[test]
     fn a_text_turns_nothing_of_what_comes_after_it() {
         assert_eq!(clean_text("a\r\nb\u{7}c\td".into()), "a\nbc\td");
         assert_eq!(clean_text("\u{202e}evil".into()), "\u{202e}evil\u{202c}");
@@ -192,6 +333,6 @@ mod tests {
             digest.update(name.folded.as_bytes());
             digest.update(name.looks.as_bytes());
         }
-        insta::assert_snapshot!(alloc::format!("{:016x}", digest.digest()), @"9ddc9ab0246e6de5");
+        insta::assert_snapshot!(alloc::format!("{:016x}", digest.digest()), @"01312097f553a1e7");
     }
 }

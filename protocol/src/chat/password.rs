@@ -23,6 +23,11 @@ impl Default for PasswordParams {
 impl PasswordParams {
     /// As little as the algorithm allows: for simulations and tests, where nothing is secret.
     pub const LEAST: PasswordParams = PasswordParams { memory_kib: 8, passes: 1, lanes: 1 };
+
+    /// Whether a node can be asked to derive by them whenever somebody who knows the name alone tries a password: at most 256 MiB and 16 passes.
+    pub fn are_sensible(&self) -> bool {
+        self.memory_kib <= 256 << 10 && self.passes <= 16 && self.lanes <= 16
+    }
 }
 
 /// What is derived from a password. Kept out of what is printed.

@@ -110,12 +110,11 @@ impl Chat {
         if other == user {
             return Err(Refusal::BadRequest { why: "this is yourself".into() });
         }
-        let room = &self.rooms[&id];
-        if room.standings.get(&other).is_some_and(|standing| standing.banned) == on {
+        if self.rooms[&id].standings.get(&other).is_some_and(|standing| standing.banned) == on {
             return Ok(Done::Changed { room: id, cursor: self.last(id) });
         }
-        if on && room.standings.len() >= self.limits.standings as usize && !room.standings.contains_key(&other) {
-            return Err(Refusal::Full { what: "invitations and bans of one room".into(), limit: self.limits.standings });
+        if on {
+            self.make_place(at, id, other, effects)?;
         }
         self.change_standing(id, other, effects, |standing| {
             standing.banned = on;
@@ -128,6 +127,27 @@ impl Chat {
             self.record(at, id, user, change, None, effects)
         };
         Ok(Done::Changed { room: id, cursor })
+    }
+
+    /// A place for a ban or a mute of this user. Mutes that are over give theirs up when there is no other.
+    fn make_place(&mut self, at: &At, id: RoomId, user: UserId, effects: Fx) -> Result<(), Refusal> {
+        let limit = self.limits.standings;
+        let standings = &self.rooms[&id].standings;
+        if standings.len() < limit as usize || standings.contains_key(&user) {
+            return Ok(());
+        }
+        let is_over = |standing: &Standing| {
+            let muted = standing.muted_until.is_some_and(|until| until > at.at);
+            !muted && !standing.banned && standing.invited_by.is_none()
+        };
+        let over: Vec<UserId> = standings.iter().filter(|(_, standing)| is_over(standing)).map(|(user, _)| *user).collect();
+        if over.is_empty() {
+            return Err(Refusal::Full { what: "bans, mutes and invitations of one room".into(), limit });
+        }
+        for user in over {
+            self.change_standing(id, user, effects, |standing| standing.muted_until = None);
+        }
+        Ok(())
     }
 
     pub(super) fn mute(
@@ -143,8 +163,8 @@ impl Chat {
             return Err(Refusal::NotAMember { room: id });
         }
         let until = (for_ms > 0).then(|| at.at.after_ms(for_ms));
-        if for_ms > 0 && self.rooms[&id].standings.len() >= self.limits.standings as usize {
-            return Err(Refusal::Full { what: "invitations and bans of one room".into(), limit: self.limits.standings });
+        if for_ms > 0 {
+            self.make_place(at, id, other, effects)?;
         }
         self.change_standing(id, other, effects, |standing| standing.muted_until = until);
         let cursor = self.record(at, id, user, Change::Muted { user: other, until }, None, effects);

@@ -9,7 +9,14 @@ impl Chat {
     /// The room that a user means: a public one by its name, or one of its own.
     pub(super) fn room_for(&self, user: UserId, room: &RoomRef) -> Result<RoomId, Refusal> {
         let found = self.find_room_for(user, room).filter(|id| self.may_know(*id, user));
-        found.ok_or_else(|| Refusal::UnknownRoom { room: room.clone() })
+        let id = found.ok_or_else(|| Refusal::UnknownRoom { room: room.clone() })?;
+        // The rows of all rooms that might be meant are read before it is known who asks.
+        if let RoomRef::Name(name) = room
+            && self.rooms_named(name).is_none()
+        {
+            return Err(Refusal::BadRequest { why: "too many rooms have this name: say which one by its id".into() });
+        }
+        Ok(id)
     }
 
     /// A room that the user is a member of, and that is not archived.
@@ -24,7 +31,7 @@ impl Chat {
     }
 
     pub(super) fn create_room(&mut self, at: &At, user: UserId, name: String, effects: Fx) -> Result<Done, Refusal> {
-        if let Some(room) = self.room_by_name.get(&names::fold(&name)).copied() {
+        if let Some(room) = self.room_by_name.first(&names::fold(&name)) {
             self.join(at, user, room, effects)?;
             let name = self.rooms[&room].info.name.clone();
             return Ok(Done::Room { room, name, created: false });
@@ -48,6 +55,7 @@ impl Chat {
             self.room_name_is_free(&info.name, None)?;
         }
         info.name = Name::of(&info.name).shown;
+        info.topic = names::clean_text(info.topic);
         self.check_rules(&info.rules)?;
         let others = others.iter().map(|other| self.find_user(other)).collect::<Result<BTreeSet<UserId>, Refusal>>()?;
         for other in &others {
@@ -88,11 +96,12 @@ impl Chat {
 
     pub(super) fn room_name_is_free(&self, name: &str, but: Option<RoomId>) -> Result<(), Refusal> {
         let name = Name::of(name);
-        if self.room_by_name.get(&name.folded).is_some_and(|room| Some(*room) != but) {
+        if self.room_by_name.all(&name.folded).any(|room| Some(room) != but) {
             return Err(Refusal::NameTaken { name: name.shown });
         }
-        match self.room_by_looks.get(&name.looks).filter(|room| Some(**room) != but) {
-            Some(other) => Err(Refusal::LooksLike { name: self.rooms[other].info.name.clone() }),
+        let mut alike = self.room_by_looks.all(&name.looks).filter(|room| Some(*room) != but);
+        match alike.next() {
+            Some(other) => Err(Refusal::LooksLike { name: self.rooms[&other].info.name.clone() }),
             None => Ok(()),
         }
     }
@@ -122,7 +131,8 @@ impl Chat {
         }
         self.may_write_to(user, other)?;
         self.may_join_another(other)?;
-        let rules = Rules { invite: Who::Nobody, ..self.settings().rules };
+        // Nobody moderates here: what others leave to moderators would be left to nobody.
+        let rules = Rules { invite: Who::Nobody, post: Who::Members, ..self.settings().rules };
         let info = RoomInfo { kind: RoomKind::Direct, pair: Some(pair), rules, ..RoomInfo::default() };
         let room = self.found_room(at, user, info, effects)?;
         for one in [user, other] {
@@ -133,6 +143,9 @@ impl Chat {
 
     /// Whether one may open a direct room with the other, and post in it.
     pub(super) fn may_write_to(&self, user: UserId, other: UserId) -> Result<(), Refusal> {
+        if self.users.get(&other).is_none_or(|known| known.user.deleted) {
+            return Err(Refusal::UnknownUser { user: UserRef::Id(other) });
+        }
         if self.are_apart(user, other) {
             return Err(Refusal::Blocked);
         }
@@ -192,7 +205,9 @@ impl Chat {
 
     pub(super) fn leave_room(&mut self, at: &At, user: UserId, room: &RoomRef, effects: Fx) -> Result<Done, Refusal> {
         let id = self.room_for(user, room)?;
-        if self.rooms[&id].info.kind == RoomKind::Direct {
+        let room = &self.rooms[&id];
+        // Whose other one has deleted the account may let go of what is left.
+        if room.info.kind == RoomKind::Direct && room.members.len() > 1 {
             return Err(Refusal::IsDirect);
         }
         self.depart(at, id, user, user, Change::Left { user }, effects);
@@ -298,18 +313,13 @@ impl Chat {
 
     pub(super) fn rename(&mut self, at: &At, user: UserId, room: &RoomRef, name: &str, effects: Fx) -> Result<Done, Refusal> {
         let id = self.owned(user, room)?;
-        let is_public = self.rooms[&id].info.kind == RoomKind::Public;
-        if is_public {
+        let old = self.rooms[&id].info.clone();
+        if old.kind == RoomKind::Public {
             self.room_name_is_free(name, Some(id))?;
         }
-        let (old, new) = (Name::of(&self.rooms[&id].info.name), Name::of(name));
-        if is_public {
-            self.room_by_name.remove(&old.folded);
-            self.room_by_looks.remove(&old.looks);
-            self.room_by_name.insert(new.folded, id);
-            self.room_by_looks.insert(new.looks, id);
-        }
-        let name = new.shown;
+        let name = Name::of(name).shown;
+        self.let_go_of_room_name(id, &old);
+        self.hold_room_name(id, &RoomInfo { name: name.clone(), ..old });
         self.change_info(id, effects, |info| info.name.clone_from(&name));
         let cursor = self.record(at, id, user, Change::Renamed { name }, None, effects);
         Ok(Done::Changed { room: id, cursor })
@@ -352,11 +362,7 @@ impl Chat {
     /// The room is gone at once; its messages follow part by part.
     fn remove_room(&mut self, id: RoomId, effects: Fx) {
         let Some(room) = self.rooms.remove(&id) else { return };
-        let name = Name::of(&room.info.name);
-        if room.info.kind == RoomKind::Public {
-            self.room_by_name.remove(&name.folded);
-            self.room_by_looks.remove(&name.looks);
-        }
+        self.let_go_of_room_name(id, &room.info);
         if let Some(pair) = room.info.pair {
             self.directs.remove(&pair);
         }
@@ -421,8 +427,10 @@ impl Chat {
             self.enter(at, other, id, MemberRole::Member, effects);
             return Ok(Done::Ok);
         }
-        if found.standings.len() >= self.limits.standings as usize {
-            return Err(Refusal::Full { what: "invitations and bans of one room".into(), limit: self.limits.standings });
+        // Half of what a room holds is left for bans: whoever may invite must not be able to keep moderators from their work.
+        let open = found.standings.values().filter(|standing| standing.invited_by.is_some()).count();
+        if open >= (self.limits.standings / 2) as usize && !found.standings.contains_key(&other) {
+            return Err(Refusal::Full { what: "open invitations of one room".into(), limit: self.limits.standings / 2 });
         }
         self.invite_one(user, id, other, effects);
         Ok(Done::Ok)

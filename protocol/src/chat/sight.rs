@@ -9,6 +9,8 @@ use crate::contract::Query;
 
 /// Events of one step of catching up.
 const STEP: u32 = 256;
+/// Rooms of one name among which a command finds the one that is meant.
+const NAMESAKES: usize = 16;
 /// Changes that are looked through for where the last messages begin.
 const LOOK_BACK: u32 = 1_000;
 
@@ -79,22 +81,21 @@ impl Chat {
             RoomRef::Id(id) => self.rooms.contains_key(id).then_some(*id),
             RoomRef::Name(name) => {
                 let name = names::fold(name);
-                let named = |id: &RoomId| names::fold(&self.rooms[id].info.name) == name;
-                let own = || self.rooms_of(user).find(|id| named(id));
-                let invited = || self.invited_to.get(&user).into_iter().flatten().copied().find(|id| named(id));
-                self.room_by_name.get(&name).copied().or_else(own).or_else(invited)
+                let own = || self.own_by_name.all(&name).find(|id| self.is_member(*id, user));
+                let invited = || self.own_by_name.all(&name).find(|id| self.may_look_into(*id, user));
+                self.room_by_name.first(&name).or_else(own).or_else(invited)
             }
         }
     }
 
-    /// All rooms of a name: a public one, or the others.
-    pub(super) fn rooms_named(&self, name: &str) -> Vec<RoomId> {
+    /// All rooms of a name: a public one, or the others; `None`: too many to look at.
+    pub(super) fn rooms_named(&self, name: &str) -> Option<Vec<RoomId>> {
         let name = names::fold(name);
-        if let Some(public) = self.room_by_name.get(&name) {
-            return Vec::from([*public]);
+        if let Some(public) = self.room_by_name.first(&name) {
+            return Some(Vec::from([public]));
         }
-        let named = self.rooms.iter().filter(|(_, room)| room.info.pair.is_none() && names::fold(&room.info.name) == name);
-        named.map(|(id, _)| *id).collect()
+        let named: Vec<RoomId> = self.own_by_name.all(&name).take(NAMESAKES + 1).collect();
+        (named.len() <= NAMESAKES).then_some(named)
     }
 
     /// Whether the user may know that the room exists.
@@ -197,8 +198,9 @@ impl Chat {
     pub fn events(&self, room: RoomId, next: Cursor) -> Events {
         let end = self.rooms.get(&room).map(|room| room.end).unwrap_or_default();
         if next > end.change {
-            let first = (end.seq + next).saturating_sub(end.cursor);
-            return Events::Posts { query: Chat::messages(room, first.saturating_sub(1), Seq::MAX, STEP, false), first };
+            let first = end.seq.saturating_add(next).saturating_sub(end.cursor);
+            let kept = first.max(self.first_message(room));
+            return Events::Posts { query: Chat::messages(room, kept.saturating_sub(1), Seq::MAX, STEP, false), first };
         }
         let (from, to) = (change_key(room, next), change_key(room, Cursor::MAX));
         Events::Changes { query: Query::Range { from, to, limit: STEP, backwards: false } }
@@ -245,9 +247,12 @@ impl Chat {
     /// A row that this version cannot read.
     pub fn events_of(&self, room: RoomId, planned: Planned, rows: &[(Bytes, Bytes)]) -> Result<Vec<Event>, EnvelopeError> {
         let mut posts = BTreeMap::new();
+        let kept = self.first_message(room);
         for (key, value) in rows {
             let (_, post) = self.post_in(key, value)?;
-            posts.insert(post.seq, post);
+            if post.seq >= kept {
+                posts.insert(post.seq, post);
+            }
         }
         let event = |(cursor, plan): (Cursor, Plan)| {
             let kind = match plan {
@@ -263,6 +268,23 @@ impl Chat {
             Event { room, cursor, kind }
         };
         Ok(planned.0.into_iter().map(event).collect())
+    }
+
+    /// Whether an event shows a message that some members may not see: they joined after it was written.
+    pub fn is_not_for_all(&self, event: &Event) -> bool {
+        let history = self.rooms.get(&event.room).map(|room| room.info.rules.history);
+        let shows = matches!(&event.kind, EventKind::Changed(changed) if changed.post.is_some());
+        shows && matches!(history, Some(History::SinceJoin | History::None))
+    }
+
+    /// The event as this user may see it: what happened to a message is told, and what stands in it is not, if it is older than the user's membership.
+    #[must_use]
+    pub fn as_seen_by(&self, user: UserId, mut event: Event) -> Event {
+        if let EventKind::Changed(changed) = &mut event.kind {
+            let first = self.first_visible(event.room, user).unwrap_or(Seq::MAX);
+            changed.post = changed.post.take().filter(|post| post.seq >= first);
+        }
+        event
     }
 
     /// A message as its readers see it, from its row, and its room.

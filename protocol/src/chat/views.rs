@@ -17,7 +17,7 @@ impl Chat {
     pub fn find_user(&self, user: &UserRef) -> Result<UserId, Refusal> {
         let found = match user {
             UserRef::Id(id) => self.users.get(id).filter(|known| !known.user.deleted).map(|_| *id),
-            UserRef::Name(name) => self.user_by_name.get(&names::fold(name)).copied(),
+            UserRef::Name(name) => self.user_by_name.first(&names::fold(name)),
         };
         found.ok_or_else(|| Refusal::UnknownUser { user: user.clone() })
     }
@@ -89,6 +89,10 @@ impl Chat {
         let room = self.rooms.get(&id)?;
         let member = room.members.get(&user);
         let read = member.map_or(0, |member| member.read);
+        let first = self.first_visible(id, user).unwrap_or(room.end.seq + 1);
+        if member.is_none() && !self.may_look_into(id, user) {
+            return Some(self.closed_door(id, room));
+        }
         Some(RoomView {
             id,
             name: room.info.name.clone(),
@@ -102,13 +106,53 @@ impl Chat {
             role: member.map_or(MemberRole::Member, |member| member.role),
             cursor: room.end.cursor,
             read,
-            unread: member.map_or(0, |member| room.end.seq - member.read.min(room.end.seq)),
-            mentions: member.map_or(0, |member| member.mentions.len() as u32),
+            unread: self.unread(id, user),
+            mentions: member.map_or(0, |member| member.mentions.iter().filter(|seq| **seq >= first).count() as u32),
             invited: room.standings.get(&user).is_some_and(|standing| standing.invited_by.is_some()),
             with: room.info.pair.map(|(a, b)| if a == user { b } else { a }),
-            pins: room.info.pins.clone(),
-            first: self.first_visible(id, user).unwrap_or(room.end.seq + 1),
+            pins: room.info.pins.iter().copied().filter(|pin| *pin >= first).collect(),
+            first,
         })
+    }
+
+    /// Messages that the user has not read and still may see.
+    pub(super) fn unread(&self, id: RoomId, user: UserId) -> u64 {
+        let first = self.first_visible(id, user).unwrap_or(Seq::MAX);
+        let room = self.rooms.get(&id);
+        let unread = |room: &Room| Some(room.end.seq.saturating_sub(room.members.get(&user)?.read.max(first.saturating_sub(1))));
+        room.and_then(unread).unwrap_or(0)
+    }
+
+    /// Whether the user may see who and what is in a room: members, in a public room everybody, and who is invited.
+    pub fn may_look_into(&self, id: RoomId, user: UserId) -> bool {
+        self.rooms.get(&id).is_some_and(|room| {
+            let invited = || room.standings.get(&user).is_some_and(|standing| standing.invited_by.is_some());
+            room.info.kind == RoomKind::Public || room.members.contains_key(&user) || invited()
+        })
+    }
+
+    /// A room that is not public as somebody sees it who is banned from it: its name.
+    fn closed_door(&self, id: RoomId, room: &Room) -> RoomView {
+        RoomView {
+            id,
+            name: room.info.name.clone(),
+            member: false,
+            members: 0,
+            last: 0,
+            kind: room.info.kind,
+            topic: String::new(),
+            archived: room.info.archived,
+            rules: room.info.rules,
+            role: MemberRole::Member,
+            cursor: 0,
+            read: 0,
+            unread: 0,
+            mentions: 0,
+            invited: false,
+            with: None,
+            pins: Vec::new(),
+            first: 1,
+        }
     }
 
     /// Members `after` a user, by id, at most `limit`.
@@ -153,9 +197,12 @@ impl Chat {
         self.rooms.range(id..).next().map(|(id, _)| *id)
     }
 
-    /// The first message that a room still keeps.
+    /// The first message that a room still keeps for its members: older ones may be there until a rule's next part takes them away.
     pub fn first_message(&self, id: RoomId) -> Seq {
-        self.rooms.get(&id).map_or(1, |room| room.end.first)
+        self.rooms.get(&id).map_or(1, |room| match room.info.rules.history {
+            History::Last(count) => room.end.first.max((room.end.seq + 1).saturating_sub(u64::from(count))),
+            _ => room.end.first,
+        })
     }
 
     /// When a device last showed a sign of life, as far as the log says.

@@ -108,7 +108,7 @@ impl Gateway {
     /// Something was applied that followers may want to hear of.
     pub(crate) fn handle_event(&mut self, replica: &Replica<Chat>, event: ChatEvent) {
         match event {
-            ChatEvent::Room { event, .. } => self.publish(event),
+            ChatEvent::Room { event, .. } => self.publish(replica.machine(), event),
             ChatEvent::Joined { user, room, last } => {
                 for connection in self.by_user.get(&user).cloned().unwrap_or_default() {
                     if self
@@ -131,11 +131,11 @@ impl Gateway {
         }
     }
 
-    fn user_on(&self, connection: ConnectionId) -> Option<UserId> {
+    pub(super) fn user_on(&self, connection: ConnectionId) -> Option<UserId> {
         self.connections.get(&connection)?.session.map(|(_, user)| user)
     }
 
-    fn publish(&mut self, event: Event) {
+    fn publish(&mut self, chat: &Chat, event: Event) {
         let (room, cost) = (event.room, event.cost());
         let audience = self.audience(room);
         #[cfg(feature = "zoo")]
@@ -158,9 +158,34 @@ impl Gateway {
             self.audiences.remove(&room);
         }
         let to = if lagging { self.audience(room) } else { audience };
+        // Who joined after a message was written is told that it was changed, and not what stands in it.
+        let to = if chat.is_not_for_all(&event) { self.publish_in_part(chat, &to, &event) } else { to };
         if !to.is_empty() {
             self.outputs.push_back(node::Output::Publish { to, event: Arc::new(event) });
         }
+    }
+
+    /// Tells those who may not see all of an event what they may, and says who is left.
+    fn publish_in_part(&mut self, chat: &Chat, to: &Audience, event: &Event) -> Audience {
+        let (mut all, mut part) = (Vec::new(), Vec::new());
+        let mut seen = event.clone();
+        for connection in to.iter() {
+            let as_seen = chat.as_seen_by(self.user_on(*connection).unwrap_or(UserId(0)), event.clone());
+            if as_seen == *event {
+                all.push(*connection);
+            } else {
+                part.push(*connection);
+                seen = as_seen;
+                // The reader gives back what the smaller one counts for.
+                if let Some(known) = self.connections.get_mut(connection) {
+                    known.outstanding = known.outstanding.saturating_sub(event.cost() - seen.cost());
+                }
+            }
+        }
+        if !part.is_empty() {
+            self.outputs.push_back(node::Output::Publish { to: part.into_iter().collect(), event: Arc::new(seen) });
+        }
+        all.into_iter().collect()
     }
 
     fn audience(&mut self, room: RoomId) -> Audience {

@@ -91,6 +91,9 @@ impl Gateway {
 
     fn members(&self, now: Now, chat: &Chat, user: UserId, room: &RoomRef, after: UserId, limit: u32) -> Result<Answer, Refusal> {
         let id = self.known_room(chat, user, room)?;
+        if !chat.may_look_into(id, user) {
+            return Err(Refusal::NotAMember { room: id });
+        }
         self.check_limit(limit)?;
         let mut members: Vec<MemberView> = chat.members(id, after, limit);
         for member in &mut members {

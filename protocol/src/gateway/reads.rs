@@ -391,7 +391,12 @@ impl Gateway {
             HistoryLoad::Last { connection, id, last } => self.begin_last(replica, connection, id, &last, &rows),
             HistoryLoad::Changes { connection, room } => self.plan(replica, connection, (load, room), &rows),
             HistoryLoad::Events { connection, room, planned } => match replica.machine().events_of(room, planned, &rows) {
-                Ok(events) => self.hand_over(replica, connection, (load, room), events),
+                Ok(events) => {
+                    let chat = replica.machine();
+                    let user = self.user_on(connection).unwrap_or(UserId(0));
+                    let events = events.into_iter().map(|event| chat.as_seen_by(user, event)).collect();
+                    self.hand_over(replica, connection, (load, room), events);
+                }
                 Err(error) => self.unreadable(room, &error),
             },
             other => self.looked_up(replica, other, &rows),
