@@ -267,7 +267,7 @@ impl Play {
             Ok(Done::Room { room, name, created }) => {
                 format!("room {} \"{name}\"{}", room.0, if created { ", made now" } else { ", there before" })
             }
-            Ok(Done::Joined { room, name, last }) => format!("in room {} \"{name}\", whose last message is {last}", room.0),
+            Ok(Done::Joined { room, name, last, .. }) => format!("in room {} \"{name}\", whose last message is {last}", room.0),
             Ok(Done::Left { room }) => format!("left room {}", room.0),
             Ok(Done::Posted { room, seq, .. }) => format!("message {seq} of room {}", room.0),
             Ok(Done::Changed { room, cursor }) => format!("event {cursor} of room {}", room.0),

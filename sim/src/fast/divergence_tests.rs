@@ -71,7 +71,7 @@ fn what_the_leader_alone_drops_is_found_at_its_entry_and_in_its_rows() {
         let run = play(Some(Bug::EvictOnLeader), seed);
         for (of, said) in run.named(seed) {
             assert!(said.rows.iter().any(|row| row.row.starts_with("outcome of number ")), "seed {seed}: {of}: {said}");
-            assert!(!said.rows.iter().any(|row| row.row.starts_with("row 80")), "no message is touched: {of}: {said}");
+            assert!(!said.rows.iter().any(|row| row.row.starts_with("message ")), "no message is touched: {of}: {said}");
         }
         assert!(run.reports.len() <= 12, "each says it once, and once more after a restart: {}", run.reports.len());
     }
@@ -83,8 +83,10 @@ fn what_is_stamped_by_whoever_applies_it_is_found_at_its_entry_and_in_its_rows()
         let run = play(Some(Bug::ApplyByOwnClock), seed);
         for (of, said) in run.named(seed) {
             let rows: Vec<&str> = said.rows.iter().map(|row| row.row.as_str()).collect();
-            let [outcome, message] = rows[..] else { panic!("seed {seed}: {of}: {said}") };
-            assert!(outcome.starts_with("outcome of number ") && message.starts_with("row 80 ("), "seed {seed}: {of}: {said}");
+            // A post's outcome and message are stamped, a room that is made, and each event that is no post.
+            let stamped = ["outcome of number ", "message ", "room ", "event ", "device ", "user "];
+            let is_stamped = |row: &&str| stamped.iter().any(|name| row.starts_with(name));
+            assert!(!rows.is_empty() && rows.iter().all(is_stamped), "seed {seed}: {of}: {said}");
             assert!(said.with_this.is_empty() && said.with_peer.is_empty(), "no two of three agree: {said}");
         }
     }
