@@ -208,7 +208,14 @@ async fn main() -> Result<(), Failed> {
             .filter(|users| !users.is_empty())
             .map(|mine| {
                 let share = messages * mine.len() as u64 / users;
-                tokio::spawn(write(running.handle.clone(), mine, share, rooms))
+                let handle = running.handle.clone();
+                tokio::spawn(async move {
+                    let wrote = write(handle, mine, share, rooms).await;
+                    if let Err(why) = &wrote {
+                        eprintln!("a writer failed: {why}");
+                    }
+                    wrote
+                })
             })
             .collect();
         for writer in writers {
