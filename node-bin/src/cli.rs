@@ -4,6 +4,7 @@ use crate::peers::{Peer, parse_address, parse_peer, parse_url};
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
 use std::time::Duration;
+use tertulia_protocol::chat::SignIn;
 use tertulia_protocol::succession::Policy;
 
 /// A replicated group chat. Three nodes need nothing beside them; any one of them may die at any moment.
@@ -123,6 +124,9 @@ pub struct Serve {
     /// The same at every start of every node: nodes that do not agree do not talk to each other
     #[arg(long, value_name = "PERCENT", value_parser = drift)]
     pub lease_drift: Option<u32>,
+    /// How people sign in when the cluster is founded: open, guests, accounts or invite (docs/API.md); later it is a setting
+    #[arg(long, value_name = "HOW", default_value = "open", value_parser = sign_in)]
+    pub sign_in: SignIn,
     /// The file with the cluster's secret: at least 32 hexadecimal digits
     #[arg(long, value_name = "FILE")]
     pub secret_file: PathBuf,
@@ -376,6 +380,16 @@ pub struct Bench {
 
 fn duration(text: &str) -> Result<Duration, String> {
     humantime::parse_duration(text).map_err(|error| format!("{error}: write for example 90s or 5min"))
+}
+
+fn sign_in(text: &str) -> Result<SignIn, String> {
+    Ok(match text {
+        "open" => SignIn::Open,
+        "guests" => SignIn::Guests,
+        "accounts" => SignIn::Accounts,
+        "invite" => SignIn::Invite,
+        _ => return Err("write open, guests, accounts or invite".into()),
+    })
 }
 
 /// A bound of drift, in millionths.

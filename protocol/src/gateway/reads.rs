@@ -118,7 +118,8 @@ impl Gateway {
         let may_be_behind = may_be_behind && !self.has(Bug::IgnoreAtLeast);
         let id = request.id;
         let request = around(request);
-        let needs_session = !matches!(request.ask, Ask::Ping | Ask::Cluster | Ask::SignIn { .. } | Ask::SignInAs { .. });
+        let open = matches!(request.ask, Ask::Ping | Ask::Cluster | Ask::Settings | Ask::SignIn { .. } | Ask::SignInAs { .. });
+        let needs_session = !open;
         let session = self.session_of(replica, connection);
         let Some((session, user)) = session.or((!needs_session).then_some((SessionId(0), UserId(0)))) else {
             return match self.connections.get(&connection).map(|known| known.credential) {
@@ -142,6 +143,10 @@ impl Gateway {
             Ask::Cluster => {
                 let status = node::status_of(replica);
                 self.reply(connection, id, Ok(Answer::Cluster(alloc::boxed::Box::new(status))));
+            }
+            Ask::Settings => {
+                let settings = replica.machine().settings();
+                self.reply(connection, id, Ok(Answer::Settings(alloc::boxed::Box::new(settings))));
             }
             Ask::SignIn { name, token } => self.sign_in(now, replica, connection, id, name, token),
             Ask::SignInAs { name, token, device, how } => {

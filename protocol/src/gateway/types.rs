@@ -1,7 +1,9 @@
 //! What clients and their node say to each other. HTTP, WebSocket and the framed protocol are three spellings of this.
 
 use crate::chat::password::Password;
-use crate::chat::{Changed, Command, Done, Me, MemberView, Notice, Post, Refusal, RoomRef, RoomView, UserRef, UserView};
+use crate::chat::{
+    Changed, Command, Done, Me, MemberView, Notice, Post, Refusal, RoomRef, RoomView, Settings, UserRef, UserView,
+};
 use crate::ids::*;
 use crate::replica::Identity;
 use crate::succession::{Policy, Reason};
@@ -45,7 +47,7 @@ impl Token {
 /// How a client's connection begins.
 #[derive(Clone, PartialEq, Eq, Debug, Hash, Serialize, Deserialize)]
 pub struct ClientHello {
-    /// A session that the client has already. Without one, only [`Ask::SignIn`] and [`Ask::Cluster`] are answered.
+    /// A session that the client has already. Without one, only signing in, [`Ask::Cluster`] and [`Ask::Settings`] are answered.
     pub token: Option<Token>,
 }
 
@@ -170,6 +172,8 @@ pub enum Ask {
     Typing {
         room: RoomId,
     },
+    /// The cluster's settings, as this node knows them. Needs no session: they say how to sign in.
+    Settings,
 }
 
 /// How somebody signs in.
@@ -265,6 +269,7 @@ pub enum Answer {
     },
     /// Taken note of.
     Noted,
+    Settings(Box<Settings>),
 }
 
 /// Something that happened in a room, sent to those who follow it, in order, without gaps.
