@@ -206,7 +206,9 @@ pub struct Status {
 }
 
 #[derive(Args, Debug)]
-#[command(after_help = "Each line you write is posted. End with Ctrl-D, when all is acknowledged, or at once with Ctrl-C.")]
+#[command(after_help = "\
+Each line you write is posted; /help names the commands (/reply, /edit, /delete, /react, /topic, /who). End with Ctrl-D or /quit, when all is
+acknowledged, or at once with Ctrl-C.")]
 pub struct Chat {
     #[command(flatten)]
     pub servers: Servers,
@@ -215,6 +217,15 @@ pub struct Chat {
     pub user: String,
     /// The room's name or id; it is made if there is none
     pub room: String,
+    /// The first line of standard input is the password, where the cluster wants one; without this it is asked for
+    #[arg(long)]
+    pub password_stdin: bool,
+    /// A new account of this name, with this password
+    #[arg(long)]
+    pub register: bool,
+    /// The code of an invitation, where registering takes one
+    #[arg(long, value_name = "CODE", requires = "register")]
+    pub invite: Option<String>,
 }
 
 /// Which cluster an operator speaks to, and how.

@@ -135,7 +135,10 @@ fn merged(before: &Rules, changes: serde_json::Map<String, Value>) -> Result<Rul
 
 /// `DELETE /api/v1/rooms/{room}`: the room and all that was said in it.
 pub async fn delete<G: Gate>(act: Act<G>, Room(room): Room) -> Result<Json<Value>, Problem> {
-    act.done(Command::DeleteRoom { room }).await
+    match act.submit(Command::DeleteRoom { room }).await? {
+        Done::Left { room } => Ok(Json(json!({"id": room, "deleted": true}))),
+        _ => Err(Problem::unexpected()),
+    }
 }
 
 /// `POST /api/v1/rooms/{room}/join`

@@ -11,12 +11,13 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError};
 use std::sync::{Arc, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tertulia_driver::Handle;
 use tertulia_protocol::chat::{Chat, message_place, message_text};
 use tertulia_protocol::contract::{Query, SnapshotRows};
 use tertulia_protocol::ids::{Index as Place, RoomId, Seq};
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 
 /// What is written is found after so long, if nothing else was written shortly before …
 const SOON: Duration = Duration::from_millis(200);

@@ -97,12 +97,41 @@ fn another_ones_folder_and_a_damaged_one_are_not_used() {
     drop(index);
     assert!(Index::open(dir.path(), "y").is_err());
     assert!(Index::open(dir.path(), "x").is_ok());
-    let terms = std::fs::read_dir(dir.path()).unwrap().map(|file| file.unwrap().path());
-    let terms = terms.filter(|path| path.extension().is_some_and(|end| end == "term")).next().unwrap();
+    let mut terms = std::fs::read_dir(dir.path()).unwrap().map(|file| file.unwrap().path());
+    let terms = terms.find(|path| path.extension().is_some_and(|end| end == "term")).unwrap();
     let mut bytes = std::fs::read(&terms).unwrap();
     bytes[3] ^= 0x55;
     // The library makes its files read-only; a damaged disk asks nobody.
     std::fs::remove_file(&terms).unwrap();
     std::fs::write(&terms, bytes).unwrap();
     assert!(Index::open(dir.path(), "x").is_err());
+}
+
+/// Figures for docs/decisions/0007: `cargo test -p tertulia-node figures -- --nocapture`.
+#[test]
+fn the_figures_of_many_messages_stay_within_what_is_stated() {
+    const COUNT: u64 = 20_000;
+    let dir = tempfile::tempdir().unwrap();
+    let mut index = made(dir.path());
+    let began = tokio::time::Instant::now();
+    let mut bytes = 0;
+    for seq in 1..=COUNT {
+        // Ten words: some of all messages, some of few, one of its own.
+        let text = (1..10).fold(format!("own{seq}"), |text, nth| format!("{text} word{}", seq * nth % (nth * nth * 50)));
+        bytes += text.len();
+        put(&index, seq % 20, seq, &text);
+    }
+    index.commit(1, true).unwrap();
+    let took = began.elapsed();
+    let files = std::fs::read_dir(dir.path()).unwrap().map(|file| file.unwrap().metadata().unwrap().len());
+    let size: u64 = files.sum();
+    let began = tokio::time::Instant::now();
+    assert_eq!(find(&index, "own777", &[17]).len(), 2, "777 and 7777, the others are in other rooms");
+    let searched = began.elapsed();
+    println!(
+        "{COUNT} messages of {} bytes: {} bytes each in the index, {took:?}; a search {searched:?}",
+        bytes as u64 / COUNT,
+        size / COUNT
+    );
+    assert!(size / COUNT < 150, "{} bytes a message", size / COUNT);
 }

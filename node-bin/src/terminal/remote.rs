@@ -7,7 +7,7 @@ use tertulia_driver::{ClientEvent, ClientHandle, ClientRunner, SubmitError, Syst
 use tertulia_protocol::chat::{Command, RoomRef};
 use tertulia_protocol::client::{Config, Timing};
 use tertulia_protocol::dice::Seed;
-use tertulia_protocol::gateway::{Ask, ClientHello, From, Reply, Request};
+use tertulia_protocol::gateway::{Ask, ClientHello, From, Reply, Request, Token};
 use tertulia_protocol::wire::{CLIENT_FRAME_LIMIT, CLIENT_MAGIC, FrameReader, Kind, encode_frame};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -27,9 +27,14 @@ pub struct Remote {
 impl Remote {
     /// `servers`: `http://host:port` each.
     pub fn new(name: &str, servers: &[String]) -> Remote {
+        Remote::with_token(name, hex::draw_token(), servers)
+    }
+
+    /// With a token whose session may be open already.
+    pub fn with_token(name: &str, token: Token, servers: &[String]) -> Remote {
         let config = Config {
             name: name.into(),
-            token: hex::draw_token(),
+            token,
             servers: servers.len() as u32,
             first: 0,
             seed: Seed(rand::random()),
@@ -45,6 +50,11 @@ impl Remote {
 
     pub async fn submit(&self, command: Command) -> Result<u64, SubmitError> {
         self.client.submit(command).await
+    }
+
+    /// The answer comes among the events.
+    pub async fn ask(&self, ask: Ask) {
+        let _ = self.client.ask(ask).await;
     }
 
     pub async fn follow(&self, room: RoomRef, from: From) {
