@@ -14,13 +14,23 @@ fn ask(method: &str, url: &str, path: &str, token: &str, body: &Value) -> Answer
     answered
 }
 
-/// What a search finds now: places, the newest first; `None` while the node does not answer with its whole index.
+/// What a search finds now, page by page: places, the newest first; `None` while the node does not answer with its whole index.
 fn found(url: &str, token: &str, words: &str) -> Option<Vec<u64>> {
     let words = words.replace(' ', "+");
-    let answer = get(url, &format!("/api/v1/search?q={words}&limit=1000"), Some(token));
-    assert_eq!(answer.status, 200, "{answer:?}");
-    let places = answer.json["messages"].as_array().unwrap().iter().map(|message| message["seq"].as_u64().unwrap());
-    (answer.json["complete"] == true).then(|| places.collect())
+    let (mut places, mut before) = (Vec::new(), String::new());
+    loop {
+        let answer = get(url, &format!("/api/v1/search?q={words}&limit=1000{before}"), Some(token));
+        assert_eq!(answer.status, 200, "{answer:?}");
+        let page = answer.json["messages"].as_array().unwrap();
+        places.extend(page.iter().map(|message| message["seq"].as_u64().unwrap()));
+        if answer.json["complete"] != true {
+            return None;
+        }
+        match answer.json["next"].as_str() {
+            Some(next) => before = format!("&before={next}"),
+            None => return Some(places),
+        }
+    }
 }
 
 fn finds(url: &str, token: &str, words: &str, places: &[u64]) {
