@@ -7,7 +7,7 @@ use crate::input::Input;
 use tertulia_protocol::chat::password::{Password, Recipe};
 use tertulia_protocol::contract::RowBatch;
 use tertulia_protocol::gateway::Found;
-use tertulia_protocol::ids::{LoadId, RoomId};
+use tertulia_protocol::ids::{Index, LoadId, RoomId};
 use tokio::sync::mpsc::UnboundedSender;
 
 /// A search, as the node asks for it: see [`tertulia_protocol::node::Output::Search`].
@@ -50,6 +50,11 @@ pub trait Aside: Send {
 
     /// These rows were handed to the store.
     fn wrote(&mut self, rows: &RowBatch);
+
+    /// All rows make way for others, which stand for the log through `through` and come from another node. [`Aside::wrote`] is not told of them.
+    fn replaced(&mut self, through: Index) {
+        let _ = through;
+    }
 }
 
 /// Everything at once, and no index.

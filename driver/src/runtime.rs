@@ -19,7 +19,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
-use tertulia_protocol::contract::{Loaded, Now, Restored, SnapshotRows, StoreError};
+use tertulia_protocol::contract::{Loaded, Now, Receive, Restored, SnapshotRows, StoreError};
 use tertulia_protocol::facts::Fact;
 use tertulia_protocol::gateway::CloseReason;
 use tertulia_protocol::ids::{ConnectionId, LoadId};
@@ -394,7 +394,13 @@ impl<N: Net, S: Store, C: Clock> Driver<N, S, C> {
             }
             Output::Load { id, query } => self.store.submit(Job::Load { id, query }),
             Output::Trim { through } => self.store.submit(Job::Trim { through }),
-            Output::Receive(step) => self.store.submit(Job::Receive(step)),
+            Output::Receive(step) => {
+                let installed = if let Receive::Install { position } = &step { Some(position.index) } else { None };
+                self.store.submit(Job::Receive(step));
+                if let Some(through) = installed {
+                    self.aside.replaced(through);
+                }
+            }
             Output::Reply { to, reply } => self.queue(to, Queued::Reply(reply)),
             Output::Publish { to, event } => {
                 let published = Published::new(event);

@@ -4,6 +4,7 @@ use crate::peers::{Peer, parse_address, parse_peer, parse_url};
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
 use std::time::Duration;
+use tertulia_protocol::chat::SignIn;
 use tertulia_protocol::succession::Policy;
 
 /// A replicated group chat. Three nodes need nothing beside them; any one of them may die at any moment.
@@ -128,6 +129,9 @@ pub struct Serve {
     /// What a new cluster begins with, as for `node settings`; may be given several times. Later it counts no more
     #[arg(long = "set", value_name = "KEY=VALUE", value_parser = parse_setting)]
     pub settings: Vec<(String, String)>,
+    /// How people sign in when the cluster is founded: open, guests, accounts or invite (docs/API.md); later it is a setting
+    #[arg(long, value_name = "HOW", default_value = "open", value_parser = sign_in)]
+    pub sign_in: SignIn,
     /// The file with the cluster's secret: at least 32 hexadecimal digits
     #[arg(long, value_name = "FILE")]
     pub secret_file: PathBuf,
@@ -211,7 +215,9 @@ pub struct Status {
 }
 
 #[derive(Args, Debug)]
-#[command(after_help = "Each line you write is posted. End with Ctrl-D, when all is acknowledged, or at once with Ctrl-C.")]
+#[command(after_help = "\
+Each line you write is posted; /help names the commands (/reply, /edit, /delete, /react, /topic, /who). End with Ctrl-D or /quit, when all is
+acknowledged, or at once with Ctrl-C.")]
 pub struct Chat {
     #[command(flatten)]
     pub servers: Servers,
@@ -226,6 +232,15 @@ pub struct Chat {
     /// Keep nothing: what is not acknowledged at the end is lost
     #[arg(long, conflicts_with = "state")]
     pub forget: bool,
+    /// The first line of standard input is the password, where the cluster wants one; without this it is asked for
+    #[arg(long)]
+    pub password_stdin: bool,
+    /// A new account of this name, with this password
+    #[arg(long)]
+    pub register: bool,
+    /// The code of an invitation, where registering takes one
+    #[arg(long, value_name = "CODE", requires = "register")]
+    pub invite: Option<String>,
 }
 
 /// Which cluster an operator speaks to, and how.
@@ -419,6 +434,16 @@ pub struct Bench {
 
 fn duration(text: &str) -> Result<Duration, String> {
     humantime::parse_duration(text).map_err(|error| format!("{error}: write for example 90s or 5min"))
+}
+
+fn sign_in(text: &str) -> Result<SignIn, String> {
+    Ok(match text {
+        "open" => SignIn::Open,
+        "guests" => SignIn::Guests,
+        "accounts" => SignIn::Accounts,
+        "invite" => SignIn::Invite,
+        _ => return Err("write open, guests, accounts or invite".into()),
+    })
 }
 
 /// A bound of drift, in millionths.

@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 mod accept;
+mod aside;
 mod backup;
 mod bench;
 mod cli;
@@ -17,6 +18,7 @@ mod metrics;
 mod operator;
 mod peers;
 mod rfc3339;
+mod search;
 mod secret;
 mod serve;
 mod settings;

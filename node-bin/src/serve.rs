@@ -1,17 +1,20 @@
 //! `node serve`: one node. The only file that knows how the driver is started.
 
 use crate::accept::accept;
+use crate::aside::Beside;
 use crate::cli::Serve;
 use crate::facts;
 use crate::folder;
-use crate::http::{App, Operators, Origins, router};
+use crate::http::{App, EXPORTS, Operators, Origins, router};
 use crate::join::{Me, Start};
 use crate::metrics::Metrics;
 use crate::peers::Peer;
+use crate::search::{self, Begin, Indexed, Searcher};
 use crate::secret;
 use std::future::Future;
 use std::io::{IsTerminal, Write};
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 use tertulia_driver::disk::RealDisk;
 use tertulia_driver::store::{self, FolderIdentity, StoreOptions, ThreadedStore};
@@ -23,7 +26,7 @@ use tertulia_protocol::wire::handshake::Secret;
 use tokio::io::AsyncReadExt;
 use tokio::net::{TcpListener, TcpStream, lookup_host};
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::{oneshot, watch};
+use tokio::sync::{Semaphore, oneshot, watch};
 
 /// The exit status of a node that halted itself.
 const HALTED: i32 = 3;
@@ -57,10 +60,19 @@ pub async fn run(args: &Serve) -> Result<(), String> {
     let node = start(args, me, secret, peer_listen).await?;
     let (stopping, watcher) = watch::channel(false);
     tokio::spawn(look_at_members(node.handle.clone(), origins.clone()));
-    let app = App { gate: node.handle.clone(), origins, operators, metrics: metrics.clone(), stopping: watcher.clone() };
+    let app = App {
+        gate: node.handle.clone(),
+        origins,
+        operators,
+        metrics: metrics.clone(),
+        indexed: node.indexed,
+        exports: Arc::new(Semaphore::new(EXPORTS)),
+        stopping: watcher.clone(),
+    };
     let leading = node.handle.clone();
+    let framing = node.handle.clone();
     let framed = move |stream: TcpStream| {
-        let handle = node.handle.clone();
+        let handle = framing.clone();
         async move { tertulia_driver::serve(&handle, stream, &[]).await }
     };
     let mut accepting = tokio::spawn(accept(listener, router(app), metrics, watcher, framed));
@@ -90,6 +102,9 @@ pub async fn run(args: &Serve) -> Result<(), String> {
     }
     let _ = node.shutdown.send(());
     let _ = tokio::time::timeout(SHUTDOWN, ended).await;
+    if let Some(closed) = node.closed {
+        closed.wait(SHUTDOWN);
+    }
     Ok(())
 }
 
@@ -127,6 +142,9 @@ struct Node<F> {
     /// Runs the node; ends when it halts itself, or after `shutdown`.
     ended: F,
     shutdown: oneshot::Sender<()>,
+    indexed: Indexed,
+    /// When the index of words is closed, after `ended`.
+    closed: Option<search::Ended>,
 }
 
 /// Keeps the web page's idea of the members up to date, until the node stops.
@@ -160,6 +178,7 @@ async fn start(
     let members = me.members()?.iter().map(Peer::member).collect();
     let mut config = Config::new(node, cluster, members, Seed(rand::random()));
     config.succession = args.succession.clone();
+    config.settings.sign_in = args.sign_in;
     config.settings = crate::settings::changed(&config.settings, &args.settings)?;
     config.timing.lease_drift_ppm = args.lease_drift;
     if let Some(address) = me.peer_address() {
@@ -173,6 +192,11 @@ async fn start(
     let founders: Vec<NodeId> = args.peers.iter().map(|peer| peer.id).collect();
     let facts = args.facts.as_ref().map(|file| facts::sink(file, node, &founders, args.facts_limit << 20)).transpose()?;
     let (shutdown, asked) = oneshot::channel::<()>();
+    let of = format!("{cluster}-{}", restored.incarnation);
+    let begin = Begin { folder: search::folder(&args.data), of, applied: restored.applied.index };
+    let no_thread = |error| format!("cannot start a thread: {error}");
+    let (mut searcher, feeder) = Searcher::start(begin).map_err(no_thread)?;
+    let (indexed, closed) = (searcher.indexed(), searcher.ended());
     let setup = Setup {
         config,
         secret,
@@ -185,10 +209,11 @@ async fn start(
         shutdown: Box::pin(async move { drop(asked.await) }),
         facts,
         observer: None,
-        aside: None,
+        aside: Some(Box::new(Beside::start(searcher).map_err(no_thread)?)),
     };
     let (handle, ended) = tertulia_driver::start(setup).await.map_err(|error| error.to_string())?;
-    Ok(Node { handle, ended, shutdown })
+    tokio::spawn(feeder.run(handle.clone()));
+    Ok(Node { handle, ended, shutdown, indexed, closed })
 }
 
 /// What asks a node to stop.

@@ -1,6 +1,7 @@
 //! What handlers take out of requests, with every mistake answered as a problem.
 
-use super::Problem;
+use super::{App, Problem, view};
+use crate::gate::{self, Gate};
 use crate::{clock, hex};
 use axum::Json;
 use axum::body::Bytes;
@@ -9,9 +10,11 @@ use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode, header};
 use serde::de::DeserializeOwned;
-use tertulia_protocol::chat::{Refusal, RoomRef};
-use tertulia_protocol::gateway::Token;
-use tertulia_protocol::ids::RoomId;
+use serde_json::Value;
+use std::collections::BTreeMap;
+use tertulia_protocol::chat::{Command, Done, Refusal, RoomRef, UserRef};
+use tertulia_protocol::gateway::{Answer, Ask, Token};
+use tertulia_protocol::ids::{RoomId, Seq, UserId};
 use tertulia_protocol::replica::Identity;
 use xxhash_rust::xxh3::xxh3_128;
 
@@ -39,8 +42,36 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
                 "send the body as JSON with the header Content-Type: application/json",
             )),
             Err(rejection) if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE => Err(Problem::body_too_large()),
-            Err(rejection) => Err(Problem::bad_request(rejection.body_text())),
+            Err(rejection) => Err(Problem::bad_request(hinted(rejection.body_text()))),
         }
+    }
+}
+
+/// A body that may be left out: then everything in it is.
+pub struct MaybeBody<T>(pub T);
+
+impl<S: Send + Sync, T: DeserializeOwned + Default> FromRequest<S> for MaybeBody<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &S) -> Result<MaybeBody<T>, Problem> {
+        let (head, body) = request.into_parts();
+        let bytes = axum::body::to_bytes(body, super::BODY_LIMIT).await.map_err(|_| Problem::body_too_large())?;
+        if bytes.is_empty() {
+            return Ok(MaybeBody(T::default()));
+        }
+        Body::from_request(Request::from_parts(head, bytes.into()), state).await.map(|Body(value)| MaybeBody(value))
+    }
+}
+
+/// Adds to serde's "unknown field `txet`, expected `text` or `reply_to`" which one was probably meant.
+pub fn hinted(text: String) -> String {
+    let mut names = text.split('`').skip(1).step_by(2);
+    let unknown = text.contains("unknown field `") || text.contains("unknown variant `");
+    let Some(wrong) = names.next().filter(|_| unknown) else { return text };
+    let likeness = |name: &&str| (strsim::jaro_winkler(wrong, name) * 1e6) as u64;
+    match names.max_by_key(likeness).filter(|name| likeness(name) > 700_000) {
+        Some(name) => format!("{text}; did you mean `{name}`?"),
+        None => text,
     }
 }
 
@@ -53,8 +84,16 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Params<T> {
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Params<T>, Problem> {
         match Query::<T>::from_request_parts(parts, state).await {
             Ok(Query(value)) => Ok(Params(value)),
-            Err(rejection) => Err(Problem::bad_request(rejection.body_text())),
+            Err(rejection) => Err(Problem::bad_request(hinted(rejection.body_text()))),
         }
+    }
+}
+
+/// One of the words in the path.
+async fn word<S: Send + Sync>(parts: &mut Parts, state: &S, name: &str) -> Result<String, Problem> {
+    match Path::<BTreeMap<String, String>>::from_request_parts(parts, state).await {
+        Ok(Path(mut words)) => words.remove(name).ok_or_else(Problem::unexpected),
+        Err(rejection) => Err(Problem::bad_request(rejection.body_text())),
     }
 }
 
@@ -65,14 +104,114 @@ impl<S: Send + Sync> FromRequestParts<S> for Room {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Room, Problem> {
-        match Path::<String>::from_request_parts(parts, state).await {
-            Ok(Path(text)) => Ok(Room(room_ref(&text)?)),
-            Err(rejection) => Err(Problem::bad_request(rejection.body_text())),
+        Ok(Room(room_ref(&word(parts, state, "room").await?)?))
+    }
+}
+
+/// The user in the path: digits are an id, all else is a name.
+pub struct User(pub UserRef);
+
+impl<S: Send + Sync> FromRequestParts<S> for User {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<User, Problem> {
+        Ok(User(user_ref(&word(parts, state, "user").await?)))
+    }
+}
+
+pub fn user_ref(text: &str) -> UserRef {
+    match text.parse() {
+        Ok(id) if text.bytes().all(|byte| byte.is_ascii_digit()) => UserRef::Id(UserId(id)),
+        _ => UserRef::Name(text.into()),
+    }
+}
+
+/// The message in the path: its place in its room.
+pub struct Place(pub Seq);
+
+impl<S: Send + Sync> FromRequestParts<S> for Place {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Place, Problem> {
+        let text = word(parts, state, "seq").await?;
+        let seq =
+            text.parse().map_err(|_| Problem::bad_request(format!("\"{text}\" is no message's place: it is a number from 1")));
+        Ok(Place(seq?))
+    }
+}
+
+/// The last word in the path of routes that have one of their own: an emoji, a code, a session.
+pub struct Word(pub String);
+
+impl<S: Send + Sync> FromRequestParts<S> for Word {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Word, Problem> {
+        Ok(Word(word(parts, state, "word").await?))
+    }
+}
+
+/// Somebody who wants something done or told: the token, and what makes the request the same one when it comes again.
+pub struct Act<G> {
+    pub app: App<G>,
+    pub token: Token,
+    pub identity: Identity,
+}
+
+impl<G: Gate> FromRequestParts<App<G>> for Act<G> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App<G>) -> Result<Act<G>, Problem> {
+        let Caller(token) = Caller::from_request_parts(parts, app).await?;
+        let Key(identity) = Key::from_request_parts(parts, app).await?;
+        Ok(Act { app: app.clone(), token, identity })
+    }
+}
+
+impl<G: Gate> Act<G> {
+    pub async fn ask(&self, ask: Ask) -> Result<Answer, Problem> {
+        gate::ask(&self.app.gate, Some(self.token), ask).await
+    }
+
+    /// Has a command executed once and returns what became of it.
+    pub async fn submit(&self, command: Command) -> Result<Done, Problem> {
+        self.submit_as(self.identity, command).await
+    }
+
+    /// One of several commands of a request. `part`: which one.
+    pub async fn submit_part(&self, part: &str, command: Command) -> Result<Done, Problem> {
+        let identity = match self.identity {
+            Identity::Key { key, stamp } => Identity::Key { key: key ^ xxh3_128(part.as_bytes()), stamp },
+            numbered => numbered,
+        };
+        self.submit_as(identity, command).await
+    }
+
+    async fn submit_as(&self, identity: Identity, command: Command) -> Result<Done, Problem> {
+        // Requests with a key are not numbered: there is nothing to acknowledge by number.
+        match self.ask(Ask::Submit { identity, first_unacked: 0, command }).await? {
+            Answer::Done(done) => Ok(done),
+            _ => Err(Problem::unexpected()),
+        }
+    }
+
+    /// The answer of most routes that change something.
+    pub async fn done(&self, command: Command) -> Result<Json<Value>, Problem> {
+        Ok(Json(view::done(&self.submit(command).await?)))
+    }
+
+    /// As [`Act::done`], of something that may end the session that asks: then the node closes the connection instead of answering.
+    pub async fn last_word(&self, ask: Ask) -> Result<Json<Value>, Problem> {
+        match self.ask(ask).await {
+            Ok(Answer::Done(done)) => Ok(Json(view::done(&done))),
+            Ok(_) => Err(Problem::unexpected()),
+            Err(problem) if problem.kind == "logged-out" => Ok(Json(view::done(&Done::Ok))),
+            Err(problem) => Err(problem),
         }
     }
 }
 
-fn room_ref(text: &str) -> Result<RoomRef, Refusal> {
+pub fn room_ref(text: &str) -> Result<RoomRef, Refusal> {
     let name = RoomRef::Name(text.into());
     if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_digit()) {
         return Ok(name);
@@ -134,6 +273,15 @@ mod tests {
         assert_eq!(room_ref("17a"), Ok(RoomRef::Name("17a".into())));
         assert_eq!(room_ref("café/2"), Ok(RoomRef::Name("café/2".into())));
         assert!(room_ref("99999999999999999999999").is_err());
+    }
+
+    #[test]
+    fn a_wrong_field_is_told_the_nearest_right_one() {
+        let serde = "unknown field `txet`, expected `text` or `reply_to`";
+        assert_eq!(hinted(serde.into()), format!("{serde}; did you mean `text`?"));
+        let far = "unknown field `zzz`, expected `text` or `reply_to`";
+        assert_eq!(hinted(far.into()), far);
+        assert_eq!(hinted("missing field `text`".into()), "missing field `text`");
     }
 
     #[test]

@@ -2,17 +2,21 @@
 
 mod backup;
 mod cluster;
+mod export;
 mod extract;
 mod messages;
 mod operators;
 mod origins;
 mod page;
+mod people;
 mod problem;
 mod rooms;
 mod sessions;
+mod settings;
 mod stream;
 #[cfg(test)]
 mod tests;
+mod view;
 
 pub use backup::PATH as BACKUP_PATH;
 pub use cluster::{behind, divergence as divergence_view, role, view as cluster_view};
@@ -22,14 +26,16 @@ pub use problem::Problem;
 
 use crate::gate::Gate;
 use crate::metrics::Metrics;
+use crate::search::Indexed;
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, MatchedPath, Request, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::routing::{delete, get, post, put};
+use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 
 /// Bytes of a request's body.
 pub const BODY_LIMIT: usize = 64 << 10;
@@ -43,6 +49,10 @@ pub struct App<G> {
     pub origins: Origins,
     pub operators: Operators,
     pub metrics: Metrics,
+    /// Whether this node's index of words is whole.
+    pub indexed: Indexed,
+    /// Whoever writes an export holds one.
+    pub exports: Arc<Semaphore>,
     /// Becomes true when the node stops: streams end.
     pub stopping: watch::Receiver<bool>,
 }
@@ -50,11 +60,11 @@ pub struct App<G> {
 /// The routes of one node.
 pub fn router<G: Gate>(app: App<G>) -> Router {
     Router::new()
-        .route("/api/v1/sessions", post(sessions::sign_in::<G>))
-        .route("/api/v1/rooms", get(rooms::list::<G>).post(rooms::create::<G>))
-        .route("/api/v1/rooms/{room}/join", post(rooms::join::<G>))
-        .route("/api/v1/rooms/{room}/leave", post(rooms::leave::<G>))
-        .route("/api/v1/rooms/{room}/messages", get(messages::history::<G>).post(messages::post::<G>))
+        .merge(of_people())
+        .merge(of_rooms())
+        .merge(of_messages())
+        .route("/api/v1/settings", get(settings::show::<G>).put(settings::put::<G>))
+        .route("/api/v1/admins/{user}", put(settings::add_admin::<G>).delete(settings::remove_admin::<G>))
         .route("/api/v1/stream", get(stream::open::<G>))
         .route("/api/v1/cluster", get(cluster::cluster::<G>))
         .route("/healthz", get(cluster::healthz))
@@ -69,6 +79,53 @@ pub fn router<G: Gate>(app: App<G>) -> Router {
         .layer(middleware::from_fn_with_state(app.origins.clone(), origins::cors))
         .layer(middleware::from_fn_with_state(app.metrics.clone(), count))
         .with_state(app)
+}
+
+/// Sessions, the account, friends, invitations.
+fn of_people<G: Gate>() -> Router<App<G>> {
+    Router::new()
+        .route("/api/v1/sessions", post(sessions::sign_in::<G>).delete(sessions::sign_out_all::<G>))
+        .route("/api/v1/sessions/{word}", delete(sessions::sign_out::<G>))
+        .route("/api/v1/me", get(people::me::<G>).patch(people::profile::<G>).delete(people::delete::<G>))
+        .route("/api/v1/me/devices", get(sessions::devices::<G>))
+        .route("/api/v1/me/device", put(sessions::name_device::<G>))
+        .route("/api/v1/me/password", put(people::password::<G>))
+        .route("/api/v1/me/export", get(export::export::<G>))
+        .route("/api/v1/users/{user}", get(people::user::<G>))
+        .route("/api/v1/invites", post(people::invite::<G>))
+        .route("/api/v1/invites/{word}", delete(people::revoke::<G>))
+        .route("/api/v1/friends", get(people::friends::<G>))
+        .route("/api/v1/friends/{user}", put(people::befriend::<G>).delete(people::unfriend::<G>))
+        .route("/api/v1/blocks/{user}", put(people::block::<G>).delete(people::unblock::<G>))
+}
+
+/// Rooms and their members.
+fn of_rooms<G: Gate>() -> Router<App<G>> {
+    Router::new()
+        .route("/api/v1/rooms", get(rooms::list::<G>).post(rooms::create::<G>))
+        .route("/api/v1/direct/{user}", post(rooms::direct::<G>))
+        .route("/api/v1/rooms/{room}", get(rooms::show::<G>).patch(rooms::change::<G>).delete(rooms::delete::<G>))
+        .route("/api/v1/rooms/{room}/join", post(rooms::join::<G>))
+        .route("/api/v1/rooms/{room}/leave", post(rooms::leave::<G>))
+        .route("/api/v1/rooms/{room}/decline", post(rooms::decline::<G>))
+        .route("/api/v1/rooms/{room}/typing", post(rooms::typing::<G>))
+        .route("/api/v1/rooms/{room}/members", get(rooms::members::<G>))
+        .route("/api/v1/rooms/{room}/members/{user}", put(rooms::invite::<G>).patch(rooms::role::<G>).delete(rooms::kick::<G>))
+        .route("/api/v1/rooms/{room}/bans/{user}", put(rooms::ban::<G>).delete(rooms::unban::<G>))
+        .route("/api/v1/rooms/{room}/mutes/{user}", put(rooms::mute::<G>).delete(rooms::unmute::<G>))
+}
+
+/// What is said in them.
+fn of_messages<G: Gate>() -> Router<App<G>> {
+    const MESSAGE: &str = "/api/v1/rooms/{room}/messages/{seq}";
+    Router::new()
+        .route("/api/v1/rooms/{room}/messages", get(messages::history::<G>).post(messages::post::<G>))
+        .route(MESSAGE, get(messages::one::<G>).patch(messages::edit::<G>).delete(messages::delete::<G>))
+        .route(&format!("{MESSAGE}/thread"), get(messages::thread::<G>))
+        .route(&format!("{MESSAGE}/reactions/{{word}}"), put(messages::react::<G>).delete(messages::unreact::<G>))
+        .route("/api/v1/rooms/{room}/pins/{seq}", put(messages::pin::<G>).delete(messages::unpin::<G>))
+        .route("/api/v1/rooms/{room}/read", put(messages::read::<G>))
+        .route("/api/v1/search", get(messages::search::<G>))
 }
 
 async fn not_found(request: Request) -> Problem {
@@ -106,5 +163,8 @@ async fn count(State(metrics): State<Metrics>, request: Request, next: Next) -> 
     metrics.requested(route.as_ref().map_or("none", MatchedPath::as_str), method, response.status().as_u16());
     response
 }
+
+/// Exports that are written at once.
+pub const EXPORTS: usize = 4;
 
 const STANDARD: [&str; 7] = ["GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS"];

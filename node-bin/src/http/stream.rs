@@ -5,7 +5,7 @@
 //! the next event is asked for only when the former one is written, and the node holds the credit.
 
 use super::extract::bearer;
-use super::{App, Problem, messages};
+use super::{App, Problem, view};
 use crate::gate::{Gate, Line};
 use crate::stopped;
 use axum::extract::State;
@@ -18,7 +18,7 @@ use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::time::Duration;
 use tertulia_driver::Incoming;
-use tertulia_protocol::gateway::{Answer, Ask, Event, EventKind, Reply, Request, Token};
+use tertulia_protocol::gateway::{Answer, Ask, Reply, Request, Token};
 use tertulia_protocol::ids::{Cursor, RoomId};
 use tokio::time::{Instant, interval_at, timeout};
 
@@ -171,9 +171,9 @@ impl<G: Gate> Session<G> {
 
     async fn incoming(&mut self, incoming: Option<Incoming>) -> Flow {
         match incoming {
-            Some(Incoming::Event(event)) => self.send_json(&event_view(&event)).await,
+            Some(Incoming::Event(event)) => self.send_json(&view::event(&event)).await,
             Some(Incoming::Reply(Reply { id, result, .. })) if id == self.asked => match result {
-                Ok(Answer::FollowingAll { cursors }) => self.send_json(&following_view(&cursors)).await,
+                Ok(Answer::FollowingAll { cursors }) => self.send_json(&view::following(&cursors)).await,
                 Ok(_) => Flow::Continue(()),
                 Err(refusal) => self.fail(refusal.into()).await,
             },
@@ -208,16 +208,4 @@ async fn next<L: Line>(line: &mut Option<L>) -> Option<Incoming> {
         Some(line) => line.next().await,
         None => std::future::pending().await,
     }
-}
-
-fn event_view(event: &Event) -> Value {
-    let EventKind::Posted(post) = &event.kind else {
-        return json!({"type": "change", "room": event.room, "cursor": event.cursor});
-    };
-    json!({"type": "message", "room": event.room, "cursor": event.cursor, "message": messages::view(post)})
-}
-
-fn following_view(cursors: &[(RoomId, Cursor)]) -> Value {
-    let cursors: BTreeMap<String, Cursor> = cursors.iter().map(|(room, cursor)| (room.0.to_string(), *cursor)).collect();
-    json!({"type": "following", "cursors": cursors})
 }

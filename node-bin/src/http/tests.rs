@@ -203,7 +203,8 @@ async fn call(fake: &Fake, method: &str, path: &str, headers: &[(&str, &str)], b
     let members = ["http://127.0.0.1:8081".to_owned(), "http://127.0.0.1:8082".to_owned()];
     let (_stop, stopping) = watch::channel(false);
     let operators = Operators::new(secret());
-    let app = App { gate: fake.clone(), origins: Origins::new(&members), operators, metrics: Metrics::new(), stopping };
+    let (origins, metrics, exports) = (Origins::new(&members), Metrics::new(), Arc::new(Semaphore::new(EXPORTS)));
+    let app = App { gate: fake.clone(), origins, operators, metrics, indexed: Indexed::default(), exports, stopping };
     let mut request = axum::http::Request::builder().method(method).uri(path);
     for (name, value) in headers {
         request = request.header(*name, *value);
@@ -240,7 +241,13 @@ async fn signing_in_answers_with_a_token_that_the_node_was_given() {
 #[tokio::test]
 async fn rooms_and_messages_have_their_shapes() {
     let rooms = ask("GET", "/api/v1/rooms", &json!(null)).await;
-    assert_eq!(rooms.json(), json!({"rooms": [{"id": 1, "name": "lobby", "member": true, "members": 2, "last": 7}]}));
+    let rooms_json = rooms.json();
+    for (field, value) in
+        [("id", json!(1)), ("name", json!("lobby")), ("member", json!(true)), ("members", json!(2)), ("last", json!(7))]
+    {
+        assert_eq!(rooms_json["rooms"][0][field], value, "{field}");
+    }
+    assert_eq!((&rooms_json["rooms"][0]["kind"], &rooms_json["rooms"][0]["unread"]), (&json!("public"), &json!(2)));
     assert_eq!(rooms.headers["cache-control"], "no-store");
     assert_eq!(ask("POST", "/api/v1/rooms", &json!({"name": "new"})).await.status, 201);
     let again = ask("POST", "/api/v1/rooms", &json!({"name": "lobby"})).await;
@@ -255,7 +262,7 @@ async fn rooms_and_messages_have_their_shapes() {
     let page = ask("GET", "/api/v1/rooms/1/messages?after=2&limit=5", &json!(null)).await.json();
     assert_eq!(
         page["messages"],
-        json!([{"seq": 5, "id": "00000000000000000000000000000001", "author": "ana", "text": "hello", "at": at}])
+        json!([{"seq": 5, "id": "00000000000000000000000000000001", "author": "ana", "author_id": 3, "text": "hello", "at": at}])
     );
 }
 
@@ -289,11 +296,21 @@ async fn every_mistake_is_a_problem() {
     let (none, text) = (json!(null), json!({"text": "x"}));
     for (method, path, body, status, kind) in [
         ("GET", "/api/v1/nothing", &none, 404, "not-found"),
-        ("GET", "/api/v1/sessions", &none, 405, "method-not-allowed"),
+        ("PUT", "/api/v1/sessions", &none, 405, "method-not-allowed"),
         ("DELETE", "/api/v1/rooms", &none, 405, "method-not-allowed"),
         ("POST", "/api/v1/sessions", &json!({"name": ""}), 400, "empty-name"),
         ("POST", "/api/v1/sessions", &json!({}), 400, "bad-request"),
         ("POST", "/api/v1/sessions", &json!({"name": 7}), 400, "bad-request"),
+        ("POST", "/api/v1/sessions", &json!({"nmae": "ana"}), 400, "bad-request"),
+        ("POST", "/api/v1/sessions", &json!({"name": "ana", "register": true}), 400, "bad-request"),
+        ("POST", "/api/v1/sessions", &json!({"name": "ana", "invite": "x"}), 400, "bad-request"),
+        ("DELETE", "/api/v1/sessions/mine", &none, 400, "bad-request"),
+        ("PATCH", "/api/v1/rooms/1", &json!({}), 400, "bad-request"),
+        ("PUT", "/api/v1/rooms/1/mutes/2", &json!({"minutes": 0}), 400, "bad-request"),
+        ("GET", "/api/v1/rooms/1/messages?around=3&after=2", &none, 400, "bad-request"),
+        ("DELETE", "/api/v1/rooms/1/messages/x", &none, 400, "bad-request"),
+        ("GET", "/api/v1/search?q=x&before=1.2", &none, 400, "bad-request"),
+        ("POST", "/api/v1/invites", &json!({"hours": 0}), 400, "bad-request"),
         ("POST", "/api/v1/sessions", &json!(["ana"]), 400, "bad-request"),
         ("POST", "/api/v1/rooms/nowhere/join", &none, 404, "unknown-room"),
         ("POST", "/api/v1/rooms/99999999999999999999999/join", &none, 404, "unknown-room"),

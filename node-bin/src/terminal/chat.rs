@@ -2,28 +2,39 @@
 //!
 //! What is written is kept in a file of the state folder until it is acknowledged: a chat that ends before goes on with it the next time.
 
-use super::remote::Remote;
-use super::{enter, harmless, line, lines};
+use super::lines::{HELP, Said, said, told, who};
+use super::remote::{Remote, ask_once};
+use super::{enter, harmless, lines};
 use crate::cli::Chat;
 use crate::show;
+use rustix::termios::{LocalModes, OptionalActions, tcgetattr, tcsetattr};
 use std::collections::BTreeMap;
+use std::io::IsTerminal;
 use std::path::PathBuf;
 use tertulia_driver::{ClientEvent, Outbox, OutboxError, SubmitError};
-use tertulia_protocol::chat::{Command, RoomRef};
-use tertulia_protocol::gateway::{EventKind, From};
-use tertulia_protocol::ids::RoomId;
+use tertulia_protocol::chat::password::Password;
+use tertulia_protocol::chat::{Command, RoomRef, Settings, SignIn};
+use tertulia_protocol::gateway::{Answer, Ask, From, How};
+use tertulia_protocol::ids::{RoomId, UserId};
+use tokio::io::{BufReader, Lines, Stdin};
 use xxhash_rust::xxh3::xxh3_64;
 
 const EARLIER: u32 = 10;
+/// Members that /who names.
+const MEMBERS: u32 = 100;
+
+type Input = Lines<BufReader<Stdin>>;
 
 pub async fn chat(args: &Chat) -> Result<(), String> {
-    let mut remote = open(args)?;
+    let mut input = lines();
+    let mut remote = open(args, &mut input).await?;
     let chatting = async {
         let room = enter(&mut remote, &args.room, true, None).await?;
         remote.learn_servers().await;
         remote.follow(RoomRef::Id(room), From::Last(EARLIER)).await;
-        show(&format!("-- {}, as {}; write a line and press Enter, end with Ctrl-D", harmless(&args.room), harmless(&args.user)));
-        talk(&mut remote, room).await
+        let (room_name, user) = (harmless(&args.room), harmless(&args.user));
+        show(&format!("-- {room_name}, as {user}; write a line and press Enter, end with Ctrl-D; /help for more"));
+        talk(&mut remote, room, &mut input).await
     };
     let ended = tokio::select! {
         ended = chatting => ended,
@@ -37,19 +48,24 @@ pub async fn chat(args: &Chat) -> Result<(), String> {
     ended
 }
 
-/// With the outbox of this user and these servers, unless another chat has it.
-fn open(args: &Chat) -> Result<Remote, String> {
+/// With the outbox of this user and these servers, unless another chat has it. A session that goes on needs no password.
+async fn open(args: &Chat, input: &mut Input) -> Result<Remote, String> {
     let servers = &args.servers.urls;
-    let Some(folder) = args.state.clone().or_else(state_folder).filter(|_| !args.forget) else {
-        return Ok(Remote::new(&args.user, servers));
-    };
-    match Outbox::open(&folder.join(file_name(&args.user, servers))) {
-        Ok(outbox) => Remote::kept(&args.user, servers, outbox),
-        Err(OutboxError::InUse { .. }) => {
+    let folder = args.state.clone().or_else(state_folder).filter(|_| !args.forget);
+    let outbox = match folder.map(|folder| Outbox::open(&folder.join(file_name(&args.user, servers)))) {
+        None => None,
+        Some(Ok(outbox)) => Some(outbox),
+        Some(Err(OutboxError::InUse { .. })) => {
             show("-- you chat here in another window, too: what this one has not sent at its end is lost");
-            Ok(Remote::new(&args.user, servers))
+            None
         }
-        Err(error) => Err(format!("{error}, or chat with --forget")),
+        Some(Err(error)) => return Err(format!("{error}, or chat with --forget")),
+    };
+    let goes_on = outbox.as_ref().is_some_and(|outbox| !outbox.records().is_empty());
+    let how = if goes_on { How::Name } else { how(args, input).await? };
+    match outbox {
+        Some(outbox) => Remote::kept(&args.user, how, servers, outbox),
+        None => Ok(Remote::signing_in(&args.user, how, servers)),
     }
 }
 
@@ -67,9 +83,63 @@ fn file_name(user: &str, servers: &[String]) -> String {
     format!("{shown}-{:016x}.outbox", xxh3_64(format!("{user}\n{}", servers.join("\n")).as_bytes()))
 }
 
-async fn talk(remote: &mut Remote, room: RoomId) -> Result<(), String> {
-    let mut input = lines();
-    let (mut open, mut waiting) = (true, None::<String>);
+/// With a password, where the cluster wants one or one is given.
+async fn how(args: &Chat, input: &mut Input) -> Result<How, String> {
+    let asked = args.password_stdin || args.register;
+    let wanted = match settings(args).await {
+        Some(settings) => matches!(settings.sign_in, SignIn::Accounts | SignIn::Invite),
+        None => false,
+    };
+    if !asked && !wanted {
+        return Ok(How::Name);
+    }
+    let password = Password(password(args, input).await?);
+    Ok(match args.register {
+        true => How::Register { password, invite: args.invite.clone() },
+        false => How::LogIn { password },
+    })
+}
+
+/// The cluster's settings, from the first server that answers.
+async fn settings(args: &Chat) -> Option<Settings> {
+    for url in &args.servers.urls {
+        if let Ok(Ok(Answer::Settings(settings))) = ask_once(url, Ask::Settings).await.map(|reply| reply.result) {
+            return Some(*settings);
+        }
+    }
+    None
+}
+
+async fn password(args: &Chat, input: &mut Input) -> Result<String, String> {
+    let stdin = std::io::stdin();
+    let typed = !args.password_stdin && stdin.is_terminal();
+    if !typed && !args.password_stdin {
+        return Err("this cluster wants a password: give it as the first line of standard input, with --password-stdin".into());
+    }
+    let before = if typed { tcgetattr(&stdin).ok() } else { None };
+    if let Some(before) = &before {
+        eprint!("password of {}: ", harmless(&args.user));
+        let mut hidden = before.clone();
+        hidden.local_modes.remove(LocalModes::ECHO);
+        tcsetattr(&stdin, OptionalActions::Now, &hidden).map_err(|error| format!("cannot hide what you type: {error}"))?;
+    }
+    let read = tokio::select! {
+        read = input.next_line() => read,
+        _ = tokio::signal::ctrl_c() => Ok(None),
+    };
+    if let Some(before) = before {
+        let _ = tcsetattr(&stdin, OptionalActions::Now, &before);
+        eprintln!();
+    }
+    match read {
+        Ok(Some(line)) => Ok(line),
+        Ok(None) => Err("no password was given".into()),
+        Err(error) => Err(format!("cannot read the password: {error}")),
+    }
+}
+
+async fn talk(remote: &mut Remote, room: RoomId, input: &mut Input) -> Result<(), String> {
+    let (mut open, mut waiting) = (true, None::<(Command, String)>);
     let mut written = BTreeMap::new();
     for (number, command, _) in remote.open().await {
         if let Command::Post { text, .. } = command {
@@ -78,10 +148,10 @@ async fn talk(remote: &mut Remote, room: RoomId) -> Result<(), String> {
         }
     }
     loop {
-        if let Some(text) = waiting.take() {
-            match remote.submit(Command::Post { room: RoomRef::Id(room), text: text.clone() }).await {
+        if let Some((command, text)) = waiting.take() {
+            match remote.submit(command.clone()).await {
                 Ok(number) => drop(written.insert(number, text)),
-                Err(SubmitError::WindowFull) => waiting = Some(text),
+                Err(SubmitError::WindowFull) => waiting = Some((command, text)),
                 Err(error) => return Err(error.to_string()),
             }
         }
@@ -91,33 +161,48 @@ async fn talk(remote: &mut Remote, room: RoomId) -> Result<(), String> {
         tokio::select! {
             biased;
             event = remote.next() => match event? {
-                ClientEvent::Deliver(event) => {
-                    if let EventKind::Posted(post) = &event.kind {
-                        show(&line(post));
-                    }
-                }
                 ClientEvent::SignedIn { server, .. } => show(&format!("-- now on {}", remote.server(server))),
-                ClientEvent::Settled { number, result } => {
-                    let text = written.remove(&number).unwrap_or_default();
-                    if let Err(refusal) = result {
-                        show(&format!("-- not posted: {refusal} ({})", harmless(&text)));
-                    }
-                }
-                ClientEvent::Unclear { number } => {
-                    let text = written.remove(&number).unwrap_or_default();
-                    show(&format!("-- may have been posted or not, look into the room: {}", harmless(&text)));
-                }
-                ClientEvent::Unfollowed { refusal, .. } | ClientEvent::Rejected(refusal) => return Err(refusal.to_string()),
-                _ => {}
+                event => happened(event, &mut written)?,
             },
             read = input.next_line(), if open && waiting.is_none() => match read {
                 Ok(Some(text)) if text.trim().is_empty() => {}
-                Ok(Some(text)) => waiting = Some(text),
+                Ok(Some(text)) => match said(room, &text) {
+                    Said::Do(command) => waiting = Some((command, text)),
+                    Said::Who => remote.ask(Ask::Members { room: RoomRef::Id(room), after: UserId(0), limit: MEMBERS }).await,
+                    Said::Quit => open = false,
+                    Said::Help => show(HELP),
+                    Said::Wrong(why) => show(&format!("-- {why}")),
+                },
                 Ok(None) => open = false,
                 Err(error) => return Err(format!("cannot read what you write: {error}")),
             },
         }
     }
+}
+
+fn happened(event: ClientEvent, written: &mut BTreeMap<u64, String>) -> Result<(), String> {
+    match event {
+        ClientEvent::Deliver(event) => {
+            if let Some(line) = told(&event) {
+                show(&line);
+            }
+        }
+        ClientEvent::Answered { result: Ok(Answer::Members { members, .. }), .. } => show(&who(&members)),
+        ClientEvent::Answered { result: Err(refusal), .. } => show(&format!("-- {refusal}")),
+        ClientEvent::Settled { number, result } => {
+            let text = written.remove(&number).unwrap_or_default();
+            if let Err(refusal) = result {
+                show(&format!("-- not done: {refusal} ({})", harmless(&text)));
+            }
+        }
+        ClientEvent::Unclear { number } => {
+            let text = written.remove(&number).unwrap_or_default();
+            show(&format!("-- may have been done or not, look into the room: {}", harmless(&text)));
+        }
+        ClientEvent::Unfollowed { refusal, .. } | ClientEvent::Rejected(refusal) => return Err(refusal.to_string()),
+        _ => {}
+    }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! The terminal's clients: for people (`chat`), for scripts and pipes (`send`, `tail`), for operators (`status`).
 
 mod chat;
+mod lines;
 mod operate;
 mod remote;
 mod send;

@@ -8,7 +8,7 @@ use tertulia_driver::{ClientEvent, ClientHandle, ClientRunner, OpenCommand, Outb
 use tertulia_protocol::chat::{Command, RoomRef};
 use tertulia_protocol::client::{Choice, Config, Timing};
 use tertulia_protocol::dice::Seed;
-use tertulia_protocol::gateway::{Ask, ClientHello, From, Reply, Request};
+use tertulia_protocol::gateway::{Ask, ClientHello, From, How, Reply, Request};
 use tertulia_protocol::wire::{CLIENT_FRAME_LIMIT, CLIENT_MAGIC, FrameReader, Kind, encode_frame};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -32,13 +32,18 @@ pub struct Remote {
 impl Remote {
     /// `servers`: `http://host:port` each. What is unsettled at the end is lost.
     pub fn new(name: &str, servers: &[String]) -> Remote {
-        let (client, running) = runner(name, servers).start();
+        Remote::signing_in(name, How::Name, servers)
+    }
+
+    /// As [`Remote::new`], signing in as the cluster wants it.
+    pub fn signing_in(name: &str, how: How, servers: &[String]) -> Remote {
+        let (client, running) = runner(name, how, servers).start();
         Remote { client, running: tokio::spawn(running), servers: servers.to_vec(), failure: None, keeps: false }
     }
 
     /// As [`Remote::new`], with an outbox in a file: goes on where the last process that had it ended.
-    pub fn kept(name: &str, servers: &[String], outbox: Outbox) -> Result<Remote, String> {
-        let (client, running) = runner(name, servers).resume(outbox).map_err(|error| error.to_string())?;
+    pub fn kept(name: &str, how: How, servers: &[String], outbox: Outbox) -> Result<Remote, String> {
+        let (client, running) = runner(name, how, servers).resume(outbox).map_err(|error| error.to_string())?;
         Ok(Remote { client, running: tokio::spawn(running), servers: servers.to_vec(), failure: None, keeps: true })
     }
 
@@ -48,7 +53,7 @@ impl Remote {
             None => Ok(Remote::new(name, servers)),
             Some(path) => {
                 let outbox = Outbox::open(path).map_err(|error| error.to_string())?;
-                Remote::kept(name, servers, outbox).map_err(|error| format!("{}: {error}", path.display()))
+                Remote::kept(name, How::Name, servers, outbox).map_err(|error| format!("{}: {error}", path.display()))
             }
         }
     }
@@ -72,6 +77,11 @@ impl Remote {
 
     pub async fn submit(&self, command: Command) -> Result<u64, SubmitError> {
         self.client.submit(command).await
+    }
+
+    /// The answer comes among the events.
+    pub async fn ask(&self, ask: Ask) {
+        let _ = self.client.ask(ask).await;
     }
 
     pub async fn follow(&self, room: RoomRef, from: From) {
@@ -109,11 +119,11 @@ impl Remote {
     }
 }
 
-fn runner(name: &str, servers: &[String]) -> ClientRunner<TokioNet, SystemClock> {
+fn runner(name: &str, how: How, servers: &[String]) -> ClientRunner<TokioNet, SystemClock> {
     let config = Config {
         name: name.into(),
-        how: Default::default(),
-        device: String::new(),
+        how,
+        device: "terminal".into(),
         token: hex::draw_token(),
         servers: servers.len() as u32,
         first: 0,

@@ -292,6 +292,16 @@ pub fn post(url: &str, path: &str, token: Option<&str>, key: Option<&str>, body:
     answer(request.send_json(body))
 }
 
+/// Any method; without a body if it is null.
+pub fn call(method: &str, url: &str, token: &str, body: &Value) -> Answer {
+    let request = ureq::http::Request::builder().method(method).uri(url).header("authorization", format!("Bearer {token}"));
+    let agent = agent();
+    if body.is_null() {
+        return answer(agent.run(request.body(()).unwrap()));
+    }
+    answer(agent.run(request.header("content-type", "application/json").body(body.to_string()).unwrap()))
+}
+
 pub fn sign_in(url: &str, name: &str) -> String {
     let signed = post(url, "/api/v1/sessions", None, None, &json!({"name": name}));
     assert_eq!(signed.status, 201, "{signed:?}");

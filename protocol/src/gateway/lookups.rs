@@ -208,11 +208,9 @@ impl Gateway {
                 let posts = posts.into_iter().map(|(_, post)| post).collect();
                 (connection, id, Answer::Messages { room, posts })
             }),
-            HistoryLoad::Read { connection, id, user, more } => read(user).map(|mut posts| {
-                posts.retain(|(_, post)| post.more.deleted.is_none());
-                posts.sort_by_key(|(room, post)| core::cmp::Reverse((post.at, *room, post.seq)));
-                (connection, id, Answer::Found { posts, more })
-            }),
+            HistoryLoad::Read { connection, id, user, more } => {
+                self.found(chat, user, more, rows).map(|answer| (connection, id, answer))
+            }
             HistoryLoad::Export { connection, id, user, at } => {
                 self.exported(chat, user, at, rows).map(|answer| (connection, id, answer))
             }
@@ -222,6 +220,32 @@ impl Gateway {
             Ok((connection, id, answer)) => self.reply(connection, id, Ok(answer)),
             Err(error) => self.unreadable(RoomId(0), &error),
         }
+    }
+
+    /// What was found and may be seen, the newest first; what does not fit any more is found from `more` on.
+    fn found(
+        &self,
+        chat: &Chat,
+        user: UserId,
+        more: Option<Found>,
+        rows: &[(Bytes, Bytes)],
+    ) -> Result<Answer, crate::wire::EnvelopeError> {
+        let mut posts = rows.iter().map(|(key, value)| chat.post_in(key, value)).collect::<Result<Vec<(RoomId, Post)>, _>>()?;
+        posts.retain(|(room, post)| {
+            let first = chat.first_visible(*room, user).filter(|_| chat.may_know(*room, user));
+            post.more.deleted.is_none() && first.is_some_and(|first| post.seq >= first)
+        });
+        posts.sort_by_key(|(room, post)| core::cmp::Reverse((post.at, *room, post.seq)));
+        let mut bytes = 0;
+        let fits = |(_, post): &&(RoomId, Post)| {
+            bytes += post.cost() as usize;
+            bytes <= PAGE_BYTES
+        };
+        let fit = posts.iter().take_while(fits).count().max(1);
+        let cut = posts.len() > fit;
+        posts.truncate(fit);
+        let last = posts.last().map(|(room, post)| Found { at: post.at, room: *room, seq: post.seq });
+        Ok(Answer::Found { posts, more: if cut { last } else { more } })
     }
 
     fn exported(

@@ -47,7 +47,7 @@ impl Token {
 /// How a client's connection begins.
 #[derive(Clone, PartialEq, Eq, Debug, Hash, Serialize, Deserialize)]
 pub struct ClientHello {
-    /// A session that the client has already. Without one, only [`Ask::SignIn`] and [`Ask::Cluster`] are answered.
+    /// A session that the client has already. Without one, only signing in, [`Ask::Cluster`] and [`Ask::Settings`] are answered.
     pub token: Option<Token>,
 }
 
