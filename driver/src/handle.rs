@@ -6,7 +6,7 @@
 use crate::metrics::Metrics;
 use bytes::Bytes;
 use std::collections::VecDeque;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -16,6 +16,7 @@ use tertulia_protocol::ids::{ConnectionId, Index};
 use tertulia_protocol::node::{Admin, AdminOutcome};
 use tertulia_protocol::wire::{Kind, encode_frame};
 use tokio::sync::{Semaphore, mpsc, oneshot};
+use xxhash_rust::xxh3::xxh3_64;
 
 /// Requests that may wait for the node's task, over all connections.
 pub(crate) const REQUESTS: usize = 1_024;
@@ -29,6 +30,8 @@ pub(crate) enum FromClient {
     Connect {
         connection: ConnectionId,
         hello: ClientHello,
+        /// Stands for the network address that it comes from, if that is known.
+        address: Option<u64>,
         queue: mpsc::UnboundedSender<Queued>,
     },
     Request {
@@ -103,6 +106,7 @@ impl Shared {
 #[derive(Clone)]
 pub struct Handle {
     shared: Arc<Shared>,
+    address: Option<u64>,
 }
 
 /// What a connection receives.
@@ -156,14 +160,26 @@ impl Handle {
     ) -> (Handle, Arc<Shared>) {
         let slots = Semaphore::new(REQUESTS);
         let shared = Arc::new(Shared { clients, slots, metrics, peer_address, next_connection: AtomicU64::new(1) });
-        (Handle { shared: Arc::clone(&shared) }, shared)
+        (Handle { shared: Arc::clone(&shared), address: None }, shared)
+    }
+
+    /// A way for whoever comes from this network address: the node holds all of them together to a rate.
+    #[must_use]
+    pub fn of_address(&self, address: IpAddr) -> Handle {
+        let bytes = match address {
+            IpAddr::V4(address) => u128::from(u32::from(address)),
+            // A household has a whole network of these (RFC 6177).
+            IpAddr::V6(address) => u128::from(address) >> 64 | 1 << 64,
+        };
+        let address = Some(xxh3_64(&bytes.to_le_bytes()));
+        Handle { shared: Arc::clone(&self.shared), address }
     }
 
     /// Opens a connection. `None` when the node has stopped.
     pub async fn connect(&self, hello: ClientHello) -> Option<Connection> {
         let connection = ConnectionId(self.shared.next_connection.fetch_add(1, Relaxed));
         let (queue, replies) = mpsc::unbounded_channel();
-        self.shared.send(FromClient::Connect { connection, hello, queue }).await.ok()?;
+        self.shared.send(FromClient::Connect { connection, hello, address: self.address, queue }).await.ok()?;
         // Only now: a connection that was never announced has no end to announce.
         let end = Arc::new(End { connection, shared: Arc::clone(&self.shared), in_flight: Semaphore::new(IN_FLIGHT) });
         let replies = Replies { end: Arc::clone(&end), queue: replies, early: VecDeque::new(), written: 0 };

@@ -314,9 +314,11 @@ impl<N: Net, S: Store, C: Clock> Driver<N, S, C> {
     fn hear_client(&mut self, now: Now, message: FromClient) {
         self.slots_owed += usize::from(message.has_slot());
         let input = match message {
-            FromClient::Connect { connection, hello, queue } => {
+            FromClient::Connect { connection, hello, address, queue } => {
                 self.connections.insert(connection, queue);
-                Input::Connected { connection, hello }
+                self.feed(now, Input::Connected { connection, hello });
+                let Some(address) = address else { return };
+                Input::Address { connection, address }
             }
             FromClient::Request { connection, request } => Input::Request { connection, request },
             FromClient::Drained { connection, bytes } => Input::Drained { connection, bytes },

@@ -3,17 +3,21 @@
 use crate::metrics::Metrics;
 use crate::stopped;
 use axum::Router;
+use hyper::Request;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use std::future::Future;
 use std::io;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tertulia_protocol::wire::CLIENT_MAGIC;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::time::{sleep, timeout};
+use tower::ServiceExt;
 
 /// Connections at once; each holds a file and some buffers.
 const CONNECTIONS: u32 = 4_096;
@@ -94,6 +98,10 @@ where
     }
 }
 
+/// The network address that a request comes from, among its extensions.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct CameFrom(pub IpAddr);
+
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum First {
     Http,
@@ -128,6 +136,13 @@ fn tell(bytes: &[u8]) -> Option<First> {
 }
 
 async fn serve_http(stream: TcpStream, router: Router, metrics: &Metrics, mut stopping: watch::Receiver<bool>) {
+    let from = stream.peer_addr().ok().map(|address| CameFrom(address.ip()));
+    let router = router.map_request(move |mut request: Request<Incoming>| {
+        if let Some(from) = from {
+            request.extensions_mut().insert(from);
+        }
+        request
+    });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD)

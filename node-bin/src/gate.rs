@@ -3,6 +3,7 @@
 use crate::http::Problem;
 use bytes::Bytes;
 use std::future::Future;
+use std::net::IpAddr;
 use std::sync::Arc;
 use tertulia_driver::{Connection, Handle, Incoming, Metrics};
 use tertulia_protocol::contract::{SnapshotRows, StoreError};
@@ -24,6 +25,9 @@ pub trait Gate: Clone + Send + Sync + 'static {
         from: Bytes,
         max_bytes: u32,
     ) -> impl Future<Output = Option<Result<SnapshotRows, StoreError>>> + Send;
+    /// The way for whoever comes from this network address.
+    #[must_use]
+    fn of_address(&self, address: IpAddr) -> Self;
     /// Opens a connection. `None` when the node has stopped.
     fn open(&self, token: Option<Token>) -> impl Future<Output = Option<Self::Line>> + Send;
 }
@@ -46,6 +50,9 @@ impl Gate for Handle {
     }
     async fn snapshot(&self, at: Option<Index>, from: Bytes, max_bytes: u32) -> Option<Result<SnapshotRows, StoreError>> {
         Handle::snapshot(self, at, from, max_bytes).await
+    }
+    fn of_address(&self, address: IpAddr) -> Handle {
+        Handle::of_address(self, address)
     }
     async fn open(&self, token: Option<Token>) -> Option<Connection> {
         self.connect(ClientHello { token }).await

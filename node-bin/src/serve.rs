@@ -72,7 +72,10 @@ pub async fn run(args: &Serve) -> Result<(), String> {
     let leading = node.handle.clone();
     let framing = node.handle.clone();
     let framed = move |stream: TcpStream| {
-        let handle = framing.clone();
+        let handle = match stream.peer_addr() {
+            Ok(address) => framing.of_address(address.ip()),
+            Err(_) => framing.clone(),
+        };
         async move { tertulia_driver::serve(&handle, stream, &[]).await }
     };
     let mut accepting = tokio::spawn(accept(listener, router(app), metrics, watcher, framed));

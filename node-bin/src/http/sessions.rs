@@ -2,11 +2,12 @@
 
 use super::extract::{Act, Body, Params, Word};
 use super::{App, Problem, view};
+use crate::accept::CameFrom;
 use crate::gate::{self, Gate};
 use crate::hex;
-use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
+use axum::{Extension, Json};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tertulia_protocol::chat::password::Password;
@@ -42,7 +43,12 @@ impl SignIn {
 }
 
 /// `POST /api/v1/sessions`: a fresh session of the user of that name. Its token is valid on every node.
-pub async fn sign_in<G: Gate>(State(app): State<App<G>>, Body(body): Body<SignIn>) -> Result<(StatusCode, Json<Value>), Problem> {
+pub async fn sign_in<G: Gate>(
+    State(app): State<App<G>>,
+    from: Option<Extension<CameFrom>>,
+    Body(body): Body<SignIn>,
+) -> Result<(StatusCode, Json<Value>), Problem> {
+    let gate = from.map_or_else(|| app.gate.clone(), |Extension(from)| app.gate.of_address(from.0));
     let token = hex::draw_token();
     let how = body.how()?;
     let name = body.name;
@@ -50,7 +56,7 @@ pub async fn sign_in<G: Gate>(State(app): State<App<G>>, Body(body): Body<SignIn
         None => Ask::SignIn { name, token },
         Some(how) => Ask::SignInAs { name, token, device: body.device.unwrap_or_default(), how },
     };
-    match gate::ask(&app.gate, None, ask).await? {
+    match gate::ask(&gate, None, ask).await? {
         Answer::SignedIn { user, session, name, .. } => {
             let body = json!({"token": hex::encode(&token.0), "user": user, "session": session, "name": name});
             Ok((StatusCode::CREATED, Json(body)))

@@ -65,6 +65,9 @@ impl Gate for Fake {
         self.read.lock().unwrap().push((at, from.to_vec()));
         self.parts.lock().unwrap().pop_front().map(Ok)
     }
+    fn of_address(&self, _: std::net::IpAddr) -> Fake {
+        self.clone()
+    }
     async fn open(&self, token: Option<Token>) -> Option<FakeLine> {
         Some(FakeLine { fake: self.clone(), token, reply: None })
     }
