@@ -10,6 +10,7 @@ use crate::observed::{At, ClientFact, Observed};
 use crate::topics::{Topic, Topics};
 use crate::view::View;
 use std::collections::BTreeMap;
+use tertulia_protocol::chat::RoomRef;
 use tertulia_protocol::ids::{Cursor, RoomId, Seq};
 
 #[derive(Clone, Default)]
@@ -31,6 +32,11 @@ impl Rule for DeliveryOrder {
         match *observed {
             Observed::Client(&ClientFact::Followed { client, room, after }) => {
                 self.last.insert((client, room), (after, None));
+                Ok(())
+            }
+            // Of what it missed meanwhile it may be shown nothing.
+            Observed::Client(&ClientFact::Joins { client, room: RoomRef::Id(room) }) => {
+                self.last.remove(&(client, room));
                 Ok(())
             }
             Observed::Client(&ClientFact::FollowedLast { client, room, .. }) => {
@@ -62,7 +68,7 @@ impl Rule for DeliveryOrder {
     }
 
     fn hears(&self) -> Topics {
-        Topics::of(&[Topic::ClientFollowed, Topic::ClientDelivered])
+        Topics::of(&[Topic::ClientFollowed, Topic::ClientFollowedLast, Topic::ClientRoom, Topic::ClientDelivered])
     }
 }
 

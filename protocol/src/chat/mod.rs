@@ -279,6 +279,15 @@ impl Chat {
         }
     }
 
+    /// Whether the first time at which a device was seen is what counts for ever.
+    #[cfg_attr(not(feature = "zoo"), expect(clippy::unused_self, reason = "only a bug makes a difference"))]
+    fn has_bug_expire_anyway(&self) -> bool {
+        #[cfg(feature = "zoo")]
+        return self.bug == Some(crate::zoo::Bug::ExpireAnyway);
+        #[cfg(not(feature = "zoo"))]
+        false
+    }
+
     // ---- what is held in memory -------------------------------------------------------------------------------------------------------
 
     fn hold_user(&mut self, id: UserId, user: User) {
@@ -315,6 +324,7 @@ impl Chat {
         self.by_seen.insert((device.seen, session));
         if let Some(before) = self.devices.insert(session, device.clone())
             && before.seen != device.seen
+            && !self.has_bug_expire_anyway()
         {
             self.by_seen.remove(&(before.seen, session));
         }

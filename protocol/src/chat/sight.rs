@@ -120,7 +120,10 @@ impl Chat {
                 return None;
             }
         }
-        let first = match (room.info.rules.history, member) {
+        let history = room.info.rules.history;
+        #[cfg(feature = "zoo")]
+        let history = if self.shows_all() { History::All } else { history };
+        let first = match (history, member) {
             (History::Last(count), _) => (room.end.seq + 1).saturating_sub(u64::from(count)),
             (History::SinceJoin | History::None, Some(member)) => member.joined_seq + 1,
             _ => 1,
@@ -131,10 +134,18 @@ impl Chat {
     /// The event behind which a member's events begin.
     pub fn visible_after(&self, id: RoomId, user: UserId) -> Cursor {
         let Some(room) = self.rooms.get(&id) else { return 0 };
-        match (room.info.rules.history, room.members.get(&user)) {
+        let history = room.info.rules.history;
+        #[cfg(feature = "zoo")]
+        let history = if self.shows_all() { History::All } else { history };
+        match (history, room.members.get(&user)) {
             (History::SinceJoin | History::None, Some(member)) => member.joined_after,
             _ => 0,
         }
+    }
+
+    #[cfg(feature = "zoo")]
+    fn shows_all(&self) -> bool {
+        self.bug == Some(crate::zoo::Bug::HistoryForLateJoiners)
     }
 
     /// Where a member's events of a room begin when it joins: behind the newest one.

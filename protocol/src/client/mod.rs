@@ -28,7 +28,7 @@ use crate::chat::{Command, Refusal, RoomRef};
 use crate::contract::Machine;
 pub use crate::contract::Now;
 use crate::dice::{Purpose, draw, within};
-use crate::gateway::{Answer, Ask, ClientHello, Event, From, Reply, Request};
+use crate::gateway::{Answer, Ask, ClientHello, Event, EventKind, From, Reply, Request};
 use crate::ids::*;
 use crate::replica::Identity;
 use crate::time::{Duration, Instant};
@@ -182,6 +182,11 @@ impl Client {
         self.follows.insert(id, Followed { room, from, id: None, cursor: None, stage, flowing: false });
     }
 
+    /// Follows a room no more: it was left, say. What is on its way is dropped.
+    pub fn unfollow(&mut self, room: RoomId) {
+        self.follows.retain(|_, followed| followed.id != Some(room) && followed.room != RoomRef::Id(room));
+    }
+
     /// Commands that are not settled.
     pub fn unsettled(&self) -> u32 {
         self.commands.len() as u32
@@ -241,7 +246,9 @@ impl Client {
             return;
         };
         let Some(cursor) = followed.cursor else { return };
-        let is_next = event.cursor == cursor + 1;
+        // What is no longer kept is one event over all of its places.
+        let begins = if let EventKind::Skipped { from } = event.kind { from } else { event.cursor };
+        let is_next = begins <= cursor + 1 && event.cursor > cursor;
         #[cfg(feature = "zoo")]
         let is_next = is_next || event.cursor <= cursor && self.zoo.has(Bug::DeliverAgain);
         if is_next {
@@ -450,7 +457,8 @@ impl Client {
                 if self.zoo.has(Bug::TakeServersCursor) || self.zoo.has(Bug::FollowFromNow) {
                     followed.cursor = None;
                 }
-                followed.cursor = followed.cursor.or(Some(cursor));
+                // What lies between is not for this client: it may have left the room and come back.
+                followed.cursor = followed.cursor.max(Some(cursor));
             }
             Err(refusal) if !refusal.is_temporary() => {
                 if let Some(gone) = self.follows.remove(&follow) {

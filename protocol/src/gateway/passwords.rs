@@ -229,6 +229,13 @@ impl Gateway {
         credential: Credential,
         opening: &Opening,
     ) {
+        #[cfg(feature = "zoo")]
+        if self.has(crate::zoo::Bug::DeviceLimitAtGateway)
+            && let Opening::Name { name, .. } | Opening::LogIn { name, .. } = opening
+            && let Err(refusal) = replica.machine().has_room_for_a_device(name)
+        {
+            return self.reply(connection, id, Err(refusal));
+        }
         let submission = Submission::Open { credential, command: opening.encode() };
         self.take(now, replica, connection, id, RequestKey::Open(credential), submission);
     }
