@@ -265,7 +265,7 @@ bugs! {
     /// The last read mark that is applied counts, and not the furthest: a device that lags takes it back (matrix-spec #1187: receipts may move backwards).
     ReadMarkGoesBack = "read-mark-goes-back", Chat, breaks ["unread"];
     /// Who has blocked whom is not taken from the rows at a start.
-    ForgetBlocks = "forget-blocks", Chat, breaks ["friends", "equal-state-hash"];
+    ForgetBlocks = "forget-blocks", Chat, breaks ["friends"];
     /// Devices are let go by when they signed in: what was heard of them since is not looked at, neither when it is proposed nor when it is applied.
     ExpireAnyway = "expire-anyway", Chat, breaks ["signs-of-life"];
 }

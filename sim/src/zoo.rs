@@ -45,6 +45,7 @@ grounds! {
     ROOMS = "rooms.toml";
     MEMBERS = "members.toml";
     IDLE = "idle.toml";
+    BLOCKED = "blocked.toml";
 }
 
 impl Ground {
@@ -63,8 +64,8 @@ pub fn grounds_of(bug: Bug) -> Vec<&'static Ground> {
         Bug::CountLearnerVotes => vec![&MEMBERSHIP],
         Bug::CountDamaged | Bug::VoteWhileRepairing | Bug::KeepMatchedAfterRestart => vec![&ROT],
         Bug::LeakWindow => vec![&FLOW],
-        Bug::ExpireAnyway => vec![&IDLE],
-        Bug::HistoryForLateJoiners => vec![&IDLE],
+        Bug::ExpireAnyway | Bug::HistoryForLateJoiners => vec![&IDLE],
+        Bug::ForgetBlocks => vec![&BLOCKED],
         Bug::DeviceLimitAtGateway => vec![&MEMBERS],
         _ => match bug.kind() {
             Kind::Votes => vec![&ELECTIONS, &HUNTING],

@@ -10,7 +10,6 @@ use crate::observed::{At, ClientFact, Observed};
 use crate::topics::{Topic, Topics};
 use crate::view::View;
 use std::collections::BTreeMap;
-use tertulia_protocol::chat::RoomRef;
 use tertulia_protocol::ids::{Cursor, RoomId, Seq};
 
 #[derive(Clone, Default)]
@@ -34,8 +33,8 @@ impl Rule for DeliveryOrder {
                 self.last.insert((client, room), (after, None));
                 Ok(())
             }
-            // Of what it missed meanwhile it may be shown nothing.
-            Observed::Client(&ClientFact::Joins { client, room: RoomRef::Id(room) }) => {
+            // It may have been a member before: of what it missed it may be shown nothing, or what it was shown then once more.
+            Observed::Client(&ClientFact::Joined { client, room, .. }) => {
                 self.last.remove(&(client, room));
                 Ok(())
             }

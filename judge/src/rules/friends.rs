@@ -52,6 +52,8 @@ impl Friends {
         }
         if wish == Wish::Unblock {
             self.blocks.remove(&(user, other));
+            // Which of the two is executed first, nobody knows.
+            self.open.retain(|_, open| *open != ((user, other), Wish::Block));
             self.doomed.retain(|_, block| *block != (user, other));
         }
     }

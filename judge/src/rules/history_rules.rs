@@ -98,6 +98,7 @@ impl Rule for HistoryRules {
             Topic::ClientAcknowledged,
             Topic::ClientDelivered,
             Topic::ClientRead,
+            Topic::ClientRevision,
         ])
     }
 
@@ -118,6 +119,11 @@ impl Rule for HistoryRules {
                 *first = (*first).min(asked);
             }
             ClientFact::Delivered { client, room, seq, .. } => return self.show(client, room, seq),
+            // A change of an older message may be told, and not what stands in it.
+            ClientFact::Texts { client, room, ref posts, .. } => {
+                let shown = posts.iter().filter(|(_, text)| text.is_some()).map(|(seq, _)| *seq).min();
+                return shown.map_or(Ok(()), |seq| self.show(client, room, seq));
+            }
             ClientFact::Read { .. } => return self.page(fact),
             _ => {}
         }

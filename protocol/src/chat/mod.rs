@@ -233,6 +233,7 @@ impl Chat {
     fn execute(&mut self, at: &At, command: Command, rows: &[(Bytes, Bytes)], effects: Fx) -> Result<Done, Refusal> {
         Chat::check(&command, &self.limits)?;
         let user = self.user_of(at.session).ok_or(Refusal::UnknownSession)?;
+        self.show_life(at, effects);
         match command {
             Command::CreateRoom { name } => self.create_room(at, user, name, effects),
             Command::Join { room } => self.join_room(at, user, &room, effects),

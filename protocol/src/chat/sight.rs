@@ -97,6 +97,12 @@ impl Chat {
         named.map(|(id, _)| *id).collect()
     }
 
+    /// Where a page of a room ends at the latest that keeps so many messages: right behind the newest one. `None`: it has no such end.
+    pub fn end_of_page(&self, id: RoomId) -> Option<Seq> {
+        let room = self.rooms.get(&id)?;
+        matches!(room.info.rules.history, History::Last(_)).then_some(room.end.seq + 1)
+    }
+
     /// Whether the user may know that the room exists.
     pub fn may_know(&self, id: RoomId, user: UserId) -> bool {
         self.rooms.get(&id).is_some_and(|room| {
@@ -209,7 +215,8 @@ impl Chat {
         let end = self.rooms.get(&room).map(|room| room.end).unwrap_or_default();
         if next > end.change {
             let first = (end.seq + next).saturating_sub(end.cursor);
-            return Events::Posts { query: Chat::messages(room, first.saturating_sub(1), Seq::MAX, STEP, false), first };
+            // Only as far as there is nothing but posts by now: behind what comes while the read is under way, there may be a change.
+            return Events::Posts { query: Chat::messages(room, first.saturating_sub(1), end.seq + 1, STEP, false), first };
         }
         let (from, to) = (change_key(room, next), change_key(room, Cursor::MAX));
         Events::Changes { query: Query::Range { from, to, limit: STEP, backwards: false } }

@@ -49,10 +49,9 @@ pub(super) enum Deed {
     OpenDirect {
         user: u32,
     },
-    /// Into or out of a room that comes and goes; when that was first asked.
+    /// Into or out of a room that comes and goes.
     Yard {
         yard: usize,
-        asked: u64,
     },
 }
 
@@ -88,7 +87,7 @@ pub(super) struct Chatter {
     counts: [u64; ACTS.len()],
     /// How many sessions it had before this one.
     pub session: u32,
-    /// When this session began to ask for its rooms.
+    /// When this device, or as a guest this session, first asked for its rooms. What an earlier session had done, a later one may be the first to hear of.
     pub came: u64,
     signed_in: bool,
     /// The user has an account.
@@ -365,7 +364,7 @@ impl Actor {
             Command::CreateRoom { name } => Some(RoomRef::Name(name.clone())),
             _ => None,
         };
-        if self.submit(now(at, 0), command, Submitted::Chat(Deed::Yard { yard, asked: at })).is_some() {
+        if self.submit(now(at, 0), command, Submitted::Chat(Deed::Yard { yard })).is_some() {
             self.chat.yards[yard].busy = true;
             let client = self.told_as();
             self.facts.extend(room.map(|room| ClientFact::Joins { client, room }));
@@ -394,12 +393,12 @@ impl Actor {
         }
     }
 
-    fn settled_yard(&mut self, at: u64, yard: usize, asked: u64, result: &Result<Done, Refusal>) {
+    fn settled_yard(&mut self, at: u64, yard: usize, result: &Result<Done, Refusal>) {
         self.chat.yards[yard].busy = false;
         match result {
             Ok(Done::Room { room, .. } | Done::Joined { room, .. }) => {
                 self.chat.yards[yard] = Yard { id: Some(*room), member: true, busy: false };
-                self.joined(*room, asked);
+                self.joined(*room, self.chat.came);
                 if self.chat.followed.insert(*room) {
                     self.client.follow(now(at, 0), RoomRef::Id(*room), From::After(0));
                 }
@@ -439,7 +438,7 @@ impl Actor {
                 self.facts.push(ClientFact::Direct { client, room, other });
             }
             (Deed::OpenDirect { .. }, _) => {}
-            (Deed::Yard { yard, asked }, result) => self.settled_yard(at, yard, asked, &result),
+            (Deed::Yard { yard }, result) => self.settled_yard(at, yard, &result),
         }
     }
 
@@ -458,7 +457,7 @@ impl Actor {
             Ok(done) => self.trouble(format!("was given a wrong outcome for number {number}: {done:?}")),
         }
         if let Some(yard) = yard {
-            self.settled_yard(at, yard, at, &result);
+            self.settled_yard(at, yard, &result);
         }
     }
 
@@ -598,7 +597,9 @@ impl Actor {
             Client::new(config(self.seed, self.number, self.chat.servers, self.chat.user, self.chat.session), now(at, 0));
         #[cfg(feature = "zoo")]
         self.client.set_bug(self.chat.bug);
-        self.chat.came = at;
+        if self.chat.settings.sign_in == SignIn::Guests {
+            self.chat.came = at;
+        }
         self.make_rooms(at);
     }
 }
