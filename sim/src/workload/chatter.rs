@@ -149,15 +149,16 @@ impl Chatter {
     pub fn is_over(&self) -> bool {
         self.on && (self.leaving || self.returns.is_some())
     }
-
-    /// Whether a room that is followed no more is one that comes and goes.
-    pub fn unfollowed(&mut self, room: &RoomRef) -> bool {
-        let RoomRef::Id(room) = room else { return false };
-        self.followed.remove(room)
-    }
 }
 
 impl Actor {
+    /// Whether a room that is followed no more is one that comes and goes.
+    pub(super) fn may_be_gone(&mut self, room: &RoomRef) -> bool {
+        let RoomRef::Id(room) = room else { return false };
+        self.chat.followed.remove(room);
+        self.rooms.iter().all(|lasting| lasting.id != Some(*room))
+    }
+
     fn drawn_for(&self, act: Act, nth: u64, what: u64) -> u64 {
         draw(self.seed, Purpose::Workload, u64::from(self.number), DRAWS + act as u64 * 8 + what, nth)
     }

@@ -231,7 +231,7 @@ impl Actor {
                 Output::Settled { number, result } => self.settled(at, number, result),
                 Output::Answered { ask, result } => self.answered(at, ask, result),
                 Output::Deliver(event) => self.deliver(&event),
-                Output::Unfollowed { room, .. } if self.chat.is_over() || self.chat.unfollowed(&room) => {}
+                Output::Unfollowed { room, .. } if self.chat.is_over() || self.may_be_gone(&room) => {}
                 Output::Unfollowed { room, refusal } => self.trouble(format!("may not follow {room}: {refusal}")),
             }
         }
