@@ -4,28 +4,24 @@
 //! - Whatever the chat may refuse is no trouble: rooms are archived by one while another posts. What is certain is told to the judge.
 //! - A client whose session is over comes back as a new device, which the judge takes for another client; see [`tertulia_judge::SESSIONS`].
 
-use super::script::{Actor, Submitted, config};
+use super::script::{Actor, Submitted};
 use super::{now, user_name};
 use crate::scenario::{ACTS, Act, Scenario, Span};
 use std::collections::{BTreeMap, BTreeSet};
 use tertulia_judge::{At, ClientFact, Wish, text_digest};
-use tertulia_protocol::chat::password::Password;
 use tertulia_protocol::chat::{
     Command, Devices, Done, Friendship, History, MemberRole, Refusal, RoomRef, Settings, SignIn, UserRef,
 };
-use tertulia_protocol::client::Client;
 use tertulia_protocol::dice::{Purpose, below, draw};
-use tertulia_protocol::gateway::{Answer, Ask, From, How, Reply, Request, invite_hash};
+use tertulia_protocol::gateway::{Answer, Ask, From};
 use tertulia_protocol::ids::{RoomId, Seq, UserId};
 
 /// Rooms that come and go.
-const YARDS: usize = 3;
+pub(super) const YARDS: usize = 3;
 /// Own messages that a client remembers in order to change them.
 const MINE: usize = 40;
-/// When somebody whose session is over comes back.
-const RETURN: Span = Span { from: 500_000, to: 2_000_000 };
 /// What draws of this file are keyed by, after those of the script.
-const DRAWS: u64 = 100;
+pub(super) const DRAWS: u64 = 100;
 
 /// What an open number was submitted for.
 #[derive(Clone, Copy)]
@@ -65,7 +61,7 @@ pub(super) enum Lookup {
 
 /// A room that comes and goes.
 #[derive(Clone, Copy, Default)]
-struct Yard {
+pub(super) struct Yard {
     id: Option<RoomId>,
     member: bool,
     /// Something is asked of it: one thing at a time, so that what is told later was so later.
@@ -78,32 +74,32 @@ pub(super) struct Chatter {
     /// The scenario has more than posts and pages.
     pub on: bool,
     pub user: u32,
-    users: u32,
-    alone: bool,
-    servers: u32,
-    settings: Settings,
-    acts: [Option<Span>; ACTS.len()],
-    next: [u64; ACTS.len()],
-    counts: [u64; ACTS.len()],
+    pub(super) users: u32,
+    pub(super) alone: bool,
+    pub(super) servers: u32,
+    pub(super) settings: Settings,
+    pub(super) acts: [Option<Span>; ACTS.len()],
+    pub(super) next: [u64; ACTS.len()],
+    pub(super) counts: [u64; ACTS.len()],
     /// How many sessions it had before this one.
     pub session: u32,
     /// When this device, or as a guest this session, first asked for its rooms. What an earlier session had done, a later one may be the first to hear of.
     pub came: u64,
-    signed_in: bool,
+    pub(super) signed_in: bool,
     /// The user has an account.
-    registered: bool,
-    sign_in: Option<u64>,
+    pub(super) registered: bool,
+    pub(super) sign_in: Option<u64>,
     /// It has asked to be logged out.
     pub leaving: bool,
     /// Its session is over, and it comes back then.
     pub returns: Option<u64>,
-    mine: Vec<(RoomId, Seq)>,
-    yards: [Yard; YARDS],
-    followed: BTreeSet<RoomId>,
-    directs: BTreeMap<u32, RoomId>,
-    ids: BTreeMap<u32, UserId>,
+    pub(super) mine: Vec<(RoomId, Seq)>,
+    pub(super) yards: [Yard; YARDS],
+    pub(super) followed: BTreeSet<RoomId>,
+    pub(super) directs: BTreeMap<u32, RoomId>,
+    pub(super) ids: BTreeMap<u32, UserId>,
     pub lookups: BTreeMap<u64, Lookup>,
-    posts: u64,
+    pub(super) posts: u64,
     #[cfg(feature = "zoo")]
     pub bug: Option<tertulia_protocol::zoo::Bug>,
 }
@@ -502,109 +498,4 @@ impl Actor {
             (_, other) => self.trouble(format!("asked for something of the chat and was told {other:?}")),
         }
     }
-
-    // ---- its session --------------------------------------------------------------------------------------------------------------------
-
-    /// A sign-in as the scenario has it: with a device's name, and a password where the cluster wants one.
-    pub(super) fn as_scenario_signs_in(&mut self, mut request: Request) -> Request {
-        let Ask::SignIn { name, token } = &request.ask else { return request };
-        if !self.chat.on {
-            return request;
-        }
-        self.chat.sign_in = Some(request.id);
-        let password = || Password(format!("the password of {}", user_name(self.chat.user)));
-        let how = match (self.chat.settings.sign_in, self.chat.registered) {
-            (SignIn::Open | SignIn::Guests, _) => How::Name,
-            (SignIn::Accounts | SignIn::Invite, true) => How::LogIn { password: password() },
-            (SignIn::Accounts, false) => How::Register { password: password(), invite: None },
-            (SignIn::Invite, false) => How::Register { password: password(), invite: Some(code_of(self.chat.user)) },
-        };
-        let device = format!("device {}", self.told_as());
-        request.ask = Ask::SignInAs { name: name.clone(), token: *token, device, how };
-        request
-    }
-
-    /// What the client machine is told: whoever finds that its account is there already, or that nobody has invited it yet, tries again.
-    pub(super) fn as_client_is_told(&mut self, mut reply: Reply) -> Reply {
-        if self.chat.sign_in != Some(reply.id) {
-            return reply;
-        }
-        match &reply.result {
-            Ok(_) => self.chat.registered = true,
-            Err(Refusal::NameTaken { .. }) if !self.chat.registered => {
-                self.chat.registered = true;
-                reply.result = Err(Refusal::Busy { retry_after_ms: 10 });
-            }
-            Err(Refusal::WrongInvite) => reply.result = Err(Refusal::Busy { retry_after_ms: 300 }),
-            Err(_) => {}
-        }
-        reply
-    }
-
-    pub(super) fn signed_in(&mut self, at: u64, user: UserId) {
-        if !self.chat.on || self.chat.signed_in {
-            return;
-        }
-        self.chat.signed_in = true;
-        self.facts.push(ClientFact::SignedIn {
-            client: self.told_as(),
-            user,
-            limit: self.chat.settings.devices,
-            idle_ms: self.chat.settings.idle_ms,
-        });
-        if self.chat.settings.sign_in == SignIn::Invite {
-            let (users, own) = (self.chat.users, self.chat.user);
-            for other in (0..users).filter(|other| *other != own) {
-                let command = Command::MakeInvite { code: invite_hash(&code_of(other)), for_ms: 3_600_000 };
-                self.submit(now(at, 0), command, Submitted::Chat(Deed::Any));
-            }
-        }
-    }
-
-    /// The cluster will not have this session (any more).
-    pub(super) fn rejected(&mut self, at: u64, refusal: Refusal) {
-        let client = self.told_as();
-        match refusal {
-            Refusal::TooManyDevices { limit, devices } if self.chat.on => {
-                self.facts.push(ClientFact::TooManyDevices { client, limit, devices: devices.len() as u32 });
-            }
-            Refusal::LoggedOut | Refusal::UnknownSession if self.chat.on => {
-                self.facts.push(ClientFact::SignedOut { client, asked: self.chat.leaving });
-            }
-            refusal => return self.trouble(format!("was refused its session: {refusal}")),
-        }
-        for (number, why) in std::mem::take(&mut self.submitted) {
-            if matches!(why, Submitted::Post | Submitted::Chat(Deed::SidePost { .. })) {
-                self.facts.push(ClientFact::GaveUp { client, number });
-            }
-        }
-        let drawn = draw(self.seed, Purpose::Workload, u64::from(self.number), DRAWS - 1, self.chat.session.into());
-        self.chat.returns = Some(at + RETURN.pick(drawn));
-    }
-
-    pub(super) fn return_as_new_device(&mut self, at: u64) {
-        let chat = &mut self.chat;
-        chat.session += 1;
-        (chat.returns, chat.leaving, chat.signed_in, chat.sign_in) = (None, false, false, None);
-        chat.mine.clear();
-        chat.followed.clear();
-        chat.lookups.clear();
-        chat.yards = [Yard::default(); YARDS];
-        self.questions.clear();
-        for room in &mut self.rooms {
-            (room.id, room.joined, room.last) = (None, None, 0);
-        }
-        self.client =
-            Client::new(config(self.seed, self.number, self.chat.servers, self.chat.user, self.chat.session), now(at, 0));
-        #[cfg(feature = "zoo")]
-        self.client.set_bug(self.chat.bug);
-        if self.chat.settings.sign_in == SignIn::Guests {
-            self.chat.came = at;
-        }
-        self.make_rooms(at);
-    }
-}
-
-fn code_of(user: u32) -> String {
-    format!("the code of {}", user_name(user))
 }

@@ -6,6 +6,7 @@
 
 mod chatter;
 mod script;
+mod sessions;
 
 pub use script::{Actor, Wire};
 
