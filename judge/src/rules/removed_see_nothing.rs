@@ -40,7 +40,7 @@ impl Rule for RemovedSeeNothing {
         match fact {
             ClientFact::SignedIn { client, user, .. } => _ = self.users.insert(*client, *user),
             ClientFact::Out { client, room } => _ = self.out.insert((*client, *room), at),
-            ClientFact::Joined { room, history, .. } if matches!(history, History::SinceJoin | History::None) => {
+            ClientFact::Joined { room, history: History::SinceJoin | History::None, .. } => {
                 self.closed.insert(*room);
             }
             ClientFact::Joins { client, room } => {

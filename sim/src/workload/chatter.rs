@@ -200,7 +200,7 @@ impl Actor {
             Act::React => {
                 let Some((room, seq)) = self.some_message(drawn) else { return };
                 let emoji = ["👍", "🎉", "ole"][(drawn % 3) as usize].to_owned();
-                let on = self.drawn_for(act, nth, 2) % 3 > 0;
+                let on = !self.drawn_for(act, nth, 2).is_multiple_of(3);
                 self.submit(now(at, 0), Command::React { room: RoomRef::Id(room), seq, emoji, on }, Submitted::Chat(Deed::Any));
             }
             Act::MarkRead => {
