@@ -6,9 +6,9 @@
 
 use serde::{Deserialize, Serialize};
 use std::fmt;
-use tertulia_protocol::chat::{Post, RoomRef};
+use tertulia_protocol::chat::{Friendship, History, Post, RoomRef};
 use tertulia_protocol::facts::Fact;
-use tertulia_protocol::ids::{Cursor, MessageId, NodeId, RoomId, Seq};
+use tertulia_protocol::ids::{Cursor, MessageId, NodeId, RoomId, Seq, UserId};
 use tertulia_protocol::time::Timestamp;
 
 /// Microseconds since the run began. Only for reports and for what was before what in a client's read.
@@ -39,7 +39,8 @@ pub enum Observed<'a> {
     Client(&'a ClientFact),
 }
 
-/// What a client saw or did. A client is one session for the whole run; `client` is its number in the harness.
+/// What a client saw or did. A client is one session; `client` is its number in the harness. A device that signs in anew, because it was logged out or let go, is
+/// another client: its number is that of the first plus a multiple of [`SESSIONS`].
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub enum ClientFact {
     /// It sends a post for the first time.
@@ -76,6 +77,74 @@ pub enum ClientFact {
         /// It was asked for with no less than what this client's answers had shown.
         own_past: bool,
     },
+
+    // its session
+    /// It was told for the first time that it is signed in, as this user. `limit`: how many devices of a user the cluster was founded to allow; 0: any number. `idle_ms`: how
+    /// long a session lives without a sign of life; 0: for ever.
+    SignedIn { client: u32, user: UserId, limit: u32, idle_ms: u64 },
+    /// It was told that its user is signed in from as many devices as may be, and was shown so many of them.
+    TooManyDevices { client: u32, limit: u32, devices: u32 },
+    /// It was told that its session is over. `asked`: it had asked to be logged out.
+    SignedOut { client: u32, asked: bool },
+    /// It will never hear what became of this post: its session is over.
+    GaveUp { client: u32, number: u64 },
+
+    // its rooms
+    /// It is about to ask to be let into this room (again).
+    Joins { client: u32, room: RoomRef },
+    /// It was told that it is a member. `asked`: when it first asked for that. `history`: what the room was made to keep.
+    Joined { client: u32, room: RoomId, asked: At, history: History },
+    /// It was told that it is no member any more, or that there is no such room any more.
+    Out { client: u32, room: RoomId },
+    /// It was told which room is the one that its user has with this other one alone.
+    Direct { client: u32, room: RoomId, other: UserId },
+
+    // messages that change
+    /// It asks for the first time to change a message's text to this (`None`: to delete it).
+    Revising { client: u32, number: u64, room: RoomId, seq: Seq, text_digest: Option<u64> },
+    /// It was told that this is done, at or before this event of the room.
+    Revised { client: u32, number: u64, cursor: Cursor },
+    /// What messages say that were changed (`None`: deleted) since they were posted. Told right before the page, or the event, that shows it.
+    Texts { client: u32, room: RoomId, shown: Shown, posts: Vec<(Seq, Option<u64>)> },
+
+    // friends
+    /// It asks for the first time for something between its user and another one.
+    Relating { client: u32, number: u64, other: UserId, wish: Wish },
+    /// It was told what came of that; `None`: it was refused.
+    Related { client: u32, number: u64, friendship: Option<Friendship> },
+    /// It asked at the end, when all outcomes had come: all that its user is to others.
+    Relations { client: u32, friends: Vec<(UserId, Friendship)>, blocked: Vec<UserId> },
+
+    // read marks
+    /// It was told that its mark at this message counts, or that all before a post of its own is read.
+    MarkedRead { client: u32, room: RoomId, seq: Seq },
+    /// It asked at the end, when all outcomes had come: how far its user has read, how many messages wait, and the newest one.
+    Marks { client: u32, room: RoomId, read: Seq, unread: u64, last: Seq },
+}
+
+/// How far apart the numbers of one device's sessions are.
+pub const SESSIONS: u32 = 100_000;
+
+/// What stands in a [`ClientFact::Delivered`] or a [`ReadPost`] for the text of a message that was changed or deleted since it was posted. What it says then is told by
+/// [`ClientFact::Texts`].
+pub const REVISED: u64 = 0;
+
+/// By what a client was shown something.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum Shown {
+    /// By a page; see [`ClientFact::Read`].
+    Page { asked: At, current: bool },
+    /// By this event of the room.
+    Event { cursor: Cursor },
+}
+
+/// What somebody wants of another one.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum Wish {
+    Befriend,
+    Unfriend,
+    Block,
+    Unblock,
 }
 
 /// A post in a page.
@@ -90,7 +159,7 @@ pub struct ReadPost {
 
 impl From<&Post> for ReadPost {
     fn from(post: &Post) -> ReadPost {
-        ReadPost { seq: post.seq, id: post.id, text_digest: text_digest(&post.text), at: post.at }
+        ReadPost { seq: post.seq, id: post.id, text_digest: digest_of(post), at: post.at }
     }
 }
 
@@ -127,4 +196,19 @@ impl std::error::Error for Violation {}
 /// What stands for a text in the judge's memory (64-bit FNV-1a): enough to see that two texts are not the same.
 pub fn text_digest(text: &str) -> u64 {
     text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3))
+}
+
+/// Whether a message is not any more as it was posted; if so, what it says now, `None` when it is deleted.
+pub fn revision(post: &Post) -> Option<Option<u64>> {
+    match (&post.more.deleted, &post.more.edited) {
+        // What is deleted and speaks all the same is somebody's mistake, to be seen.
+        (Some(_), _) => Some((!post.text.is_empty()).then(|| text_digest(&post.text))),
+        (None, Some(_)) => Some(Some(text_digest(&post.text))),
+        (None, None) => None,
+    }
+}
+
+/// What stands for a message's text where it is shown.
+pub fn digest_of(post: &Post) -> u64 {
+    if revision(post).is_some() { REVISED } else { text_digest(&post.text) }
 }

@@ -309,9 +309,12 @@ impl<R: BufRead> Reader<R> {
 mod tests {
     use super::*;
     use crate::observed::{Extent, ReadPost};
+    use crate::observed::{Shown, Wish};
     use crate::story::{divergence, id, log, stamp, started_with};
     use tertulia_protocol::chat::RoomRef;
+    use tertulia_protocol::chat::{Friendship, History};
     use tertulia_protocol::contract::StateHash;
+    use tertulia_protocol::ids::UserId;
     use tertulia_protocol::ids::{Boot, MessageId, RoomId, SessionId};
     use tertulia_protocol::replica::Identity;
 
@@ -358,6 +361,22 @@ mod tests {
             ClientFact::FollowedLast { client, room, last: 4, joined: 5 },
             ClientFact::Delivered { client, room, cursor: 1, seq, id, text_digest: 9, at },
             ClientFact::Read { client, room, asked, after, before, posts, extent, current: true, own_past: false },
+            ClientFact::SignedIn { client, user: UserId(3), limit: 2, idle_ms: 0 },
+            ClientFact::TooManyDevices { client, limit: 2, devices: 2 },
+            ClientFact::SignedOut { client, asked: true },
+            ClientFact::GaveUp { client, number: 3 },
+            ClientFact::Joins { client, room: RoomRef::Id(room) },
+            ClientFact::Joined { client, room, asked, history: History::Last(10) },
+            ClientFact::Out { client, room },
+            ClientFact::Direct { client, room, other: UserId(4) },
+            ClientFact::Revising { client, number: 4, room, seq, text_digest: None },
+            ClientFact::Revised { client, number: 4, cursor: 9 },
+            ClientFact::Texts { client, room, shown: Shown::Event { cursor: 9 }, posts: vec![(seq, Some(8))] },
+            ClientFact::Relating { client, number: 5, other: UserId(4), wish: Wish::Block },
+            ClientFact::Related { client, number: 5, friendship: Some(Friendship::None) },
+            ClientFact::Relations { client, friends: vec![(UserId(4), Friendship::Asked)], blocked: vec![UserId(5)] },
+            ClientFact::MarkedRead { client, room, seq },
+            ClientFact::Marks { client, room, read: 1, unread: 2, last: 3 },
         ]
     }
 

@@ -21,6 +21,7 @@ topics! {
     Applied, Executed, Posted, Reached, SnapshotReceived, SnapshotInstalled, Configured, Repairing, Diverged,
     Crashed, Wiped, Damaged,
     ClientSubmitted, ClientAcknowledged, ClientRefusedFinally, ClientFollowed, ClientFollowedLast, ClientDelivered, ClientRead,
+    ClientSession, ClientRoom, ClientRevision, ClientRelation, ClientMark,
 }
 
 /// A set of topics.
@@ -84,6 +85,16 @@ impl Topic {
                 ClientFact::FollowedLast { .. } => Topic::ClientFollowedLast,
                 ClientFact::Delivered { .. } | ClientFact::Changed { .. } | ClientFact::Skipped { .. } => Topic::ClientDelivered,
                 ClientFact::Read { .. } => Topic::ClientRead,
+                ClientFact::SignedIn { .. }
+                | ClientFact::TooManyDevices { .. }
+                | ClientFact::SignedOut { .. }
+                | ClientFact::GaveUp { .. } => Topic::ClientSession,
+                ClientFact::Joins { .. } | ClientFact::Joined { .. } | ClientFact::Out { .. } | ClientFact::Direct { .. } => {
+                    Topic::ClientRoom
+                }
+                ClientFact::Revising { .. } | ClientFact::Revised { .. } | ClientFact::Texts { .. } => Topic::ClientRevision,
+                ClientFact::Relating { .. } | ClientFact::Related { .. } | ClientFact::Relations { .. } => Topic::ClientRelation,
+                ClientFact::MarkedRead { .. } | ClientFact::Marks { .. } => Topic::ClientMark,
             },
         }
     }

@@ -16,6 +16,7 @@ pub enum Kind {
     Sessions,
     Clients,
     History,
+    Chat,
 }
 
 macro_rules! bugs {
@@ -252,6 +253,21 @@ bugs! {
     AppliedApart = "applied-apart", History, breaks ["equal-state-hash"];
     /// Of the messages that are applied together only the first one is written (synapse #1449: a token advanced beyond an event that was not persisted).
     RowsInPart = "rows-in-part", History, breaks ["one-order", "final-read", "liveness"];
+
+    // Chat.
+    /// Whether a user has a device free is looked at by the node that is asked, and not when the sign-in is applied: two nodes let one in each (DESIGN 5; a check that
+    /// is apart from what it guards).
+    DeviceLimitAtGateway = "device-limit-at-gateway", Chat, breaks ["device-limit"];
+    /// Who comes late to a room that shows members what is said from then on is shown what was said before (synapse #4989: history visibility of rooms that were joined).
+    HistoryForLateJoiners = "history-for-late-joiners", Chat, breaks ["history-rules"];
+    /// An edit gives a deleted message its voice back (a change that looks only at who wrote what it changes).
+    EditDeleted = "edit-deleted", Chat, breaks ["revisions"];
+    /// The last read mark that is applied counts, and not the furthest: a device that lags takes it back (matrix-spec #1187: receipts may move backwards).
+    ReadMarkGoesBack = "read-mark-goes-back", Chat, breaks ["unread"];
+    /// Who has blocked whom is not taken from the rows at a start.
+    ForgetBlocks = "forget-blocks", Chat, breaks ["friends"];
+    /// Devices are let go by when they signed in: what was heard of them since is not looked at, neither when it is proposed nor when it is applied.
+    ExpireAnyway = "expire-anyway", Chat, breaks ["signs-of-life"];
 }
 
 #[cfg(test)]

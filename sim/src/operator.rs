@@ -7,6 +7,7 @@ use crate::roster::Roster;
 use tertulia_protocol::ids::{Incarnation, NodeId};
 use tertulia_protocol::node::{Admin, AdminOutcome};
 use tertulia_protocol::raft::{Change, Member};
+use tertulia_protocol::succession::Policy;
 
 /// How long an answer is waited for before another node is asked.
 const PATIENCE: u64 = 1_000_000;
@@ -92,6 +93,9 @@ pub fn admin(call: OperatorCall, roster: &Roster, folder_of: impl Fn(usize) -> F
     Some(match call {
         OperatorCall::Transfer { to } if !roster.is_member(to) => return None,
         OperatorCall::Transfer { to } => Admin::Transfer { to: roster.id(to)? },
+        OperatorCall::Succession { central } => {
+            Admin::Succession { policy: if central { Policy::Central } else { Policy::Ring } }
+        }
         OperatorCall::Remove { node } => Admin::Change(Change::Remove { node: roster.id(node)? }),
         OperatorCall::Voters { count } => Admin::Change(Change::WantVoters { count: count as u16 }),
         OperatorCall::Join { host, replace } => {

@@ -145,7 +145,8 @@ impl Recorder {
     /// A client saw something.
     pub fn client(&mut self, now: u64, fact: &ClientFact) {
         let (client, words) = words::client(fact);
-        self.push(now, self.client_lane(client.saturating_sub(1) as usize), words, None);
+        let seat = client.saturating_sub(1) % tertulia_judge::SESSIONS;
+        self.push(now, self.client_lane(seat as usize), words, None);
     }
 
     /// Something leaves one lane for another. `key` is what the arrival will name. `lost`: it is known already that it does not arrive.

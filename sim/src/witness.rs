@@ -11,7 +11,7 @@ use crate::roster::Roster;
 use crate::scenario::{Expect, Scenario};
 use std::collections::BTreeMap;
 use tertulia_judge::record::Writer;
-use tertulia_judge::{At, ClientFact, Cluster, Judge, Observed, Violation};
+use tertulia_judge::{At, ClientFact, Cluster, Judge, Observed, SESSIONS, Violation};
 use tertulia_protocol::facts::Fact;
 use tertulia_protocol::ids::{Index, NodeId, RoomId, Seq, Term};
 
@@ -362,6 +362,12 @@ impl Witness {
                 self.counts.refused += 1;
                 self.answered(now);
             }
+            // Nobody owes it anything any more.
+            ClientFact::GaveUp { client, number } => {
+                self.live.is_answered(now, seat(*client), *number);
+                self.counts.submitted -= 1;
+                self.answered(now);
+            }
             ClientFact::Delivered { .. } => self.counts.delivered += 1,
             ClientFact::Read { .. } => self.counts.reads += 1,
             _ => {}
@@ -422,5 +428,5 @@ impl Witness {
 
 /// Where the client sits that is told of by this number: people count from 1.
 fn seat(client: u32) -> usize {
-    client.saturating_sub(1) as usize
+    (client.saturating_sub(1) % SESSIONS) as usize
 }

@@ -42,6 +42,10 @@ grounds! {
     LOST_LEADER = "lost-leader.toml";
     RETURNED = "returned.toml";
     FLAPPING = "flapping.toml";
+    ROOMS = "rooms.toml";
+    MEMBERS = "members.toml";
+    IDLE = "idle.toml";
+    BLOCKED = "blocked.toml";
 }
 
 impl Ground {
@@ -60,6 +64,9 @@ pub fn grounds_of(bug: Bug) -> Vec<&'static Ground> {
         Bug::CountLearnerVotes => vec![&MEMBERSHIP],
         Bug::CountDamaged | Bug::VoteWhileRepairing | Bug::KeepMatchedAfterRestart => vec![&ROT],
         Bug::LeakWindow => vec![&FLOW],
+        Bug::ExpireAnyway | Bug::HistoryForLateJoiners => vec![&IDLE],
+        Bug::ForgetBlocks => vec![&BLOCKED],
+        Bug::DeviceLimitAtGateway => vec![&MEMBERS],
         _ => match bug.kind() {
             Kind::Votes => vec![&ELECTIONS, &HUNTING],
             Kind::Commit | Kind::Durability => vec![&HUNTING, &ELECTIONS],
@@ -69,6 +76,7 @@ pub fn grounds_of(bug: Bug) -> Vec<&'static Ground> {
             Kind::FlowControl => vec![&SNAPSHOTS, &FLOW],
             Kind::Sessions => vec![&CLIENTS, &LOST_LEADER, &RETURNED, &FLAPPING, &HISTORY, &HUNTING],
             Kind::Clients => vec![&CLIENTS, &FOLLOWERS, &HISTORY, &LOST_LEADER],
+            Kind::Chat => vec![&ROOMS, &MEMBERS],
             Kind::History => vec![&HISTORY, &FOLLOWERS, &CLIENTS],
         },
     }

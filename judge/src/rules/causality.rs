@@ -13,7 +13,8 @@ use crate::observed::{At, ClientFact, Extent, Observed};
 use crate::table::Table;
 use crate::topics::{Topic, Topics};
 use crate::view::View;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use tertulia_protocol::chat::History;
 use tertulia_protocol::ids::{MessageId, RoomId, Seq};
 
 /// How many things a client had seen: a place in its own past.
@@ -59,6 +60,8 @@ pub(crate) struct Causality {
     clients: BTreeMap<u32, Past>,
     /// Who wrote an acknowledged message, and at which of the author's steps.
     authors: Table<MessageId, (u32, Step)>,
+    /// Rooms that do not show everything to everybody: a page without anything may be all that its reader may see.
+    partial: BTreeSet<RoomId>,
 }
 
 impl Causality {
@@ -95,7 +98,8 @@ impl Causality {
         let ClientFact::Read { client, room, asked, after, before, posts, extent, own_past, .. } = fact else { return Ok(()) };
         let last = posts.last().map(|post| post.seq);
         let end = last.or(*after).unwrap_or(0);
-        let judged = *own_past && *extent != Extent::Page && before.is_none();
+        let hidden = posts.is_empty() && self.partial.contains(room);
+        let judged = !hidden && *own_past && *extent != Extent::Page && before.is_none();
         let owed = if judged { self.owed(*client, *room, *asked) } else { None };
         let past = self.clients.entry(*client).or_default();
         for (author, step) in posts.iter().filter_map(|post| self.authors.get(&post.id)) {
@@ -124,7 +128,13 @@ impl Rule for Causality {
     }
 
     fn hears(&self) -> Topics {
-        Topics::of(&[Topic::ClientSubmitted, Topic::ClientAcknowledged, Topic::ClientDelivered, Topic::ClientRead])
+        Topics::of(&[
+            Topic::ClientSubmitted,
+            Topic::ClientAcknowledged,
+            Topic::ClientDelivered,
+            Topic::ClientRead,
+            Topic::ClientRoom,
+        ])
     }
 
     fn observe(&mut self, _: &View, at: At, observed: &Observed<'_>) -> Verdict {
@@ -144,6 +154,10 @@ impl Rule for Causality {
                 Ok(())
             }
             ClientFact::Read { .. } => self.read(at, fact),
+            ClientFact::Joined { room, history, .. } if *history != History::All => {
+                self.partial.insert(*room);
+                Ok(())
+            }
             _ => Ok(()),
         }
     }

@@ -33,6 +33,11 @@ impl Rule for DeliveryOrder {
                 self.last.insert((client, room), (after, None));
                 Ok(())
             }
+            // It may have been a member before: of what it missed it may be shown nothing, or what it was shown then once more.
+            Observed::Client(&ClientFact::Joined { client, room, .. }) => {
+                self.last.remove(&(client, room));
+                Ok(())
+            }
             Observed::Client(&ClientFact::FollowedLast { client, room, .. }) => {
                 // Where it begins is for `history-window` to say.
                 self.last.remove(&(client, room));
@@ -62,7 +67,7 @@ impl Rule for DeliveryOrder {
     }
 
     fn hears(&self) -> Topics {
-        Topics::of(&[Topic::ClientFollowed, Topic::ClientDelivered])
+        Topics::of(&[Topic::ClientFollowed, Topic::ClientFollowedLast, Topic::ClientRoom, Topic::ClientDelivered])
     }
 }
 

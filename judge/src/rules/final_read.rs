@@ -3,13 +3,14 @@
 //! Source: DESIGN 7, "acknowledged never lost", seen by clients alone.
 //! Verifies: every `Extent::Final` read of a room holds every post that any client was acknowledged in that room in the whole run, and so do all of them
 //! alike; a post that was refused for good is judged by `exactly-once`.
-//! Does *not* verify: rooms that nobody reads at the end; posts without an outcome (they may be there or not).
+//! Does *not* verify: what stands before the first post that a reader may see, in rooms that do not show everything to everybody (`history-rules`); rooms that nobody reads at the end; posts without an outcome (they may be there or not).
 
 use super::{Kind, Rule, Verdict};
 use crate::observed::{At, ClientFact, Extent, Observed};
 use crate::topics::{Topic, Topics};
 use crate::view::View;
 use std::collections::{BTreeMap, BTreeSet};
+use tertulia_protocol::chat::History;
 use tertulia_protocol::ids::{MessageId, NodeId, RoomId, Seq};
 
 type Post = (Seq, MessageId);
@@ -26,6 +27,8 @@ pub(crate) struct FinalRead {
     /// By room and post, the client and the number of its request.
     acknowledged: BTreeMap<RoomId, BTreeMap<Post, (u32, u64)>>,
     reads: Vec<WholeRead>,
+    /// Rooms that do not show everything to everybody.
+    partial: BTreeSet<RoomId>,
 }
 
 impl Rule for FinalRead {
@@ -46,6 +49,9 @@ impl Rule for FinalRead {
                 let posts = posts.iter().map(|post| (post.seq, post.id)).collect();
                 self.reads.push(WholeRead { client: *client, room: *room, posts });
             }
+            Observed::Client(ClientFact::Joined { room, history, .. }) if *history != History::All => {
+                self.partial.insert(*room);
+            }
             _ => {}
         }
         Ok(())
@@ -54,8 +60,10 @@ impl Rule for FinalRead {
     fn finish(&mut self, _: &View, _: &[NodeId]) -> Verdict {
         let mut lengths: BTreeMap<RoomId, (usize, u32)> = BTreeMap::new();
         for WholeRead { client: reader, room, posts } in &self.reads {
+            let partial = self.partial.contains(room);
             for (&(seq, id), (client, number)) in self.acknowledged.get(room).into_iter().flatten() {
-                if !posts.contains(&(seq, id)) {
+                let hidden = partial && posts.first().is_none_or(|(first, _)| seq < *first);
+                if !hidden && !posts.contains(&(seq, id)) {
                     return Err(format!(
                         "Client {client} was told that its request {number} is message {id} at ({room}, {seq}); \
                          client {reader} read the whole room at the end and it was not there."
@@ -63,7 +71,7 @@ impl Rule for FinalRead {
                 }
             }
             let (length, first) = *lengths.entry(*room).or_insert((posts.len(), *reader));
-            if length != posts.len() {
+            if !partial && length != posts.len() {
                 let now = posts.len();
                 return Err(format!("At the end client {first} read {length} posts in {room}, and client {reader} read {now}."));
             }
@@ -72,7 +80,7 @@ impl Rule for FinalRead {
     }
 
     fn hears(&self) -> Topics {
-        Topics::of(&[Topic::ClientAcknowledged, Topic::ClientRead])
+        Topics::of(&[Topic::ClientAcknowledged, Topic::ClientRead, Topic::ClientRoom])
     }
 }
 

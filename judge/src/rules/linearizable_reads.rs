@@ -3,19 +3,22 @@
 //! Source: thesis 6.4 (read-only queries by ReadIndex); Herlihy and Wing 1990, with `seq` as the witness of the order.
 //! Verifies: a page that reaches the end of a room and is called current holds the greatest place that any client had been acknowledged, delivered or
 //! read before the page was asked for: hence also read-your-writes and monotonic reads, for such pages.
-//! Does *not* verify: pages that are cut or not called current; anything by what nodes say: only by what clients saw.
+//! Does *not* verify: pages without anything of rooms that do not show everything to everybody; pages that are cut or not called current; anything by what nodes say: only by what clients saw.
 
 use super::{Kind, Rule, Verdict};
 use crate::observed::{At, ClientFact, Extent, Observed};
 use crate::topics::{Topic, Topics};
 use crate::view::View;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use tertulia_protocol::chat::History;
 use tertulia_protocol::ids::{RoomId, Seq};
 
 #[derive(Clone, Default)]
 pub(crate) struct LinearizableReads {
     /// When a room was first seen to reach so far; both ascend.
     seen: BTreeMap<RoomId, Vec<(At, Seq)>>,
+    /// Rooms that do not show everything to everybody: a page without anything may be all that its reader may see.
+    partial: BTreeSet<RoomId>,
 }
 
 impl LinearizableReads {
@@ -56,7 +59,8 @@ impl Rule for LinearizableReads {
                     self.saw(at, *room, last);
                 }
                 let end = last.or(*after).unwrap_or(0);
-                if !current || *extent == Extent::Page || before.is_some() || end >= reached {
+                let hidden = posts.is_empty() && self.partial.contains(room);
+                if hidden || !current || *extent == Extent::Page || before.is_some() || end >= reached {
                     return Ok(());
                 }
                 Err(format!(
@@ -64,12 +68,16 @@ impl Rule for LinearizableReads {
                      but place {reached} had been seen before that."
                 ))
             }
+            Observed::Client(ClientFact::Joined { room, history, .. }) if *history != History::All => {
+                self.partial.insert(*room);
+                Ok(())
+            }
             _ => Ok(()),
         }
     }
 
     fn hears(&self) -> Topics {
-        Topics::of(&[Topic::ClientAcknowledged, Topic::ClientDelivered, Topic::ClientRead])
+        Topics::of(&[Topic::ClientAcknowledged, Topic::ClientDelivered, Topic::ClientRead, Topic::ClientRoom])
     }
 }
 

@@ -12,12 +12,15 @@ mod causality;
 mod configuration_steps;
 mod converged;
 mod delivery_order;
+mod device_limit;
 mod durable_quorum;
 mod durable_survives;
 mod election_safety;
 mod equal_state_hash;
 mod exactly_once;
 mod final_read;
+mod friends;
+mod history_rules;
 mod history_window;
 mod leader_completeness;
 mod lease_exclusive;
@@ -27,12 +30,16 @@ mod monotonic;
 mod no_divergence;
 mod one_order;
 mod refused_final;
+mod removed_see_nothing;
 mod repair_silent;
+mod revisions;
 mod sent_once;
 mod session_order;
 mod session_reads;
+mod signs_of_life;
 mod stamps;
 mod state_machine_safety;
+mod unread;
 mod vote_durable;
 mod vote_once;
 mod vote_quorum;
@@ -135,6 +142,14 @@ rules! {
     causality::Causality = "causality",
     stamps::Stamps = "stamps",
     history_window::HistoryWindow = "history-window",
+    // the chat's own rules
+    device_limit::DeviceLimit = "device-limit",
+    signs_of_life::SignsOfLife = "signs-of-life",
+    history_rules::HistoryRules = "history-rules",
+    removed_see_nothing::RemovedSeeNothing = "removed-see-nothing",
+    revisions::Revisions = "revisions",
+    friends::Friends = "friends",
+    unread::Unread = "unread",
     session_reads::SessionReads = "session-reads",
     linearizable_reads::LinearizableReads = "linearizable-reads",
     final_read::FinalRead = "final-read",

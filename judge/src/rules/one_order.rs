@@ -4,16 +4,18 @@
 //! Verifies: a place `(room, seq)` holds one message with one text, in every acknowledgement, delivery and page of any client and in what nodes posted; the text
 //! acknowledged is the text submitted; places are first filled densely from 1 and along the log; a page ascends without gaps within its bounds
 //! and begins right behind `after`.
-//! Does *not* verify: that a page has all there was (`linearizable-reads`, `final-read`); the order of deliveries to one client
+//! Does *not* verify: what a message says that was changed (`revisions`); that the first of a page stands right behind `after` in a room that does not show everything
+//! to everybody (`history-rules`); that a page has all there was (`linearizable-reads`, `final-read`); the order of deliveries to one client
 //! (`delivery-order`); author and time of a post.
 
 use super::{Kind, Rule, Verdict};
-use crate::observed::{At, ClientFact, Observed, ReadPost};
+use crate::observed::{At, ClientFact, Observed, REVISED, ReadPost};
 use crate::table::Table;
 use crate::topics::{Topic, Topics};
 use crate::view::View;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use tertulia_protocol::chat::History;
 use tertulia_protocol::facts::Fact;
 use tertulia_protocol::ids::{Index, MessageId, NodeId, RoomId, Seq};
 
@@ -48,10 +50,13 @@ pub(crate) struct OneOrder {
     submitted: Table<(u32, u64), u64>,
     /// The last place of each room that nodes filled, and by which entry.
     last: BTreeMap<RoomId, (Seq, Index)>,
+    /// Rooms that do not show everything to everybody.
+    partial: BTreeSet<RoomId>,
 }
 
 impl OneOrder {
     fn agree(&mut self, room: RoomId, seq: Seq, id: MessageId, text_digest: Option<u64>, who: Who) -> Verdict {
+        let text_digest = text_digest.filter(|digest| *digest != REVISED);
         let known = self.places.or_insert((room, seq), Known { id, text_digest: None, who });
         if known.id != id {
             return Err(format!("({room}, {seq}) is message {id} for {who}, but {} for {}.", known.id, known.who));
@@ -95,19 +100,23 @@ impl OneOrder {
                 self.agree(*room, *seq, *id, Some(*text_digest), Who::Client(*client, "delivered"))
             }
             ClientFact::Read { client, room, after, before, posts, .. } => {
-                in_bounds(*client, *room, *after, *before, posts)?;
+                in_bounds(*client, *room, *after, *before, posts, self.partial.contains(room))?;
                 posts.iter().try_for_each(|post| {
                     self.agree(*room, post.seq, post.id, Some(post.text_digest), Who::Client(*client, "read"))
                 })
+            }
+            ClientFact::Joined { room, history, .. } if *history != History::All => {
+                self.partial.insert(*room);
+                Ok(())
             }
             _ => Ok(()),
         }
     }
 }
 
-fn in_bounds(client: u32, room: RoomId, after: Option<Seq>, before: Option<Seq>, posts: &[ReadPost]) -> Verdict {
+fn in_bounds(client: u32, room: RoomId, after: Option<Seq>, before: Option<Seq>, posts: &[ReadPost], partial: bool) -> Verdict {
     // A page with only `before` begins wherever its limit puts it.
-    let from_low_end = after.is_some() || before.is_none();
+    let from_low_end = !partial && (after.is_some() || before.is_none());
     let mut next = from_low_end.then(|| after.unwrap_or(0) + 1);
     for post in posts {
         let expected = next.unwrap_or(post.seq);
@@ -143,20 +152,28 @@ impl Rule for OneOrder {
     }
 
     fn hears(&self) -> Topics {
-        Topics::of(&[Topic::Posted, Topic::ClientSubmitted, Topic::ClientAcknowledged, Topic::ClientDelivered, Topic::ClientRead])
+        Topics::of(&[
+            Topic::Posted,
+            Topic::ClientSubmitted,
+            Topic::ClientAcknowledged,
+            Topic::ClientDelivered,
+            Topic::ClientRead,
+            Topic::ClientRoom,
+        ])
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use crate::observed::{At, ClientFact, Extent, ReadPost};
+    use crate::observed::{At, ClientFact, Extent, REVISED, ReadPost};
     use crate::story::{Story, id, stamp};
+    use tertulia_protocol::chat::History;
     use tertulia_protocol::ids::{RoomId, Seq};
 
     const RULE: &str = "one-order";
 
     fn page(after: Option<Seq>, before: Option<Seq>, seqs: &[Seq]) -> Story {
-        let posts = seqs.iter().map(|&seq| ReadPost { seq, id: id(&seq.to_string()), text_digest: 0, at: stamp(seq) }).collect();
+        let posts = seqs.iter().map(|&seq| ReadPost { seq, id: id(&seq.to_string()), text_digest: 1, at: stamp(seq) }).collect();
         let (room, extent) = (RoomId(1), Extent::Page);
         let read =
             ClientFact::Read { client: 7, room, asked: At(0), after, before, posts, extent, current: false, own_past: false };
@@ -202,5 +219,20 @@ mod tests {
         page(Some(4), Some(7), &[5, 6]).holds();
         page(None, Some(4), &[2, 3]).holds();
         page(None, None, &[]).holds();
+    }
+
+    #[test]
+    fn who_came_late_to_a_room_that_shows_nothing_older_is_not_owed_its_beginning() {
+        let joined = |history| ClientFact::Joined { client: 8, room: RoomId(1), asked: At(0), history };
+        let of = |history| Story::of(RULE).client(joined(history)).read(8, Extent::Page, 0, &[(5, "cinco"), (6, "seis")]);
+        of(History::SinceJoin).holds();
+        of(History::All).breaks(RULE, "got 5 where 1 belongs");
+    }
+
+    #[test]
+    fn a_text_that_its_author_changed_is_no_other_text() {
+        let (room, at) = (RoomId(1), stamp(1));
+        let edited = ClientFact::Delivered { client: 8, room, cursor: 1, seq: 1, id: id("hola"), text_digest: REVISED, at };
+        Story::of(RULE).submit(7, 1, "hola").ack(7, 1, 1, "hola").client(edited).deliver(9, 1, "hola").holds();
     }
 }

@@ -47,7 +47,10 @@ impl Chat {
         if !device.is_empty() {
             names::check_name(&device, &self.limits)?;
         }
-        self.device_is_free(user, settings.devices)?;
+        let limit = settings.devices;
+        #[cfg(feature = "zoo")]
+        let limit = if self.bug == Some(crate::zoo::Bug::DeviceLimitAtGateway) { 0 } else { limit };
+        self.device_is_free(user, limit)?;
         if let Some((name, password, code)) = made {
             let admin = with_password && !self.users.values().any(|known| known.user.admin);
             let new = User { name, password, admin, created: at.at, ..User::default() };
@@ -81,6 +84,13 @@ impl Chat {
             return Err(Refusal::Full { what: "users".into(), limit: self.limits.users });
         }
         Ok(UserId(self.users.last_key_value().map_or(1, |(last, _)| last.0 + 1)))
+    }
+
+    /// What a gateway with a bug asks before it proposes.
+    #[cfg(feature = "zoo")]
+    pub(crate) fn has_room_for_a_device(&self, name: &str) -> Result<(), Refusal> {
+        let user = self.user_by_name.first(&names::fold(name));
+        user.map_or(Ok(()), |user| self.device_is_free(user, self.settings().devices))
     }
 
     fn device_is_free(&self, user: UserId, limit: u32) -> Result<(), Refusal> {

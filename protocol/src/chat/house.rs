@@ -53,6 +53,14 @@ impl Chat {
         sessions.chunks(MOST_SESSIONS).map(|part| Housekeeping::Seen { sessions: part.to_vec() }.encode()).collect()
     }
 
+    /// What a device has executed is a sign of life by itself, noted now and then: a node's word of it may come too late, or be lost.
+    pub(super) fn show_life(&mut self, at: &At, effects: Fx) {
+        let quarter = self.idle_ms() / 4;
+        if quarter > 0 && self.seen(at.session).is_some_and(|seen| seen.after_ms(quarter) <= at.at) {
+            self.change_device(at.session, effects, |device| device.seen = device.seen.max(at.at));
+        }
+    }
+
     /// Whether something is left to do that needs no waiting for.
     pub fn has_chores(&self) -> bool {
         !self.room_sweeps.is_empty() || !self.user_sweeps.is_empty()
@@ -81,7 +89,7 @@ impl Chat {
             }
             Housekeeping::Expire { sessions } => {
                 for (session, seen) in sessions.into_iter().take(MOST_SESSIONS) {
-                    if self.seen(session) == Some(seen) {
+                    if self.seen(session) == Some(seen) || self.has_bug_expire_anyway() {
                         self.close(session, effects);
                     }
                 }

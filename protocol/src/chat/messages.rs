@@ -266,7 +266,10 @@ impl Chat {
         if !self.rooms[&id].info.rules.edits {
             return Err(Refusal::NotAllowed { needs: Needs::OtherRules });
         }
-        if row.more.deleted.is_some() {
+        let is_gone = row.more.deleted.is_some();
+        #[cfg(feature = "zoo")]
+        let is_gone = is_gone && self.bug != Some(crate::zoo::Bug::EditDeleted);
+        if is_gone {
             return Err(Refusal::UnknownMessage { room: id, seq });
         }
         row.text = names::clean_text(text);
@@ -408,8 +411,14 @@ impl Chat {
         let last = self.rooms[&id].end.seq;
         let seq = seq.min(last);
         let before = self.rooms[&id].members[&user].read;
+        #[cfg(feature = "zoo")]
+        let goes_back = self.bug == Some(crate::zoo::Bug::ReadMarkGoesBack);
         self.change_member(id, user, effects, |member| {
             member.read = member.read.max(seq);
+            #[cfg(feature = "zoo")]
+            if goes_back {
+                member.read = seq;
+            }
             member.mentions.retain(|mention| *mention > seq);
         });
         let read = before.max(seq);

@@ -245,6 +245,7 @@ impl Chat {
     fn execute(&mut self, at: &At, command: Command, rows: &[(Bytes, Bytes)], effects: Fx) -> Result<Done, Refusal> {
         Chat::check(&command, &self.limits)?;
         let user = self.user_of(at.session).ok_or(Refusal::UnknownSession)?;
+        self.show_life(at, effects);
         match command {
             Command::CreateRoom { name } => self.create_room(at, user, name, effects),
             Command::Join { room } => self.join_room(at, user, &room, effects),
@@ -291,6 +292,15 @@ impl Chat {
         }
     }
 
+    /// Whether the first time at which a device was seen is what counts for ever.
+    #[cfg_attr(not(feature = "zoo"), expect(clippy::unused_self, reason = "only a bug makes a difference"))]
+    fn has_bug_expire_anyway(&self) -> bool {
+        #[cfg(feature = "zoo")]
+        return self.bug == Some(crate::zoo::Bug::ExpireAnyway);
+        #[cfg(not(feature = "zoo"))]
+        false
+    }
+
     // ---- what is held in memory -------------------------------------------------------------------------------------------------------
 
     fn hold_user(&mut self, id: UserId, user: User) {
@@ -324,6 +334,7 @@ impl Chat {
         self.by_seen.insert((device.seen, session));
         if let Some(before) = self.devices.insert(session, device.clone())
             && before.seen != device.seen
+            && !self.has_bug_expire_anyway()
         {
             self.by_seen.remove(&(before.seen, session));
         }

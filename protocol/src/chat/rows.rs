@@ -396,7 +396,11 @@ impl Chat {
                 self.hold_standing(room, user, standing);
             }
             Some(&RELATION) => {
-                self.relations.entry(UserId(id(0)?)).or_default().insert(UserId(id(1)?), open(Kind::Relation, value)?);
+                let relation: Relation = open(Kind::Relation, value)?;
+                #[cfg(feature = "zoo")]
+                let relation =
+                    Relation { blocked: relation.blocked && self.bug != Some(crate::zoo::Bug::ForgetBlocks), ..relation };
+                self.relations.entry(UserId(id(0)?)).or_default().insert(UserId(id(1)?), relation);
             }
             Some(&INVITE) => {
                 let code = key.get(1..33).and_then(|code| code.try_into().ok()).ok_or(EnvelopeError::TooShort)?;

@@ -98,6 +98,12 @@ impl Chat {
         (named.len() <= NAMESAKES).then_some(named)
     }
 
+    /// Where a page of a room ends at the latest that keeps so many messages: right behind the newest one. `None`: it has no such end.
+    pub fn end_of_page(&self, id: RoomId) -> Option<Seq> {
+        let room = self.rooms.get(&id)?;
+        matches!(room.info.rules.history, History::Last(_)).then_some(room.end.seq + 1)
+    }
+
     /// Whether the user may know that the room exists.
     pub fn may_know(&self, id: RoomId, user: UserId) -> bool {
         self.rooms.get(&id).is_some_and(|room| {
@@ -121,7 +127,10 @@ impl Chat {
                 return None;
             }
         }
-        let first = match (room.info.rules.history, member) {
+        let history = room.info.rules.history;
+        #[cfg(feature = "zoo")]
+        let history = if self.shows_all() { History::All } else { history };
+        let first = match (history, member) {
             (History::Last(count), _) => (room.end.seq + 1).saturating_sub(u64::from(count)),
             (History::SinceJoin | History::None, Some(member)) => member.joined_seq + 1,
             _ => 1,
@@ -132,10 +141,18 @@ impl Chat {
     /// The event behind which a member's events begin.
     pub fn visible_after(&self, id: RoomId, user: UserId) -> Cursor {
         let Some(room) = self.rooms.get(&id) else { return 0 };
-        match (room.info.rules.history, room.members.get(&user)) {
+        let history = room.info.rules.history;
+        #[cfg(feature = "zoo")]
+        let history = if self.shows_all() { History::All } else { history };
+        match (history, room.members.get(&user)) {
             (History::SinceJoin | History::None, Some(member)) => member.joined_after,
             _ => 0,
         }
+    }
+
+    #[cfg(feature = "zoo")]
+    fn shows_all(&self) -> bool {
+        self.bug == Some(crate::zoo::Bug::HistoryForLateJoiners)
     }
 
     /// Where a member's events of a room begin when it joins: behind the newest one.
@@ -200,7 +217,8 @@ impl Chat {
         if next > end.change {
             let first = end.seq.saturating_add(next).saturating_sub(end.cursor);
             let kept = first.max(self.first_message(room));
-            return Events::Posts { query: Chat::messages(room, kept.saturating_sub(1), Seq::MAX, STEP, false), first };
+            // Only as far as there is nothing but posts by now: behind what comes while the read is under way, there may be a change.
+            return Events::Posts { query: Chat::messages(room, kept.saturating_sub(1), end.seq + 1, STEP, false), first };
         }
         let (from, to) = (change_key(room, next), change_key(room, Cursor::MAX));
         Events::Changes { query: Query::Range { from, to, limit: STEP, backwards: false } }

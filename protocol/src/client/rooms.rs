@@ -46,6 +46,11 @@ impl Client {
         self.all = Some(All { stage: Stage::Due { at: now.instant }, flowing: false });
     }
 
+    /// Follows a room by itself no more: it was left, say. What is on its way is dropped.
+    pub fn unfollow(&mut self, room: RoomId) {
+        self.follows.retain(|_, followed| followed.id != Some(room) && followed.room != RoomRef::Id(room));
+    }
+
     /// The last event of a room that was delivered, or where following it began.
     pub fn cursor(&self, room: RoomId) -> Option<Cursor> {
         self.cursors.get(&room).copied()
@@ -63,7 +68,8 @@ impl Client {
             return self.event_of_all(event);
         };
         let Some(cursor) = followed.cursor else { return };
-        let is_next = event.begins() == cursor + 1;
+        // What is no longer kept is one event over all of its places.
+        let is_next = event.begins() <= cursor + 1 && event.cursor > cursor;
         #[cfg(feature = "zoo")]
         let is_next = is_next || event.cursor <= cursor && self.zoo.has(Bug::DeliverAgain);
         if is_next {

@@ -115,6 +115,11 @@ impl Gateway {
             How::LogIn { .. } if fresh == reads::Fresh::Unknown => {
                 return self.wait_for_read(now, replica, connection, request.clone());
             }
+            // An account may be newer than what this node knows, and so may its password: nobody is turned away for that.
+            How::LogIn { .. } if fresh == reads::Fresh::Unconfirmed => {
+                let refusal = self.no_leader(now);
+                return self.reply(connection, id, Err(refusal));
+            }
             How::LogIn { password } => {
                 let account = replica.machine().password_of(&UserRef::Name(name.clone()));
                 let recipe = account.map_or_else(|| Recipe::new(self.passwords, &credential, 0), |account| account.recipe);
@@ -151,6 +156,10 @@ impl Gateway {
         }
         if fresh == reads::Fresh::Unknown {
             return self.wait_for_read(now, replica, connection, request.clone());
+        }
+        if fresh == reads::Fresh::Unconfirmed {
+            let refusal = self.no_leader(now);
+            return self.reply(connection, id, Err(refusal));
         }
         let Some(account) = replica.machine().password_of(&UserRef::Id(user)) else {
             let wanted = replica.machine().settings().sign_in;
@@ -229,6 +238,13 @@ impl Gateway {
         credential: Credential,
         opening: &Opening,
     ) {
+        #[cfg(feature = "zoo")]
+        if self.has(crate::zoo::Bug::DeviceLimitAtGateway)
+            && let Opening::Name { name, .. } | Opening::LogIn { name, .. } = opening
+            && let Err(refusal) = replica.machine().has_room_for_a_device(name)
+        {
+            return self.reply(connection, id, Err(refusal));
+        }
         let submission = Submission::Open { credential, command: opening.encode() };
         self.take(now, replica, connection, id, RequestKey::Open(credential), submission);
     }

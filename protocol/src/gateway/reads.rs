@@ -197,7 +197,12 @@ impl Gateway {
                 // The state is where the asker has been; whether there is something newer, nobody has said.
                 let (fresh, absent) = if at_least.is_some() { (Fresh::Unconfirmed, Fresh::Unknown) } else { (fresh, fresh) };
                 match self.visible_room(replica.machine(), user, room) {
-                    Ok(room) => self.history(connection, id, room, page, fresh),
+                    Ok((room, first)) => {
+                        // What is posted while the page is read would make it longer than the room keeps.
+                        let end = replica.machine().end_of_page(room);
+                        let page = (page.0, end.map_or(page.1, |end| Some(page.1.map_or(end, |before| before.min(end)))), page.2);
+                        self.history(connection, id, (room, first), page, fresh);
+                    }
                     Err(refusal) => self.refuse_or_wait(now, replica, connection, request, absent, refusal),
                 }
             }

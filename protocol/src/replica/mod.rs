@@ -646,6 +646,8 @@ impl<S: StateMachine> Replica<S> {
         for session in core::mem::take(&mut effects.closed) {
             self.sessions.close(session, at, effects);
             self.proposed_next.remove(&session);
+            // Their predecessors will not come any more; whoever sent them is told when it sends them again.
+            self.held.retain(|(held, _), _| *held != session);
         }
     }
 

@@ -130,6 +130,7 @@ impl World<'_> {
         config.succession_timing = cluster.succession_timing;
         config.timing = cluster.timing;
         config.limits = cluster.limits;
+        config.settings = self.scenario.chat.clone();
         config.facts = true;
         #[cfg(feature = "zoo")]
         {

@@ -104,6 +104,9 @@ pub fn check(scenario: &Scenario) -> Result<(), String> {
     if cluster.limits != Limits::default() {
         return not("[cluster]", "`node serve` has its own limits");
     }
+    if scenario.chat != tertulia_protocol::chat::Settings::default() {
+        return not("[chat]", "`node serve` founds its cluster by its own settings");
+    }
     if cluster.clock != Clock::default() || !cluster.clocks.is_empty() {
         return not("[cluster] clocks", "all processes have this machine's clock");
     }

@@ -134,6 +134,10 @@ impl FaultPlan {
                 let to = pick.one(target)?;
                 (call(OperatorCall::Transfer { to }), format!("n{} shall lead", to + 1))
             }
+            Operation::Succession { central } => {
+                let policy = if central { "whoever reaches a majority soonest" } else { "the next in the ring" };
+                (call(OperatorCall::Succession { central }), format!("{policy} shall lead"))
+            }
             Operation::Remove(target) => {
                 let node = pick.one(target)?;
                 (call(OperatorCall::Remove { node }), format!("n{} shall leave", node + 1))

@@ -92,6 +92,9 @@ pub enum OperatorCall {
     Transfer {
         to: usize,
     },
+    Succession {
+        central: bool,
+    },
     /// The process ends when it is a member no more.
     Remove {
         node: usize,

@@ -143,6 +143,7 @@ kinds! {
     ClientRefused = "is refused", "clients", Notable, false, ["number"], "is told that its request {number} was not done and never will be";
     Followed = "follows", "clients", Detail, false, ["room", "seq"], "follows room {room} from event {seq} on";
     Delivered = "is shown", "clients", Detail, false, ["room", "seq"], "is shown message {seq} of room {room}";
+    ClientTold = "is told or asks", "clients", Notable, false, [], "asks or hears of the chat";
     ClientRead = "reads", "clients", Detail, false, ["room", "posts", "first", "seq"], "reads {posts} messages of room {room}, {first} to {seq}";
 }
 

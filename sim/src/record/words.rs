@@ -302,5 +302,21 @@ pub(super) fn client(fact: &ClientFact) -> (u32, Words) {
             let (first, last) = (posts.first().map_or(0, |post| post.seq), posts.last().map_or(0, |post| post.seq));
             (*client, Words::new(Kind::ClientRead, &[room.0, posts.len() as u64, first, last]))
         }
+        ClientFact::SignedIn { client, .. }
+        | ClientFact::TooManyDevices { client, .. }
+        | ClientFact::SignedOut { client, .. }
+        | ClientFact::GaveUp { client, .. }
+        | ClientFact::Joins { client, .. }
+        | ClientFact::Joined { client, .. }
+        | ClientFact::Out { client, .. }
+        | ClientFact::Direct { client, .. }
+        | ClientFact::Revising { client, .. }
+        | ClientFact::Revised { client, .. }
+        | ClientFact::Texts { client, .. }
+        | ClientFact::Relating { client, .. }
+        | ClientFact::Related { client, .. }
+        | ClientFact::Relations { client, .. }
+        | ClientFact::MarkedRead { client, .. }
+        | ClientFact::Marks { client, .. } => (*client, Words::new(Kind::ClientTold, &[]).with(&format!("{fact:?}"))),
     }
 }

@@ -44,6 +44,7 @@ pub fn json_schema() -> Value {
         Table::Disk,
         Table::Clock,
         Table::Succession,
+        Table::Chat,
         Table::Workload,
         Table::Joiner,
         Table::Fault,
@@ -72,6 +73,7 @@ fn name(table: Table) -> &'static str {
         Table::Disk => "disk",
         Table::Clock => "clock",
         Table::Succession => "succession",
+        Table::Chat => "chat",
         Table::Workload => "workload",
         Table::Joiner => "joiner",
         Table::Fault => "fault",
@@ -231,6 +233,7 @@ fn kind(kind: Kind) -> Value {
             drawn["required"] = json!(["draw"]);
             drawn
         }
+        Kind::History => text("(all|since-join|none|last [0-9]+)"),
         Kind::Range => json!({ "anyOf": [{ "type": "string", "pattern": r"\.\." }, { "type": "array", "minItems": 1 }] }),
         Kind::Weights => list(number(1, i64::from(u32::MAX))),
     }

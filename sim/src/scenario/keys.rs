@@ -14,6 +14,7 @@ pub enum Table {
     Disk,
     Clock,
     Succession,
+    Chat,
     Workload,
     Joiner,
     Fault,
@@ -83,6 +84,8 @@ pub enum Kind {
     Each(Table),
     /// A table of other keys of a fault, drawn.
     Pick,
+    /// What a room keeps.
+    History,
 
     /// For `draw`: a range, or a list of values.
     Range,
@@ -103,7 +106,7 @@ pub struct Key {
     pub example: &'static str,
 }
 
-const fn key(
+pub(super) const fn key(
     table: Table,
     name: &'static str,
     kind: Kind,
@@ -124,7 +127,7 @@ const fn verb(name: &'static str, kind: Kind, about: &'static str, example: &'st
 
 /// All keys, in the order in which a reader wants them.
 pub fn keys() -> impl Iterator<Item = &'static Key> + Clone {
-    [FILE, CLUSTER, WORKLOAD, FAULT, EXPECT, DRAWN].into_iter().flatten()
+    [FILE, CLUSTER, super::chat::KEYS, WORKLOAD, FAULT, EXPECT, DRAWN].into_iter().flatten()
 }
 
 const FILE: &[Key] = &[
@@ -147,6 +150,14 @@ const FILE: &[Key] = &[
         "",
         "The machines and what lies between them. Needed.",
         "[cluster]\nvoters = 5",
+    ),
+    key(
+        Table::File,
+        "chat",
+        In(Table::Chat),
+        "(all as usual)",
+        "What the cluster is founded with: who signs in how, and the rules of its rooms.",
+        "[chat]\ndevices = 2\nidle = \"5s\"",
     ),
     key(
         Table::File,
@@ -459,6 +470,73 @@ const WORKLOAD: &[Key] = &[
         "A client that comes late and only reads.",
         "joiner = { at = \"14s..15s\", last = 20 }",
     ),
+    key(
+        Table::Workload,
+        "arrivals",
+        Span,
+        "(within 300 ms)",
+        "When each client comes, before the workload's stop.",
+        "arrivals = \"0ms..9s\"",
+    ),
+    key(
+        Table::Workload,
+        "devices",
+        Number(1, 100),
+        "1",
+        "So many clients in a row are devices of one user: with 2, clients 1 and 2 sign in under one name.",
+        "devices = 2",
+    ),
+    key(Table::Workload, "edits", Span, "(never)", "How often each client changes a message of its own.", "edits = \"1s..3s\""),
+    key(
+        Table::Workload,
+        "deletes",
+        Span,
+        "(never)",
+        "How often each client deletes a message of its own.",
+        "deletes = \"2s..6s\"",
+    ),
+    key(
+        Table::Workload,
+        "reactions",
+        Span,
+        "(never)",
+        "How often each client reacts to a message, or takes that back.",
+        "reactions = \"1s..3s\"",
+    ),
+    key(Table::Workload, "reads", Span, "(never)", "How often each client marks a room as read.", "reads = \"500ms..2s\""),
+    key(Table::Workload, "replies", Span, "(never)", "How often each client answers a message.", "replies = \"1s..3s\""),
+    key(
+        Table::Workload,
+        "friends",
+        Span,
+        "(never)",
+        "How often each client asks for a friendship, ends one, blocks somebody, or writes to somebody alone.",
+        "friends = \"1s..3s\"",
+    ),
+    key(
+        Table::Workload,
+        "moderation",
+        Span,
+        "(never)",
+        "How often each client lets somebody else out of a room of its own, bans, mutes or forgives.",
+        "moderation = \"1s..3s\"",
+    ),
+    key(
+        Table::Workload,
+        "room_churn",
+        Span,
+        "(never)",
+        "How often each client makes, joins, leaves, archives or deletes a room of those that come and go, or posts there.",
+        "room_churn = \"500ms..2s\"",
+    ),
+    key(
+        Table::Workload,
+        "logouts",
+        Span,
+        "(never)",
+        "How often each client logs out; it comes back as a new device.",
+        "logouts = \"5s..9s\"",
+    ),
     key(Table::Joiner, "at", Span, "", "When it comes, before the workload's stop. Needed.", "at = \"14s..15s\""),
     key(
         Table::Joiner,
@@ -742,6 +820,12 @@ const FAULT: &[Key] = &[
         "retry-storm = \"all\"\nfor = \"3s\"",
     ),
     verb("transfer", Target, "An operator wants this one to lead.", "transfer = \"follower\""),
+    verb(
+        "succession",
+        OneOf(&["ring", "central"]),
+        "An operator says by what leaders follow each other from now on.",
+        "succession = \"central\"",
+    ),
     verb("remove", Target, "An operator wants this one to be a member no more.", "remove = \"n3\""),
     verb("replace", Target, "This one is gone for good, and a spare joins in its place.", "replace = \"n1\""),
     verb("add", Number(1, 15), "So many spares join.", "add = 1"),

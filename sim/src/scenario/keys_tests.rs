@@ -34,6 +34,7 @@ fn the_table_has_exactly_the_keys_that_the_parser_takes() {
     same(Table::Cluster, taken::<RawCluster>());
     same(Table::Disk, taken::<RawDisk>());
     same(Table::Succession, taken::<RawSuccession>());
+    same(Table::Chat, taken::<RawChat>());
     same(Table::Workload, taken::<RawWorkload>());
     same(Table::Joiner, taken::<RawJoiner>());
     same(Table::Fault, taken::<RawFault>());
@@ -71,6 +72,7 @@ fn file(table: Table, lines: &str) -> String {
         Table::Cluster => parts[0] = format!("{}{lines}\n", without(&parts[0])),
         Table::Disk => parts[0] += &format!("[cluster.disk]\n{lines}\n"),
         Table::Succession => parts[0] += &format!("[cluster.succession]\n{lines}\n"),
+        Table::Chat => parts[2] = format!("[chat]\n{lines}\n"),
         Table::Workload => parts[1] = format!("{}{lines}\n", without(&parts[1])),
         Table::Joiner => parts[1] += &format!("[workload.joiner]\n{lines}\n"),
         Table::Fault => {

@@ -3,6 +3,7 @@
 //! A file is read into a flat struct of options ([`raw`]), which keeps the place of every mistake, and then checked into these types
 //! ([`validate`]): whatever is here can be run. Times are simulated microseconds since the start.
 
+mod chat;
 mod draws;
 mod error;
 pub mod json_schema;
@@ -18,6 +19,7 @@ pub use draws::Drawn;
 pub use error::ScenarioError;
 use std::collections::BTreeMap;
 pub use template::Template;
+use tertulia_protocol::chat::Settings;
 use tertulia_protocol::contract::{Limits, Timing};
 use tertulia_protocol::ids::NodeId;
 use tertulia_protocol::succession::{Policy, SuccessionTiming};
@@ -36,6 +38,8 @@ pub struct Scenario {
     /// The known bug that this story is about: switched on in all nodes.
     pub bug: Option<String>,
     pub cluster: Cluster,
+    /// What the cluster is founded with.
+    pub chat: Settings,
     pub workload: Workload,
     pub faults: Vec<Fault>,
     pub expect: Expect,
@@ -141,7 +145,52 @@ pub struct Workload {
     pub moves: Option<Span>,
     /// How often each client's process dies and comes back from what it kept.
     pub restarts: Option<Span>,
+    /// When clients come. `None`: all within 300 ms.
+    pub arrivals: Option<Span>,
+    /// How many clients in a row have one user's name.
+    pub devices: u32,
+    /// How often each client does each thing of [`ACTS`].
+    pub acts: [Option<Span>; ACTS.len()],
 }
+
+impl Workload {
+    /// How often each client does this.
+    pub fn act(&self, act: Act) -> Option<Span> {
+        self.acts[act as usize]
+    }
+
+    /// How many users the clients are that are there from the beginning.
+    pub fn users(&self) -> u32 {
+        self.clients.div_ceil(self.devices)
+    }
+}
+
+/// What clients do beside posting and reading.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Act {
+    Edit,
+    Delete,
+    React,
+    MarkRead,
+    Reply,
+    Friends,
+    Moderate,
+    Churn,
+    LogOut,
+}
+
+/// All of [`Act`] in order, with their keys.
+pub const ACTS: [(Act, &str); 9] = [
+    (Act::Edit, "edits"),
+    (Act::Delete, "deletes"),
+    (Act::React, "reactions"),
+    (Act::MarkRead, "reads"),
+    (Act::Reply, "replies"),
+    (Act::Friends, "friends"),
+    (Act::Moderate, "moderation"),
+    (Act::Churn, "room_churn"),
+    (Act::LogOut, "logouts"),
+];
 
 /// Somebody who comes late and wants to see the last messages of each room.
 #[derive(Clone, Copy, PartialEq, Debug)]
@@ -294,6 +343,8 @@ pub enum Clients {
 pub enum Operation {
     /// Somebody else shall lead.
     Transfer(Target),
+    /// Leaders shall follow each other by the ring, or by who reaches a majority soonest.
+    Succession { central: bool },
     /// A member is none any more; its process ends.
     Remove(Target),
     /// A spare machine joins in the place of a node that is gone for good.

@@ -19,6 +19,7 @@ pub(super) struct RawScenario {
     pub seed: Option<Spanned<i64>>,
     pub bug: Text,
     pub cluster: Option<RawCluster>,
+    pub chat: Option<RawChat>,
     pub workload: Option<RawWorkload>,
     #[serde(default)]
     pub fault: Vec<Spanned<RawFault>>,
@@ -94,6 +95,50 @@ pub(super) struct RawWorkload {
     pub pages_back: Text,
     pub moves: Text,
     pub restarts: Text,
+    pub arrivals: Text,
+    pub devices: Option<Spanned<i64>>,
+    pub edits: Text,
+    pub deletes: Text,
+    pub reactions: Text,
+    pub reads: Text,
+    pub replies: Text,
+    pub friends: Text,
+    pub moderation: Text,
+    pub room_churn: Text,
+    pub logouts: Text,
+}
+
+impl RawWorkload {
+    /// How often clients do each further thing, in the order of [`super::ACTS`].
+    pub fn acts(&self) -> [&Text; super::ACTS.len()] {
+        [
+            &self.edits,
+            &self.deletes,
+            &self.reactions,
+            &self.reads,
+            &self.replies,
+            &self.friends,
+            &self.moderation,
+            &self.room_churn,
+            &self.logouts,
+        ]
+    }
+}
+
+/// What the cluster is founded with: see `chat::Settings` and `chat::Rules`.
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawChat {
+    pub sign_in: Text,
+    pub devices: Option<Spanned<i64>>,
+    pub idle: Text,
+    pub direct: Text,
+    pub erase: Option<bool>,
+    pub admins_make_rooms: Option<bool>,
+    pub history: Text,
+    pub edits: Option<bool>,
+    pub text_bytes: Option<Spanned<i64>>,
+    pub tentative: Option<bool>,
 }
 
 #[derive(Deserialize)]
@@ -149,6 +194,7 @@ pub(super) struct RawFault {
     pub full: Any,
     pub fail: Any,
     pub transfer: Any,
+    pub succession: Text,
     pub remove: Any,
     pub replace: Any,
     pub add: Option<Spanned<i64>>,
@@ -182,7 +228,7 @@ pub(super) struct RawFault {
 
 /// All verbs, for error messages.
 pub(super) const VERBS: &str = "crash, pause, partition, isolate, bridge, star, one-way, reset, links, loss, delay, duplicate, stall, slow-disk, \
-     full, fail, misread, skew, drift, jump, clog, reorder, disconnect, cut-clients, slow-reader, retry-storm, transfer, remove, replace, add or \
+     full, fail, misread, skew, drift, jump, clog, reorder, disconnect, cut-clients, slow-reader, retry-storm, transfer, succession, remove, replace, add or \
      voters";
 
 impl RawFault {
@@ -209,6 +255,7 @@ impl RawFault {
             ("full", at(&self.full)),
             ("fail", at(&self.fail)),
             ("transfer", at(&self.transfer)),
+            ("succession", self.succession.as_ref().map(Spanned::span)),
             ("remove", at(&self.remove)),
             ("replace", at(&self.replace)),
             ("add", at(&self.add)),

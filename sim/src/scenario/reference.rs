@@ -11,12 +11,13 @@ pub const END: &str = "<!-- End of the reference. -->\n";
 /// The reference as it stands in the page, without its marks.
 pub fn reference() -> String {
     let mut page = String::new();
-    let sections: [(&str, Table, &[Role]); 13] = [
+    let sections: [(&str, Table, &[Role]); 14] = [
         ("The file", Table::File, &[Role::Plain]),
         ("`[cluster]`", Table::Cluster, &[Role::Plain]),
         ("`cluster.disk`", Table::Disk, &[Role::Plain]),
         ("`cluster.clocks`, each", Table::Clock, &[Role::Plain]),
         ("`cluster.succession`", Table::Succession, &[Role::Plain]),
+        ("`[chat]`", Table::Chat, &[Role::Plain]),
         ("`[workload]`", Table::Workload, &[Role::Plain]),
         ("`workload.joiner`", Table::Joiner, &[Role::Plain]),
         ("`[[fault]]`: when, exactly one of these (or `after` and `when` together)", Table::Fault, &[Role::Trigger]),
@@ -80,6 +81,7 @@ fn value(kind: Kind) -> String {
         Kind::In(_) => "table, see below",
         Kind::Each(_) => "tables, see below",
         Kind::Pick => "drawn table of keys",
+        Kind::History => "`\"all\"`, `\"since-join\"`, `\"none\"` or `\"last N\"`",
         Kind::Range => "range in quotes, or list",
         Kind::Weights => "list of numbers",
     };

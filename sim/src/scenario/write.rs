@@ -11,7 +11,7 @@ use tertulia_protocol::contract::{Limits, Timing};
 
 /// The text of a scenario's file.
 pub fn write(scenario: &Scenario) -> String {
-    let Scenario { name, about, seed, bug, cluster, workload, faults, expect } = scenario;
+    let Scenario { name, about, seed, bug, cluster, chat, workload, faults, expect } = scenario;
     let mut text = format!("schema = 1\nname = {}\n", quoted(name));
     match about.as_str() {
         "" => {}
@@ -25,6 +25,7 @@ pub fn write(scenario: &Scenario) -> String {
         line_to(&mut text, "bug", quoted(bug));
     }
     text.push_str(&cluster_text(cluster));
+    text.push_str(&super::chat::write(chat));
     text.push_str(&workload_text(workload));
     for nth in 0..faults.len() {
         text.push_str(&fault_text(faults, nth));
@@ -33,11 +34,11 @@ pub fn write(scenario: &Scenario) -> String {
     text
 }
 
-fn line_to(text: &mut String, key: &str, value: impl std::fmt::Display) {
+pub(super) fn line_to(text: &mut String, key: &str, value: impl std::fmt::Display) {
     let _ = writeln!(text, "{key} = {value}");
 }
 
-fn quoted(text: &str) -> String {
+pub(super) fn quoted(text: &str) -> String {
     toml::Value::String(text.to_owned()).to_string()
 }
 
@@ -48,7 +49,7 @@ fn block(lines: &str) -> String {
     if plain { format!("\"\"\"\n{lines}\"\"\"") } else { quoted(lines) }
 }
 
-fn duration(micros: u64) -> String {
+pub(super) fn duration(micros: u64) -> String {
     match micros {
         0 => "\"0ms\"".to_owned(),
         n if n % 60_000_000 == 0 => format!("\"{}m\"", n / 60_000_000),
@@ -262,8 +263,9 @@ fn succession_text(succession: &Succession, timing: &SuccessionTiming) -> Option
 }
 
 fn workload_text(workload: &Workload) -> String {
-    let Workload { clients, rooms, gap, stop, posts, text: (fewest, most), link, joiner, pages, pages_back, moves, restarts } =
+    let Workload { clients, rooms, gap, stop, posts, text: (fewest, most), link, joiner, pages, pages_back, moves, .. } =
         workload;
+    let Workload { restarts, arrivals, devices, acts, .. } = workload;
     let mut text = format!("\n[workload]\nclients = {clients}\n");
     if *rooms != 1 {
         line_to(&mut text, "rooms", rooms);
@@ -290,6 +292,17 @@ fn workload_text(workload: &Workload) -> String {
     }
     if let Some(restarts) = restarts {
         line_to(&mut text, "restarts", span(*restarts));
+    }
+    if let Some(arrivals) = arrivals {
+        line_to(&mut text, "arrivals", span(*arrivals));
+    }
+    if *devices != 1 {
+        line_to(&mut text, "devices", devices);
+    }
+    for (nth, (_, key)) in ACTS.iter().enumerate() {
+        if let Some(often) = acts[nth] {
+            line_to(&mut text, key, span(often));
+        }
     }
     if let Some(Joiner { at, last }) = joiner {
         line_to(&mut text, "joiner", format!("{{ at = {}, last = {last} }}", span(*at)));
@@ -421,6 +434,7 @@ fn verb_text(text: &mut String, verb: &Verb) {
         Verb::RetryStorm { clients } => line_to(text, "retry-storm", clients_text(clients)),
         Verb::Operator(operation) => match operation {
             Operation::Transfer(whom) => line_to(text, "transfer", targets(&[*whom])),
+            Operation::Succession { central } => line_to(text, "succession", quoted(if *central { "central" } else { "ring" })),
             Operation::Remove(whom) => line_to(text, "remove", targets(&[*whom])),
             Operation::Replace(whom) => line_to(text, "replace", targets(&[*whom])),
             Operation::Add(count) => line_to(text, "add", count),

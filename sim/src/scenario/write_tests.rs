@@ -207,6 +207,9 @@ fn workload() -> impl Strategy<Value = Workload> {
             pages_back: None,
             moves,
             restarts,
+            arrivals: joiner.map(|(at, _)| at),
+            devices: 1 + rooms % 3,
+            acts: std::array::from_fn(|nth| pages.filter(|_| nth as u32 % 2 == rooms % 2)),
         },
     )
 }
@@ -241,6 +244,7 @@ proptest! {
         // Only a fault with a name of its own can be waited for.
         faults[0].id = "first".to_owned();
         let (name, about) = ("generated".to_owned(), String::new());
-        reads_back(&Scenario { name, about, seed, bug, cluster, workload, faults, expect });
+        let chat = tertulia_protocol::chat::Settings::default();
+        reads_back(&Scenario { name, about, seed, bug, cluster, chat, workload, faults, expect });
     }
 }

@@ -3,7 +3,7 @@
 
 use super::concrete::at;
 use super::nodes::retarget;
-use crate::scenario::{Cluster, DiskFate, Expect, Fault, Proof, Scenario, Span, Split, Target, Trigger, Verb, Workload};
+use crate::scenario::{ACTS, Cluster, DiskFate, Expect, Fault, Proof, Scenario, Span, Split, Target, Trigger, Verb, Workload};
 use tertulia_protocol::contract::{Limits, Timing};
 use tertulia_protocol::succession::SuccessionTiming;
 
@@ -57,6 +57,9 @@ pub(super) fn workloads(scenario: &Scenario) -> Vec<Scenario> {
         pages_back: None,
         moves: None,
         restarts: None,
+        arrivals: None,
+        devices: 1,
+        acts: [None; ACTS.len()],
     };
     let mut found = vec![tiny(1, Some(1)), tiny(1, Some(3)), tiny(1, None), tiny(2, None), tiny(old.clients, None)];
     let smaller = |steps: &[u32]| steps.iter().copied().filter(|step| *step < old.clients).collect::<Vec<_>>();
@@ -67,6 +70,12 @@ pub(super) fn workloads(scenario: &Scenario) -> Vec<Scenario> {
     found.push(Workload { pages_back: None, ..old.clone() });
     found.push(Workload { moves: None, ..old.clone() });
     found.push(Workload { restarts: None, ..old.clone() });
+    found.push(Workload { arrivals: None, ..old.clone() });
+    found.push(Workload { acts: [None; ACTS.len()], ..old.clone() });
+    for nth in (0..ACTS.len()).filter(|nth| old.acts[*nth].is_some()) {
+        let acts = std::array::from_fn(|other| old.acts[other].filter(|_| other != nth));
+        found.push(Workload { acts, ..old.clone() });
+    }
     found.push(Workload { text: (8, 120), ..old.clone() });
     found.push(Workload { link: Span { from: 300, to: 2_000 }, ..old.clone() });
     let posts = [0, 1, 2, 3, 5, 10, 20, 50].into_iter().filter(|posts| *posts < old.posts.unwrap_or(u64::MAX));

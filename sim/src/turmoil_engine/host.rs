@@ -193,6 +193,7 @@ fn prepare(stage: &Arc<Stage>, node: usize) -> Result<Setup<TurmoilNet, SimStore
     config.succession_timing = cluster.succession_timing;
     config.timing = cluster.timing;
     config.limits = cluster.limits;
+    config.settings = stage.scenario.chat.clone();
     #[cfg(feature = "zoo")]
     {
         config.bug = stage.bug;

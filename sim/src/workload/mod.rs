@@ -4,7 +4,9 @@
 //! at the end read everything. An engine moves what [`Actor::poll`] returns to a node and hands back what comes; it calls [`Actor::act`] when
 //! [`Actor::next_act`] says so. What the client saw is told as [`ClientFact`]s, in the order that the judge asks for.
 
+mod chatter;
 mod script;
+mod sessions;
 
 pub use script::{Actor, Wire};
 
@@ -30,6 +32,11 @@ pub fn time_of(instant: Instant) -> u64 {
 /// How many clients a scenario has, late joiners included.
 pub fn actors(scenario: &Scenario) -> u32 {
     scenario.workload.clients + u32::from(scenario.workload.joiner.is_some())
+}
+
+/// The name of a user, from its number.
+pub fn user_name(user: u32) -> String {
+    format!("client {}", user + 1)
 }
 
 /// The name of a room, from its number.

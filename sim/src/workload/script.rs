@@ -1,11 +1,12 @@
 //! One client and its script.
 
-use super::{actors, now, room_name, time_of};
+use super::chatter::{Chatter, Deed};
+use super::{actors, now, room_name, time_of, user_name};
 use crate::scenario::{Scenario, Span};
 use bytes::Bytes;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use tertulia_judge::{At, ClientFact, Extent, ReadPost, text_digest};
+use tertulia_judge::{At, ClientFact, Extent, ReadPost, SESSIONS, Shown, digest_of, revision, text_digest};
 use tertulia_protocol::chat::{Command, Done, Post, Refusal, RoomRef};
 use tertulia_protocol::client::{Client, Config, Key, Output, Timing};
 use tertulia_protocol::contract::Now;
@@ -49,28 +50,29 @@ enum What {
 
 /// A room on its way: made, joined, followed.
 #[derive(Clone, Default)]
-struct Room {
-    id: Option<RoomId>,
+pub(super) struct Room {
+    pub(super) id: Option<RoomId>,
     /// The room's newest event when this client joined.
-    joined: Option<Cursor>,
+    pub(super) joined: Option<Cursor>,
     /// The last post delivered.
-    last: Seq,
+    pub(super) last: Seq,
     /// All of the final reading so far; `None` before it begins.
-    reading: Option<Vec<ReadPost>>,
-    read: bool,
+    pub(super) reading: Option<Vec<ReadPost>>,
+    pub(super) read: bool,
 }
 
 /// Why an open number was submitted.
 #[derive(Clone, Copy)]
-enum Submitted {
+pub(super) enum Submitted {
     Create(usize),
     Join(usize),
     Post,
+    Chat(Deed),
 }
 
 /// An open question.
 #[derive(Clone, Copy)]
-struct Question {
+pub(super) struct Question {
     room: usize,
     asked: u64,
     after: Option<Seq>,
@@ -83,7 +85,7 @@ struct Question {
 }
 
 /// A client whose host keeps what it is told to, or nothing.
-fn begin(config: Config, kept: Option<&[Bytes]>, now: Now) -> Client {
+pub(super) fn begin(config: Config, kept: Option<&[Bytes]>, now: Now) -> Client {
     let Some(kept) = kept else { return Client::new(config, now) };
     Client::resume(config, kept, now).expect("a client reads what it wrote")
 }
@@ -91,41 +93,40 @@ fn begin(config: Config, kept: Option<&[Bytes]>, now: Now) -> Client {
 /// One client with its script. Begins at [`Actor::starts`].
 #[derive(Clone)]
 pub struct Actor {
-    number: u32,
-    seed: Seed,
-    client: Client,
-    posts: bool,
-    from: From,
-    rooms: Vec<Room>,
-    submitted: BTreeMap<u64, Submitted>,
-    questions: BTreeMap<u64, Question>,
-    gap: u64,
-    text: (u32, u32),
-    stop: u64,
+    pub(super) number: u32,
+    pub(super) seed: Seed,
+    pub(super) client: Client,
+    pub(super) posts: bool,
+    pub(super) from: From,
+    pub(super) rooms: Vec<Room>,
+    pub(super) submitted: BTreeMap<u64, Submitted>,
+    pub(super) questions: BTreeMap<u64, Question>,
+    pub(super) gap: u64,
+    pub(super) text: (u32, u32),
+    pub(super) stop: u64,
     /// How many posts this client makes at most.
-    most: u64,
-    pages: Option<Span>,
-    pages_back: Option<Span>,
-    moves: Option<Span>,
-    restarts: Option<Span>,
-    /// What an outbox of this client holds, where clients restart.
-    config: Config,
-    kept: BTreeMap<Key, Bytes>,
-    #[cfg(feature = "zoo")]
-    bug: Option<tertulia_protocol::zoo::Bug>,
-    next_post: u64,
-    next_page: u64,
-    next_page_back: u64,
-    next_move: u64,
-    next_restart: u64,
-    post_count: u64,
-    page_count: u64,
-    page_back_count: u64,
-    move_count: u64,
-    restart_count: u64,
-    final_reading: bool,
-    facts: Vec<ClientFact>,
-    trouble: Option<String>,
+    pub(super) most: u64,
+    pub(super) pages: Option<Span>,
+    pub(super) pages_back: Option<Span>,
+    pub(super) moves: Option<Span>,
+    pub(super) restarts: Option<Span>,
+    /// What this client is started with, and what its outbox holds, where clients restart.
+    pub(super) config: Config,
+    pub(super) kept: BTreeMap<Key, Bytes>,
+    pub(super) next_post: u64,
+    pub(super) next_page: u64,
+    pub(super) next_page_back: u64,
+    pub(super) next_move: u64,
+    pub(super) next_restart: u64,
+    pub(super) post_count: u64,
+    pub(super) page_count: u64,
+    pub(super) page_back_count: u64,
+    pub(super) move_count: u64,
+    pub(super) restart_count: u64,
+    pub(super) final_reading: bool,
+    pub(super) facts: Vec<ClientFact>,
+    pub(super) trouble: Option<String>,
+    pub(super) chat: Chatter,
 }
 
 impl Actor {
@@ -134,30 +135,15 @@ impl Actor {
         let drawn = draw(seed, Purpose::StartOffset, u64::from(number) + 1_000, What::Start as u64, 0);
         match scenario.workload.joiner {
             Some(joiner) if number == scenario.workload.clients => joiner.at.pick(drawn),
-            _ => within(drawn, 0, 300_000),
+            _ => scenario.workload.arrivals.map_or_else(|| within(drawn, 0, 300_000), |arrivals| arrivals.pick(drawn)),
         }
     }
 
     pub fn new(scenario: &Scenario, seed: Seed, number: u32, at: u64) -> Actor {
         debug_assert!(number < actors(scenario));
         let workload = &scenario.workload;
-        let drawn = |what: What, nth: u64| draw(seed, Purpose::Identity, u64::from(number) + 1_000, what as u64, nth);
-        let mut token = [0; 32];
-        for (nth, part) in token.chunks_mut(8).enumerate() {
-            part.copy_from_slice(&drawn(What::Token, nth as u64).to_le_bytes());
-        }
-        let servers = scenario.cluster.hosts() as u32;
-        let config = Config {
-            name: format!("client {}", number + 1),
-            how: Default::default(),
-            device: String::new(),
-            token: Token(token),
-            servers,
-            first: number % servers,
-            seed: Seed(drawn(What::Seed, 0)),
-            timing: Timing::default(),
-            window: WINDOW,
-        };
+        let chat = Chatter::new(scenario, number);
+        let config = config(seed, number, scenario.cluster.hosts() as u32, chat.user, 0);
         let late = workload.joiner.filter(|_| number == workload.clients);
         let mut actor = Actor {
             number,
@@ -178,8 +164,6 @@ impl Actor {
             restarts: workload.restarts,
             config,
             kept: BTreeMap::new(),
-            #[cfg(feature = "zoo")]
-            bug: None,
             next_post: at,
             next_page: at,
             next_page_back: at,
@@ -193,6 +177,7 @@ impl Actor {
             final_reading: false,
             facts: Vec::new(),
             trouble: None,
+            chat,
         };
         actor.next_post += actor.spacing();
         actor.next_page += actor.pause(actor.pages, What::Pages, 0);
@@ -202,13 +187,15 @@ impl Actor {
         for room in 0..actor.rooms.len() {
             actor.submit(now(at, 0), Command::CreateRoom { name: room_name(room) }, Submitted::Create(room));
         }
+        actor.plan_acts(at);
+        actor.make_rooms(at);
         actor
     }
 
     /// The client has a bug of the zoo from now on.
     #[cfg(feature = "zoo")]
     pub fn set_bug(&mut self, bug: Option<tertulia_protocol::zoo::Bug>) {
-        self.bug = bug;
+        self.chat.bug = bug;
         self.client.set_bug(bug);
     }
 
@@ -216,11 +203,19 @@ impl Actor {
     pub fn next_act(&self) -> Option<u64> {
         let next = self.next_page.min(self.next_page_back).min(self.next_move).min(self.next_restart);
         let next = next.min(if self.may_post() { self.next_post } else { u64::MAX });
+        let next = self.chat.returns.unwrap_or_else(|| next.min(self.next_chat()));
         (next < self.stop).then_some(next)
     }
 
     /// Does what is due. True when the client's connection is to be cut, so that it moves.
     pub fn act(&mut self, at: u64) -> bool {
+        if let Some(returns) = self.chat.returns {
+            if returns <= at && at < self.stop {
+                self.return_as_new_device(at);
+            }
+            return false;
+        }
+        self.act_in_chat(at);
         if self.may_post() && self.next_post <= at && self.next_post < self.stop {
             self.post(at);
             self.next_post = at + self.spacing();
@@ -254,7 +249,7 @@ impl Actor {
         let kept: Vec<Bytes> = self.kept.values().cloned().collect();
         self.client = begin(self.config.clone(), Some(&kept), now(at, 0));
         #[cfg(feature = "zoo")]
-        self.client.set_bug(self.bug);
+        self.client.set_bug(self.chat.bug);
         for room in &self.rooms {
             if let Some((id, _)) = room.id.zip(room.joined) {
                 let from = self.client.cursor(id).map_or(self.from, From::After);
@@ -267,7 +262,7 @@ impl Actor {
     }
 
     fn may_post(&self) -> bool {
-        self.posts && self.post_count < self.most
+        self.posts && self.post_count < self.most && !self.chat.leaving
     }
 
     /// The next thing to move to a node; what the client saw is in [`Actor::take_facts`] afterwards.
@@ -276,12 +271,13 @@ impl Actor {
             match self.client.poll_output()? {
                 Output::Connect { server, hello } => return Some(Wire::Connect { server, hello }),
                 Output::Disconnect => return Some(Wire::Disconnect),
-                Output::Send(request) => return Some(Wire::Send(request)),
-                Output::SignedIn { .. } => {}
-                Output::Rejected(refusal) => self.trouble(format!("was refused its session: {refusal}")),
+                Output::Send(request) => return Some(Wire::Send(self.as_scenario_signs_in(request))),
+                Output::SignedIn { user, .. } => self.signed_in(at, user),
+                Output::Rejected(refusal) => self.rejected(at, refusal),
                 Output::Settled { number, result } => self.settled(at, number, result),
                 Output::Answered { ask, result } => self.answered(at, ask, result),
                 Output::Deliver(event) => self.deliver(&event),
+                Output::Unfollowed { room, .. } if self.chat.is_over() || self.may_be_gone(&room) => {}
                 Output::Unfollowed { room, refusal } => self.trouble(format!("may not follow {room}: {refusal}")),
                 Output::Unclear { number } => self.trouble(format!("was told that the outcome of number {number} is unclear")),
                 Output::Keep { change, record } => {
@@ -309,6 +305,7 @@ impl Actor {
     }
 
     pub fn reply(&mut self, at: u64, reply: Reply) {
+        let reply = self.as_client_is_told(reply);
         self.client.handle_reply(now(at, 0), reply);
     }
 
@@ -337,6 +334,9 @@ impl Actor {
 
     /// What this client still waits for before it has all of `newest`, or `None`.
     pub fn waits_for(&self, newest: &BTreeMap<RoomId, Seq>) -> Option<String> {
+        if self.chat.returns.is_some() {
+            return None;
+        }
         if let Some((number, _)) = self.submitted.first_key_value() {
             return Some(format!(
                 "client {} has {} commands open, the first is number {number}",
@@ -361,6 +361,10 @@ impl Actor {
     /// Begins reading the whole history of all rooms, page by page.
     pub fn read_all(&mut self, at: u64) {
         self.final_reading = true;
+        if self.chat.returns.is_some() {
+            return;
+        }
+        self.look_up_the_end(at);
         for room in 0..self.rooms.len() {
             self.rooms[room].reading = Some(Vec::new());
             self.ask(
@@ -372,12 +376,12 @@ impl Actor {
 
     /// Whether the final reading is done.
     pub fn has_read_all(&self) -> bool {
-        self.rooms.iter().all(|room| room.read)
+        self.chat.returns.is_some() || self.rooms.iter().all(|room| room.read) && self.chat.lookups.is_empty()
     }
 
     /// How this client is called in evidence and in stories: from 1, as nodes are.
-    fn told_as(&self) -> u32 {
-        self.number + 1
+    pub(super) fn told_as(&self) -> u32 {
+        self.number + 1 + self.chat.session * SESSIONS
     }
 
     fn drawn(&self, what: What, nth: u64) -> u64 {
@@ -389,11 +393,15 @@ impl Actor {
         within(self.drawn(What::Gap, self.post_count), 1, (self.gap * 2).max(1))
     }
 
-    fn pause(&self, span: Option<Span>, what: What, nth: u64) -> u64 {
-        span.map_or(u64::MAX / 2, |span| span.pick(self.drawn(what, nth)).max(1))
+    pub(super) fn pause_of(&self, span: Option<Span>, drawn: u64) -> u64 {
+        span.map_or(u64::MAX / 2, |span| span.pick(drawn).max(1))
     }
 
-    fn submit(&mut self, now: Now, command: Command, why: Submitted) -> Option<u64> {
+    fn pause(&self, span: Option<Span>, what: What, nth: u64) -> u64 {
+        self.pause_of(span, self.drawn(what, nth))
+    }
+
+    pub(super) fn submit(&mut self, now: Now, command: Command, why: Submitted) -> Option<u64> {
         match self.client.submit(now, command) {
             Ok(number) => {
                 self.submitted.insert(number, why);
@@ -416,6 +424,17 @@ impl Actor {
         let (digest, room) = (text_digest(&text), RoomRef::Id(room));
         if let Some(number) = self.submit(now(at, 0), Command::Post { room: room.clone(), text }, Submitted::Post) {
             self.facts.push(ClientFact::Submitted { client: self.told_as(), number, room, text_digest: digest });
+        }
+    }
+
+    /// Comes to know all rooms: makes them, is let in, follows.
+    pub(super) fn make_rooms(&mut self, at: u64) {
+        for room in 0..self.rooms.len() {
+            let name = room_name(room);
+            if self.chat.on {
+                self.facts.push(ClientFact::Joins { client: self.told_as(), room: RoomRef::Name(name.clone()) });
+            }
+            self.submit(now(at, 0), Command::CreateRoom { name }, Submitted::Create(room));
         }
     }
 
@@ -460,6 +479,10 @@ impl Actor {
         let Some(why) = self.submitted.remove(&number) else {
             return self.trouble(format!("was told twice of its number {number}"));
         };
+        let why = match why {
+            Submitted::Chat(deed) => return self.settled_in_chat(at, number, deed, result),
+            why => why,
+        };
         match (why, result) {
             (Submitted::Create(place), Ok(Done::Room { room, .. })) => {
                 self.rooms[place].id = Some(room);
@@ -468,27 +491,42 @@ impl Actor {
             (Submitted::Join(place), Ok(Done::Joined { room, last, .. })) => {
                 self.rooms[place].joined = Some(last);
                 let client = self.told_as();
-                self.facts.push(match self.from {
-                    From::After(after) => ClientFact::Followed { client, room, after },
-                    From::Last(window) => ClientFact::FollowedLast { client, room, last: window, joined: last },
-                });
+                self.joined(room, self.chat.came);
+                if self.chat.shows_past() {
+                    self.facts.push(match self.from {
+                        From::After(after) => ClientFact::Followed { client, room, after },
+                        From::Last(window) => ClientFact::FollowedLast { client, room, last: window, joined: last },
+                    });
+                } else {
+                    // What was there before it came, it will never see.
+                    self.rooms[place].last = last;
+                }
                 self.client.follow(now(at, 0), RoomRef::Id(room), self.from);
             }
             (Submitted::Post, Ok(Done::Posted { room, seq, id, at })) => {
                 self.facts.push(ClientFact::Acknowledged { client: self.told_as(), number, room, seq, id, at });
+                self.posted(room, seq);
             }
             (why, Err(refusal)) => {
                 let open = matches!(refusal, Refusal::Unknown | Refusal::Forgotten | Refusal::KeyExpired);
                 if let (Submitted::Post, false) = (why, open) {
                     self.facts.push(ClientFact::RefusedFinally { client: self.told_as(), number });
                 }
-                self.trouble(format!("was refused number {number}: {refusal}"));
+                if open && self.chat.is_over() {
+                    self.facts.push(ClientFact::GaveUp { client: self.told_as(), number });
+                }
+                if !(self.chat.on && matches!(refusal, Refusal::LoggedOut | Refusal::UnknownSession)) {
+                    self.trouble(format!("was refused number {number}: {refusal}"));
+                }
             }
             (_, Ok(done)) => self.trouble(format!("was given a wrong outcome for number {number}: {done:?}")),
         }
     }
 
     fn answered(&mut self, at: u64, ask: u64, result: Result<Answer, Refusal>) {
+        if let Some(lookup) = self.chat.lookups.remove(&ask) {
+            return self.looked_up(at, lookup, result);
+        }
         let Some(question) = self.questions.remove(&ask) else {
             return self.trouble(format!("was answered twice: question {ask}"));
         };
@@ -496,12 +534,19 @@ impl Actor {
             Ok(Answer::History { posts, current, .. }) => self.history(at, question, posts, current),
             Ok(answer) => self.trouble(format!("asked for history and was told {answer:?}")),
             Err(refusal) if refusal.is_temporary() => self.ask(at, question),
+            // It will be told that its session is over.
+            Err(Refusal::UnknownSession | Refusal::LoggedOut) if self.chat.on => {}
             Err(refusal) => self.trouble(format!("was refused history: {refusal}")),
         }
     }
 
     fn history(&mut self, at: u64, question: Question, posts: Vec<Post>, current: bool) {
         let Some(room) = self.rooms[question.room].id else { return };
+        let revised: Vec<_> = posts.iter().filter_map(|post| revision(post).map(|text| (post.seq, text))).collect();
+        if !revised.is_empty() {
+            let shown = Shown::Page { asked: At(question.asked), current };
+            self.facts.push(ClientFact::Texts { client: self.told_as(), room, shown, posts: revised });
+        }
         let posts: Vec<ReadPost> = posts.iter().map(Into::into).collect();
         let to_end = posts.len() < question.limit as usize;
         let (client, asked, own_past) = (self.told_as(), At(question.asked), question.at_least);
@@ -528,6 +573,14 @@ impl Actor {
 
     fn deliver(&mut self, event: &Event) {
         let (client, room, cursor) = (self.told_as(), event.room, event.cursor);
+        let shown = match &event.kind {
+            EventKind::Posted(post) => Some(post),
+            EventKind::Changed(changed) => changed.post.as_ref(),
+            _ => None,
+        };
+        if let Some((seq, text)) = shown.and_then(|post| revision(post).map(|text| (post.seq, text))) {
+            self.facts.push(ClientFact::Texts { client, room, shown: Shown::Event { cursor }, posts: vec![(seq, text)] });
+        }
         let post = match &event.kind {
             EventKind::Posted(post) => post,
             EventKind::Changed(changed) => {
@@ -539,14 +592,35 @@ impl Actor {
             }
             _ => return,
         };
-        let text_digest = text_digest(&post.text);
+        let text_digest = digest_of(post);
         self.facts.push(ClientFact::Delivered { client, room, cursor, seq: post.seq, id: post.id, text_digest, at: post.at });
         if let Some(room) = self.rooms.iter_mut().find(|room| room.id == Some(event.room)) {
             room.last = post.seq;
         }
     }
 
-    fn trouble(&mut self, told: String) {
+    pub(super) fn trouble(&mut self, told: String) {
         self.trouble.get_or_insert_with(|| format!("client {} {told}", self.number + 1));
+    }
+}
+
+/// How a client is started: the token and the draws are those of its session.
+pub(super) fn config(seed: Seed, number: u32, servers: u32, user: u32, session: u32) -> Config {
+    let of_session = |nth: u64| nth + (u64::from(session) << 32);
+    let drawn = |what: What, nth: u64| draw(seed, Purpose::Identity, u64::from(number) + 1_000, what as u64, of_session(nth));
+    let mut token = [0; 32];
+    for (nth, part) in token.chunks_mut(8).enumerate() {
+        part.copy_from_slice(&drawn(What::Token, nth as u64).to_le_bytes());
+    }
+    Config {
+        name: user_name(user),
+        how: Default::default(),
+        device: String::new(),
+        token: Token(token),
+        servers,
+        first: (number + session) % servers,
+        seed: Seed(drawn(What::Seed, 0)),
+        timing: Timing::default(),
+        window: WINDOW,
     }
 }

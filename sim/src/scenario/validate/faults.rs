@@ -306,6 +306,13 @@ impl Faults<'_> {
         let most = if self.optional { MOST_VOTERS } else { self.cluster.hosts() } as i64;
         Ok(match operation {
             "transfer" => Operation::Transfer(one(&raw.transfer)?),
+            "succession" => match raw.succession.as_ref() {
+                Some(policy) if !["ring", "central"].contains(&policy.get_ref().as_str()) => {
+                    let message = format!("\"{}\" is neither ring nor central", policy.get_ref());
+                    return Err(self.source.error(Some(policy.span()), message));
+                }
+                policy => Operation::Succession { central: policy.is_some_and(|policy| policy.get_ref() == "central") },
+            },
             "remove" => Operation::Remove(one(&raw.remove)?),
             "voters" => Operation::Voters(self.source.integer(&raw.voters, "voters", 1, most)?.unwrap_or(1) as u32),
             newcomer => {

@@ -34,18 +34,19 @@ pub(super) fn validate(source: Source<'_>, file: Deserializer<'_>) -> Checked<Sc
     }
     let name = raw.name.ok_or_else(|| source.error(None, "a scenario needs a name"))?.into_inner();
     let cluster = cluster(source, raw.cluster)?;
+    let chat = super::chat::read(source, raw.chat.as_ref())?;
     let workload = workload(source, raw.workload)?;
     let (clients, stop) = (workload.clients, workload.stop);
     let faults = Faults { source, raw: &raw.fault, cluster: &cluster, clients, stop, optional: false }.all()?;
     let expect = expect(source, raw.expect, &cluster)?;
     let seed = source.integer(&raw.seed, "seed", 0, i64::MAX)?.map(|seed| seed as u64);
     let (about, bug) = (raw.about.unwrap_or_default(), raw.bug.map(Spanned::into_inner));
-    Ok(Scenario { name, about, seed, bug, cluster, workload, faults, expect })
+    Ok(Scenario { name, about, seed, bug, cluster, chat, workload, faults, expect })
 }
 
 impl Source<'_> {
     /// Reads a value with a unit by `parse`, if it is there.
-    fn read<T>(&self, value: &Text, parse: impl Fn(&str) -> Result<T, String>) -> Checked<Option<T>> {
+    pub(in crate::scenario) fn read<T>(&self, value: &Text, parse: impl Fn(&str) -> Result<T, String>) -> Checked<Option<T>> {
         let Some(value) = value else { return Ok(None) };
         parse(value.get_ref()).map(Some).map_err(|message| self.error(Some(value.span()), message))
     }
@@ -61,7 +62,13 @@ impl Source<'_> {
     }
 
     /// Reads an integer within bounds, if it is there.
-    fn integer(&self, value: &Option<Spanned<i64>>, name: &str, from: i64, to: i64) -> Checked<Option<i64>> {
+    pub(in crate::scenario) fn integer(
+        &self,
+        value: &Option<Spanned<i64>>,
+        name: &str,
+        from: i64,
+        to: i64,
+    ) -> Checked<Option<i64>> {
         let Some(value) = value else { return Ok(None) };
         match *value.get_ref() {
             n if (from..=to).contains(&n) => Ok(Some(n)),
@@ -246,6 +253,15 @@ fn workload(source: Source<'_>, raw: Option<RawWorkload>) -> Checked<Workload> {
         let message = format!("the joiner may come only at {} us, after the workload's stop", joiner.at.to);
         return Err(source.error(raw.joiner.as_ref().map(Spanned::span), message));
     }
+    let arrivals = source.read(&raw.arrivals, units::span)?;
+    if arrivals.is_some_and(|arrivals| arrivals.to >= stop) {
+        let at = raw.arrivals.as_ref().map(Spanned::span);
+        return Err(source.error(at, "clients come before the workload's stop"));
+    }
+    let mut acts = [None; ACTS.len()];
+    for (act, given) in acts.iter_mut().zip(raw.acts()) {
+        *act = source.read(given, units::span)?;
+    }
     Ok(Workload {
         clients: source.integer(&raw.clients, "clients", 1, 10_000)?.ok_or_else(|| missing("clients"))? as u32,
         rooms: source.integer(&raw.rooms, "rooms", 1, 1_000)?.unwrap_or(1) as u32,
@@ -259,6 +275,9 @@ fn workload(source: Source<'_>, raw: Option<RawWorkload>) -> Checked<Workload> {
         pages_back: source.read(&raw.pages_back, units::span)?,
         moves: source.read(&raw.moves, units::span)?,
         restarts: source.read(&raw.restarts, units::span)?,
+        arrivals,
+        devices: source.integer(&raw.devices, "devices", 1, 100)?.unwrap_or(1) as u32,
+        acts,
     })
 }
 
