@@ -21,6 +21,7 @@ impl Chat {
     fn start(cluster: &Cluster, user: &str, more: &[&str]) -> Chat {
         let mut command = node();
         command.args(["chat", "--user", user, "lobby"]).args(cluster.servers()).args(more);
+        command.env("XDG_STATE_HOME", cluster.dir.path());
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::inherit()).spawn().unwrap();
         let (tell, lines) = channel();
         let output = BufReader::new(child.stdout.take().unwrap());
@@ -108,7 +109,7 @@ fn a_cluster_with_accounts_is_entered_with_a_password_from_standard_input() {
     };
     assert!(wrong("wrong horse"));
     let mut without = node();
-    let said = say(without.args(["chat", "--user", "ana", "lobby"]).args(cluster.servers()));
+    let said = say(without.args(["chat", "--forget", "--user", "ana", "lobby"]).args(cluster.servers()));
     assert!(!said.status.success() && said.err.contains("--password-stdin"), "{}", said.err);
     let signed = post(&cluster.url(1), "/api/v1/sessions", None, None, &json!({"name": "ana"}));
     assert_eq!(signed.status, 403);

@@ -62,7 +62,10 @@ async fn open(args: &Chat, input: &mut Input) -> Result<Remote, String> {
         Some(Err(error)) => return Err(format!("{error}, or chat with --forget")),
     };
     let goes_on = outbox.as_ref().is_some_and(|outbox| !outbox.records().is_empty());
-    let how = if goes_on { How::Name } else { how(args, input).await? };
+    let with_password = args.password_stdin || args.register;
+    let how = if goes_on && !with_password { How::Name } else { how(args, input).await? };
+    // Whoever gives a password wants it looked at, which a session that is open does not do.
+    let outbox = outbox.filter(|_| !(goes_on && with_password));
     match outbox {
         Some(outbox) => Remote::kept(&args.user, how, servers, outbox),
         None => Ok(Remote::signing_in(&args.user, how, servers)),

@@ -184,9 +184,6 @@ impl Actor {
         actor.next_page_back += actor.pause(actor.pages_back, What::PagesBack, 0);
         actor.next_move += actor.pause(actor.moves, What::Moves, 0);
         actor.next_restart += actor.pause(actor.restarts, What::Restarts, 0);
-        for room in 0..actor.rooms.len() {
-            actor.submit(now(at, 0), Command::CreateRoom { name: room_name(room) }, Submitted::Create(room));
-        }
         actor.plan_acts(at);
         actor.make_rooms(at);
         actor
