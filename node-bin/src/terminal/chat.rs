@@ -9,7 +9,7 @@ use crate::cli::Chat;
 use crate::show;
 use rustix::termios::{LocalModes, OptionalActions, tcgetattr, tcsetattr};
 use std::collections::BTreeMap;
-use std::io::IsTerminal;
+use std::io::{ErrorKind, IsTerminal};
 use std::path::PathBuf;
 use tertulia_driver::{ClientEvent, Outbox, OutboxError, SubmitError};
 use tertulia_protocol::chat::password::Password;
@@ -177,6 +177,7 @@ async fn talk(remote: &mut Remote, room: RoomId, input: &mut Input) -> Result<()
                     Said::Wrong(why) => show(&format!("-- {why}")),
                 },
                 Ok(None) => open = false,
+                Err(error) if error.kind() == ErrorKind::InvalidData => show("-- that line is no text (UTF-8) and was not sent"),
                 Err(error) => return Err(format!("cannot read what you write: {error}")),
             },
         }

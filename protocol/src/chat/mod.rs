@@ -215,6 +215,10 @@ impl Chat {
             Command::Post { text, .. } | Command::Respond { text, .. } | Command::Edit { text, .. } => {
                 names::check_text(text, limits.text_bytes)
             }
+            Command::MakeRoom { kind: RoomKind::Direct, .. } => {
+                let why = "a direct room is opened with its other user, not made by name".into();
+                Err(Refusal::BadRequest { why })
+            }
             Command::MakeRoom { name, kind, topic, members, .. } => {
                 if *kind != RoomKind::Group || !name.is_empty() {
                     names::check_room_name(name, limits)?;
@@ -222,10 +226,6 @@ impl Chat {
                 check_topic(topic, topic_limit)?;
                 if members.len() > limits.group as usize {
                     return Err(Refusal::Full { what: "members that a room may be made with".into(), limit: limits.group });
-                }
-                if *kind == RoomKind::Direct {
-                    let why = "a direct room is opened with its other user, not made by name".into();
-                    return Err(Refusal::BadRequest { why });
                 }
                 Ok(())
             }

@@ -169,9 +169,9 @@ impl core::fmt::Display for Refusal {
             ),
             Refusal::EmptyText => write!(f, "the message is empty: write something"),
             Refusal::TextTooLong { bytes, limit } => {
-                write!(f, "the message has {bytes} bytes, the limit is {limit}: send it in parts")
+                write!(f, "the text has {bytes} bytes, the limit is {limit}: shorten it, or send a message in parts")
             }
-            Refusal::Full { what, limit } => write!(f, "the cluster holds its limit of {limit} {what}: ask its operator"),
+            Refusal::Full { what, limit } => write!(f, "the limit is {limit} {what}, and it is reached"),
             Refusal::UnknownSession => write!(f, "this token belongs to no session: sign in again"),
             Refusal::KeyReused => {
                 write!(f, "this Idempotency-Key was used for a different request: draw a new key for each new request")
@@ -205,8 +205,8 @@ impl core::fmt::Display for Refusal {
             Refusal::WrongSignIn { wanted: SignIn::Invite } => {
                 write!(f, "this cluster wants a password, and registering takes an invitation's code: ask a member for one")
             }
-            Refusal::WrongPassword => write!(f, "there is no user of that name with that password"),
-            Refusal::WrongInvite => write!(f, "this invitation is unknown, used or expired: ask for another one"),
+            Refusal::WrongPassword => write!(f, "the password is wrong, or there is no such user"),
+            Refusal::WrongInvite => write!(f, "registering here takes an invitation's code, and this one is missing, unknown, used or expired: ask a member for one"),
             Refusal::TooManyDevices { limit, devices } => {
                 write!(f, "you are signed in from {} devices already, the limit is {limit}: log one out (", devices.len())?;
                 for (nth, device) in devices.iter().enumerate() {
@@ -219,8 +219,7 @@ impl core::fmt::Display for Refusal {
             Refusal::UnknownDevice => write!(f, "you are not signed in from such a device: list your devices"),
             Refusal::NotAllowed { needs } => write!(f, "{needs}"),
             Refusal::Banned { room } => write!(f, "you are banned from room {}: ask its moderators", room.0),
-            Refusal::Muted { until } if until.0 == u64::MAX => write!(f, "you are muted in this room: ask its moderators"),
-            Refusal::Muted { until } => write!(f, "you are muted in this room until {} ms after 1970", until.0 / 1_000),
+                        Refusal::Muted { .. } => write!(f, "you are muted in this room for now: ask its moderators"),
             Refusal::Archived { room } => write!(f, "room {} is archived: it can be read, and nothing in it changes", room.0),
             Refusal::UnknownMessage { room, seq } => write!(f, "room {} has no message {seq} that you may see", room.0),
             Refusal::Blocked => write!(f, "one of you has blocked the other"),

@@ -2,6 +2,9 @@
 
 use super::*;
 
+/// A hundred years, in milliseconds.
+const LONGEST_MUTE: u64 = 100 * 366 * 24 * 3_600 * 1_000;
+
 impl Chat {
     /// An administrator may do in a public room what its owner may.
     pub(super) fn role(&self, id: RoomId, user: UserId) -> MemberRole {
@@ -162,6 +165,8 @@ impl Chat {
         if !self.is_member(id, other) {
             return Err(Refusal::NotAMember { room: id });
         }
+        // For good, or for a time that a calendar can name.
+        let for_ms = if for_ms == u64::MAX { for_ms } else { for_ms.min(LONGEST_MUTE) };
         let until = (for_ms > 0).then(|| at.at.after_ms(for_ms));
         if for_ms > 0 {
             self.make_place(at, id, other, effects)?;

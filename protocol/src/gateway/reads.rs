@@ -173,6 +173,10 @@ impl Gateway {
             Ask::ChangePassword { .. } | Ask::DeleteAccount { .. } => {
                 self.change_password(now, replica, connection, &request, (session, user), fresh);
             }
+            Ask::Typing { room } if !replica.machine().is_member(*room, user) => {
+                let refusal = Refusal::NotAMember { room: *room };
+                self.refuse_or_wait(now, replica, connection, request, fresh, refusal);
+            }
             Ask::Typing { room } => {
                 self.typing(now, replica, connection, user, *room);
                 self.reply(connection, id, Ok(Answer::Noted));
