@@ -175,6 +175,9 @@ pub struct Send {
     /// Who posts
     #[arg(long)]
     pub name: String,
+    /// The first line of this file is the password, where the cluster wants one
+    #[arg(long, value_name = "FILE")]
+    pub password_file: Option<PathBuf>,
     /// The room's name or id
     pub room: String,
     /// The message; without it each line of standard input is one
@@ -195,6 +198,9 @@ pub struct Tail {
     /// Who reads; joins the room
     #[arg(long)]
     pub name: String,
+    /// The first line of this file is the password, where the cluster wants one
+    #[arg(long, value_name = "FILE")]
+    pub password_file: Option<PathBuf>,
     /// The room's name or id
     pub room: String,
     /// How many earlier messages to begin with

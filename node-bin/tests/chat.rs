@@ -113,4 +113,18 @@ fn a_cluster_with_accounts_is_entered_with_a_password_from_standard_input() {
     assert!(!said.status.success() && said.err.contains("--password-stdin"), "{}", said.err);
     let signed = post(&cluster.url(1), "/api/v1/sessions", None, None, &json!({"name": "ana"}));
     assert_eq!(signed.status, 403);
+    // Scripts have their passwords in files.
+    let file = cluster.dir.path().join("password");
+    std::fs::write(&file, "correct horse\n").unwrap();
+    let mut send = node();
+    let sent = say(send
+        .args(["send", "--name", "ana", "--password-file"])
+        .arg(&file)
+        .args(cluster.servers())
+        .args(["lobby", "by a script"]));
+    assert!(sent.status.success(), "{}", sent.err);
+    again = Chat::start(&cluster, "ana", &["--password-stdin"]);
+    again.write("correct horse");
+    again.sees("ana: by a script");
+    again.ends();
 }

@@ -16,9 +16,12 @@ pub use status::status;
 pub use tail::tail;
 
 use remote::Remote;
+use std::path::Path;
 use std::time::Duration;
 use tertulia_driver::ClientEvent;
+use tertulia_protocol::chat::password::Password;
 use tertulia_protocol::chat::{Command, Done, Post, RoomRef};
+use tertulia_protocol::gateway::How;
 use tertulia_protocol::ids::RoomId;
 use tokio::io::{AsyncBufReadExt, BufReader, Lines, Stdin};
 use tokio::time::{Instant, sleep_until, timeout};
@@ -88,6 +91,14 @@ async fn enter(remote: &mut Remote, room: &str, make: bool, patience: Option<Dur
 }
 
 /// Lines of standard input; at a byte that is no UTF-8 they end with an error.
+/// How a script signs in: with the password in a file, or with a name alone.
+fn by_file(file: Option<&Path>) -> Result<How, String> {
+    let Some(file) = file else { return Ok(How::Name) };
+    let cannot = |error| format!("cannot read the password from {}: {error}", file.display());
+    let text = std::fs::read_to_string(file).map_err(cannot)?;
+    Ok(How::LogIn { password: Password(text.lines().next().unwrap_or_default().to_owned()) })
+}
+
 fn lines() -> Lines<BufReader<Stdin>> {
     BufReader::new(tokio::io::stdin()).lines()
 }

@@ -31,29 +31,24 @@ pub struct Remote {
 
 impl Remote {
     /// `servers`: `http://host:port` each. What is unsettled at the end is lost.
-    pub fn new(name: &str, servers: &[String]) -> Remote {
-        Remote::signing_in(name, How::Name, servers)
-    }
-
-    /// As [`Remote::new`], signing in as the cluster wants it.
     pub fn signing_in(name: &str, how: How, servers: &[String]) -> Remote {
         let (client, running) = runner(name, how, servers).start();
         Remote { client, running: tokio::spawn(running), servers: servers.to_vec(), failure: None, keeps: false }
     }
 
-    /// As [`Remote::new`], with an outbox in a file: goes on where the last process that had it ended.
+    /// As [`Remote::signing_in`], with an outbox in a file: goes on where the last process that had it ended.
     pub fn kept(name: &str, how: How, servers: &[String], outbox: Outbox) -> Result<Remote, String> {
         let (client, running) = runner(name, how, servers).resume(outbox).map_err(|error| error.to_string())?;
         Ok(Remote { client, running: tokio::spawn(running), servers: servers.to_vec(), failure: None, keeps: true })
     }
 
     /// With the outbox of this file, if one is named.
-    pub fn with(name: &str, servers: &[String], outbox: Option<&Path>) -> Result<Remote, String> {
+    pub fn with(name: &str, how: How, servers: &[String], outbox: Option<&Path>) -> Result<Remote, String> {
         match outbox {
-            None => Ok(Remote::new(name, servers)),
+            None => Ok(Remote::signing_in(name, how, servers)),
             Some(path) => {
                 let outbox = Outbox::open(path).map_err(|error| error.to_string())?;
-                Remote::kept(name, How::Name, servers, outbox).map_err(|error| format!("{}: {error}", path.display()))
+                Remote::kept(name, how, servers, outbox).map_err(|error| format!("{}: {error}", path.display()))
             }
         }
     }

@@ -1,7 +1,7 @@
 //! `node send`: posts, and says of each message where it stands for good. With `--outbox` a message that was read is posted, once, even if this process ends before.
 
 use super::remote::Remote;
-use super::{enter, entering, lines, room_ref};
+use super::{by_file, enter, entering, lines, room_ref};
 use crate::cli::Send;
 use crate::show;
 use std::collections::BTreeMap;
@@ -11,7 +11,8 @@ use tokio::io::{BufReader, Lines, Stdin};
 use tokio::time::{Instant, sleep_until};
 
 pub async fn send(args: &Send) -> Result<(), String> {
-    let remote = Remote::with(&args.name, &args.servers.urls, args.outbox.as_deref())?;
+    let how = by_file(args.password_file.as_deref())?;
+    let remote = Remote::with(&args.name, how, &args.servers.urls, args.outbox.as_deref())?;
     let mut sending =
         Sending { args, remote, room: None, input: None, waiting: None, line: 0, under_way: BTreeMap::new(), refused: 0 };
     let done = sending.send().await;

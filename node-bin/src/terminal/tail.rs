@@ -1,7 +1,7 @@
 //! `node tail`: a room's messages, line by line, for ever.
 
 use super::remote::Remote;
-use super::{enter, line};
+use super::{by_file, enter, line};
 use crate::cli::Tail;
 use crate::{rfc3339, show};
 use serde_json::json;
@@ -11,7 +11,7 @@ use tertulia_protocol::gateway::{EventKind, From};
 use tertulia_protocol::ids::RoomId;
 
 pub async fn tail(args: &Tail) -> Result<(), String> {
-    let mut remote = Remote::new(&args.name, &args.servers.urls);
+    let mut remote = Remote::signing_in(&args.name, by_file(args.password_file.as_deref())?, &args.servers.urls);
     let following = async {
         let room = enter(&mut remote, &args.room, false, None).await?;
         remote.learn_servers().await;

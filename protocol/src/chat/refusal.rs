@@ -206,7 +206,10 @@ impl core::fmt::Display for Refusal {
                 write!(f, "this cluster wants a password, and registering takes an invitation's code: ask a member for one")
             }
             Refusal::WrongPassword => write!(f, "the password is wrong, or there is no such user"),
-            Refusal::WrongInvite => write!(f, "registering here takes an invitation's code, and this one is missing, unknown, used or expired: ask a member for one"),
+            Refusal::WrongInvite => write!(
+                f,
+                "registering here takes an invitation's code, and this one is missing, unknown, used or expired: ask a member for one"
+            ),
             Refusal::TooManyDevices { limit, devices } => {
                 write!(f, "you are signed in from {} devices already, the limit is {limit}: log one out (", devices.len())?;
                 for (nth, device) in devices.iter().enumerate() {
@@ -219,7 +222,7 @@ impl core::fmt::Display for Refusal {
             Refusal::UnknownDevice => write!(f, "you are not signed in from such a device: list your devices"),
             Refusal::NotAllowed { needs } => write!(f, "{needs}"),
             Refusal::Banned { room } => write!(f, "you are banned from room {}: ask its moderators", room.0),
-                        Refusal::Muted { .. } => write!(f, "you are muted in this room for now: ask its moderators"),
+            Refusal::Muted { .. } => write!(f, "you are muted in this room for now: ask its moderators"),
             Refusal::Archived { room } => write!(f, "room {} is archived: it can be read, and nothing in it changes", room.0),
             Refusal::UnknownMessage { room, seq } => write!(f, "room {} has no message {seq} that you may see", room.0),
             Refusal::Blocked => write!(f, "one of you has blocked the other"),
