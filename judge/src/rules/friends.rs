@@ -61,6 +61,10 @@ impl Friends {
     fn related(&mut self, client: u32, number: u64, friendship: Option<Friendship>) -> Verdict {
         let Some(((user, other), wish)) = self.open.remove(&(client, number)) else { return Ok(()) };
         let taken_back = || self.open.values().any(|open| *open == ((user, other), Wish::Unblock));
+        if wish == Wish::Unblock {
+            // A block that was asked for meanwhile, on another device, may have been executed before it.
+            self.open.retain(|_, open| *open != ((user, other), Wish::Block));
+        }
         match (wish, friendship) {
             (Wish::Block, Some(_)) if !taken_back() => _ = self.blocks.insert((user, other)),
             (Wish::Befriend, Some(Friendship::Requested)) => {
@@ -232,5 +236,11 @@ mod tests {
         is(is(friends, 1, Friendship::Friends, &[]), 2, Friendship::Friends, &[]).finish().holds();
         let ended = wants(blocked().submit_in(9, 1, 1, "hola"), 2, 2, Wish::Unblock);
         ended.ack_in(9, 1, 1, 1, "hola").finish().holds();
+        // Two devices of user 2 ask at the same time, for a block and for its end: nobody knows which came first.
+        let phone = ClientFact::SignedIn { client: 4, user: UserId(2), limit: 0, idle_ms: 0 };
+        let ends = ClientFact::Relating { client: 4, number: 1, other: UserId(1), wish: Wish::Unblock };
+        let ended = ClientFact::Related { client: 4, number: 1, friendship: Some(Friendship::None) };
+        let both = wants(two().client(phone).client(ends), 2, 1, Wish::Block).client(ended);
+        is(has(both, 2, 1, Friendship::None), 2, Friendship::None, &[]).finish().holds();
     }
 }
