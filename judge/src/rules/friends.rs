@@ -60,13 +60,13 @@ impl Friends {
 
     fn related(&mut self, client: u32, number: u64, friendship: Option<Friendship>) -> Verdict {
         let Some(((user, other), wish)) = self.open.remove(&(client, number)) else { return Ok(()) };
-        let taken_back = || self.open.values().any(|open| *open == ((user, other), Wish::Unblock));
         if wish == Wish::Unblock {
             // A block that was asked for meanwhile, on another device, may have been executed before it.
             self.open.retain(|_, open| *open != ((user, other), Wish::Block));
         }
+        let taken_back = self.open.values().any(|open| *open == ((user, other), Wish::Unblock));
         match (wish, friendship) {
-            (Wish::Block, Some(_)) if !taken_back() => _ = self.blocks.insert((user, other)),
+            (Wish::Block, Some(_)) if !taken_back => _ = self.blocks.insert((user, other)),
             (Wish::Befriend, Some(Friendship::Requested)) => {
                 self.asked.insert((user, other));
                 if self.asked.contains(&(other, user)) && !self.unclear.contains(&pair(user, other)) {
