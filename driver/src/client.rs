@@ -18,8 +18,10 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 use tertulia_protocol::chat::{Command, Done, Refusal, RoomRef};
 use tertulia_protocol::client::{Change, Client, Config, Output, Probed, ResumeError, Status as Progress};
-use tertulia_protocol::gateway::{Answer, Ask, ClientHello, CloseReason, Event, From as Place, Reply, Request, Status};
-use tertulia_protocol::ids::{Cursor, RoomId, UserId};
+use tertulia_protocol::gateway::{
+    Answer, Ask, ClientHello, CloseReason, Event, From as Place, Reply, Request, Status, TentativePost,
+};
+use tertulia_protocol::ids::{Cursor, MessageId, RoomId, UserId};
 use tertulia_protocol::wire::{CLIENT_FRAME_LIMIT, CLIENT_MAGIC, Frame, Kind, encode_frame};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{Notify, mpsc, oneshot};
@@ -52,6 +54,12 @@ pub enum ClientEvent {
     Settled { number: u64, result: Result<Done, Refusal> },
     /// The outbox was an old copy, so whether this command was executed is not known, and will not be. In place of `Settled`.
     Unclear { number: u64 },
+    /// A submitted command is accepted without a leader, on so many nodes; it settles later.
+    Accepted { number: u64, id: MessageId, copies: u32 },
+    /// The tentative messages of a followed room, all of them, in the order in which they are shown behind the committed ones. Told whenever that has changed.
+    Tail { room: RoomId, posts: Vec<TentativePost> },
+    /// A tentative message of a followed room was refused when it was its turn.
+    Withdrawn { room: RoomId, post: Box<TentativePost>, refusal: Refusal },
     /// The answer to an ask.
     Answered { ask: u64, result: Result<Answer, Refusal> },
     /// The next event of a followed room: in order, without gaps, once.
@@ -458,6 +466,12 @@ impl<N: Net, C: Clock> Running<N, C> {
             Output::Answered { ask, result } => self.tell(ClientEvent::Answered { ask, result }),
             Output::Deliver(event) => self.tell(ClientEvent::Deliver(event)),
             Output::Unfollowed { room, refusal } => self.tell(ClientEvent::Unfollowed { room, refusal }),
+            Output::Accepted { number, id, copies } => self.tell(ClientEvent::Accepted { number, id, copies }),
+            Output::Tail { room } => {
+                let posts = self.client.tail(room).cloned().collect();
+                self.tell(ClientEvent::Tail { room, posts });
+            }
+            Output::Withdrawn { room, post, refusal } => self.tell(ClientEvent::Withdrawn { room, post, refusal }),
             Output::Unclear { number } => self.tell(ClientEvent::Unclear { number }),
             Output::Keep { change, record } => self.changes.push((change, Some(record))),
             Output::Forget { change } => self.changes.push((change, None)),

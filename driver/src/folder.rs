@@ -205,7 +205,8 @@ pub fn open<D: Disk>(
         bytes: log.bytes_through(read.applied.index),
         log: entries_above(&log, contained)?,
         rows: read.working_set,
-        damage: Damage { log: log.damaged(), rows: lost && begins.index > 0 },
+        kept: Vec::new(),
+        damage: Damage { log: log.damaged(), rows: lost && begins.index > 0, kept: false },
         incarnation,
         boot,
     };

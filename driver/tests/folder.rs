@@ -18,9 +18,9 @@ use tertulia_protocol::ids::{Boot, ClusterId, Incarnation, NodeId};
 use tertulia_protocol::raft::Entry;
 use tertulia_protocol::wire::{Kind, seal};
 
-const WHOLE: Damage = Damage { log: false, rows: false };
-const LOG: Damage = Damage { log: true, rows: false };
-const ROWS: Damage = Damage { log: false, rows: true };
+const WHOLE: Damage = Damage { log: false, rows: false, kept: false };
+const LOG: Damage = Damage { log: true, rows: false, kept: false };
+const ROWS: Damage = Damage { log: false, rows: true, kept: false };
 const APPLIED: usize = 40;
 
 fn try_open(disk: &SimDisk) -> Result<(Opened<SimDisk>, Restored), OpenError> {

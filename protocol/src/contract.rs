@@ -37,6 +37,16 @@ pub struct RowBatch {
     pub rows: Vec<(Bytes, Option<Bytes>)>,
 }
 
+/// One write of the outbox lane: records that the node wants back at its next start, whatever they say (see [`crate::outbox`]).
+///
+/// Durable as a whole, or after a crash as a prefix of its records. With `clear`, all records of earlier writes are dropped in the same step: a crash leaves
+/// either all of them, or none of them and these.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Hash)]
+pub struct Keep {
+    pub clear: bool,
+    pub records: Vec<Bytes>,
+}
+
 /// Keys whose first byte is at least this are *cold*: they stay on disk and come by [`Query`]. All others are handed over whole at start.
 pub const COLD: u8 = 0x80;
 
@@ -107,6 +117,8 @@ pub struct Restored {
     pub log: Vec<Entry>,
     /// All rows that are not cold, ascending.
     pub rows: Vec<(Bytes, Bytes)>,
+    /// The records of the outbox lane, oldest first, those that are whole.
+    pub kept: Vec<Bytes>,
     pub damage: Damage,
     /// The data folder's identity.
     pub incarnation: Incarnation,
@@ -124,6 +136,7 @@ impl Restored {
             bytes: 0,
             log: Vec::new(),
             rows: Vec::new(),
+            kept: Vec::new(),
             damage: Damage::default(),
             incarnation,
             boot,
@@ -138,6 +151,8 @@ pub struct Damage {
     pub log: bool,
     /// The rows are gone and the log does not reach back far enough to build them again: a peer's snapshot is needed.
     pub rows: bool,
+    /// Records of the outbox lane that were durable are missing: what they held is lost here, and whoever holds a copy still has it.
+    pub kept: bool,
 }
 
 /// A place in the log with what identifies all that lies before it.
@@ -231,6 +246,8 @@ pub struct Timing {
     pub forward_again: Duration,
     /// A batch that is not durable for so long means that the disk has stalled: a leader hands over, nobody stands for election.
     pub disk_stall: Duration,
+    /// A leader that was not heard for so long does not answer: posts are accepted without it, before it is given up.
+    pub leader_silence: Duration,
     /// By how much two clocks may run apart, in millionths of time passed. With it a leader answers reads on its lease, without asking anybody; without it
     /// (`None`, the default) leases are off and no clock matters for safety.
     pub lease_drift_ppm: Option<u32>,
@@ -249,6 +266,7 @@ impl Default for Timing {
             request: ms(5_000),
             forward_again: ms(250),
             disk_stall: ms(1_000),
+            leader_silence: ms(150),
             lease_drift_ppm: None,
         }
     }
@@ -309,6 +327,8 @@ pub struct Limits {
     pub page: u32,
     /// Bytes that all clients together may have sent and that are not yet answered; see [`crate::node::Node::admission`].
     pub admission_bytes: u32,
+    /// Bytes of tentative entries that one node holds, its own and others'. More of its own is refused, more of others' is not taken.
+    pub outbox_bytes: u64,
     /// After so many applied entries nodes compare the hashes of their states. 0: they never do, and remember nothing for it.
     pub compare_every: u32,
     /// Entries of which a node remembers the state's hash and what they wrote, to say where two states parted. Older ones: "at or before".
@@ -344,6 +364,7 @@ impl Default for Limits {
             reader_bytes: 256 << 10,
             page: 1_000,
             admission_bytes: 32 << 20,
+            outbox_bytes: 64 << 20,
             compare_every: 256,
             compare_window: 2_048,
         }

@@ -111,6 +111,27 @@ pub enum Fact {
     Repairing,
     /// The node's state is not that of a peer that applied the same entries.
     Diverged(Box<Divergence>),
+    /// This tentative entry is durable on this node's disk. `outbox.node` has accepted it.
+    Kept {
+        outbox: OutboxId,
+        n: u64,
+        session: SessionId,
+        identity: Identity,
+    },
+    /// A client is told that its request is accepted: it is durable on so many nodes, this one among them.
+    Accepted {
+        session: SessionId,
+        identity: Identity,
+        copies: u32,
+    },
+    /// Applying the entry at `index` refused this request, which some outbox had carried, without executing it: its session is over, or its key too old.
+    TentativeRefused {
+        index: Index,
+        session: SessionId,
+        identity: Identity,
+    },
+    /// Tentative entries that were durable on this node's disk are missing there.
+    OutboxDamaged,
 }
 
 /// Collects facts for whoever drives the machine.

@@ -50,6 +50,25 @@ id!(/// A room: counted by the replicated state, from 1.
 id!(/// One start of a node's process, drawn by the driver (or counted by the simulator). A new boot voids what others believed of the old one.
     Boot, u64, "boot-");
 
+/// An outbox: what one start of one node accepts while it reaches no leader. Each start begins a new one, so no place of a lost tail is ever given again.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct OutboxId {
+    pub node: NodeId,
+    pub boot: Boot,
+}
+
+impl fmt::Display for OutboxId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{:x}", self.node, self.boot.0)
+    }
+}
+
+impl fmt::Debug for OutboxId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
 /// The only group there is so far.
 pub const GROUP: GroupId = GroupId(0);
 

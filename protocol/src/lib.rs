@@ -10,6 +10,7 @@ pub mod facts;
 pub mod gateway;
 pub mod ids;
 pub mod node;
+pub mod outbox;
 pub mod points;
 pub mod raft;
 pub mod replica;

@@ -221,7 +221,7 @@ fn a_policy_that_stands_in_the_log_at_a_start_is_not_done_before_it_is_committed
 #[test]
 fn a_node_without_rows_lets_in_a_leader_that_joined_after_it_was_set_up() {
     let now = Now { instant: Instant(1), wall: Timestamp(1) };
-    let damage = Damage { rows: true, log: false };
+    let damage = Damage { rows: true, ..Damage::default() };
     let lost = Restored { applied: Position::default(), damage, ..restored(2, SETTLED) };
     let node = Node::restore(config(2, &[1, 2, 3]), lost, now).unwrap();
     let leader = PeerIdentity { cluster: CLUSTER, node: NodeId(5), incarnation: Incarnation(5), boot: Boot(1) };
@@ -262,7 +262,7 @@ fn a_node_that_may_not_stand_gives_up_a_silent_leader_all_the_same() {
 fn a_leader_whose_disk_stands_still_tries_another_one_when_the_first_in_line_does_not_take_over() {
     let three = Configuration::of_voters(members(&[1, 2, 3]));
     let mut cluster = Cluster::of(&[1, 2, 3], SETTLED, &three);
-    let damage = Damage { rows: true, log: false };
+    let damage = Damage { rows: true, ..Damage::default() };
     let lost = Restored { applied: Position::default(), damage, ..restored(2, SETTLED) };
     let second = Raft::restore(&config(2, &[1, 2, 3]), &lost, FromRows::default(), cluster.now);
     cluster.rafts.insert(NodeId(2), second);

@@ -201,6 +201,8 @@ pub fn event(event: &Event) -> Value {
             return Value::Object(fields);
         }
         EventKind::Notice(told) => return notice(told),
+        // Tentative messages.
+        _ => return json!({"type": "tentative", "room": event.room}),
     };
     let mut fields = object(json!({"type": kind, "room": event.room, "cursor": event.cursor}));
     fields.extend(object(what));

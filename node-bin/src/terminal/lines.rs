@@ -83,7 +83,7 @@ pub fn told(event: &Event) -> Option<String> {
             Notice::Friendship { name, friendship, .. } => format!("-- {}: {friendship:?}", harmless(name)),
             Notice::Read { .. } | Notice::Mentioned { .. } => return None,
         },
-        EventKind::Typing { .. } | EventKind::Presence { .. } => return None,
+        _ => return None,
     })
 }
 

@@ -20,6 +20,7 @@ mod rooms;
 mod rows;
 mod settings;
 mod sight;
+mod tentative;
 mod types;
 mod views;
 
@@ -29,6 +30,7 @@ pub use refusal::*;
 pub use rows::message_place;
 pub use settings::*;
 pub use sight::{Events, LastMessages, Planned, message_text};
+pub use tentative::Carry;
 pub use types::*;
 
 use crate::contract::Limits;

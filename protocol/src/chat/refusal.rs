@@ -115,6 +115,15 @@ pub enum Refusal {
     TooOften {
         retry_after_ms: u32,
     },
+    /// Of one node while it reaches no leader: it holds as many bytes of tentative requests as it may.
+    OutboxFull {
+        limit: u64,
+    },
+    /// Of one node while it reaches no leader: the request is kept, and the room wants it on more nodes before it counts as accepted.
+    TooFewCopies {
+        copies: u32,
+        wanted: u32,
+    },
 }
 
 /// What somebody would have to be.
@@ -134,7 +143,8 @@ pub enum Needs {
 impl Refusal {
     /// Whether the same request, with the same identity, may succeed later.
     pub fn is_temporary(&self) -> bool {
-        matches!(self, Refusal::NoLeader { .. } | Refusal::Busy { .. } | Refusal::Unknown | Refusal::TooOften { .. })
+        use Refusal::*;
+        matches!(self, NoLeader { .. } | Busy { .. } | Unknown | TooOften { .. } | OutboxFull { .. } | TooFewCopies { .. })
     }
 }
 
@@ -182,7 +192,7 @@ impl core::fmt::Display for Refusal {
             ),
             Refusal::Forgotten => write!(f, "this request was executed and acknowledged before: its outcome is no longer kept"),
             Refusal::NoLeader { since_ms } => {
-                write!(f, "the cluster has had no leader that this node can reach for {since_ms} ms: try again with the same key")
+                write!(f, "no majority: this node has reached no leader for {since_ms} ms; try again with the same key")
             }
             Refusal::Busy { retry_after_ms } => {
                 write!(f, "the cluster is busy: try again with the same key after {retry_after_ms} ms")
@@ -231,6 +241,14 @@ impl core::fmt::Display for Refusal {
             Refusal::BadReaction => write!(f, "a reaction is one emoji, or a word of at most 32 bytes"),
             Refusal::IsDirect => write!(f, "this is a room of two: it cannot be changed so"),
             Refusal::LastOwner => write!(f, "the room needs an owner: make somebody else its owner first"),
+            Refusal::OutboxFull { limit } => write!(
+                f,
+                "no majority, and this node holds {limit} bytes of messages that wait for one, as many as it may: try again later, or at another node"
+            ),
+            Refusal::TooFewCopies { copies, wanted } => write!(
+                f,
+                "no majority: the message is kept on {copies} node(s), and this room wants {wanted} before it counts as accepted; try again with the same key"
+            ),
             Refusal::TooOften { retry_after_ms } => write!(f, "too many requests: try again after {retry_after_ms} ms"),
         }
     }

@@ -116,12 +116,32 @@ pub struct Rules {
     /// Bytes of the longest message; at most [`crate::contract::Limits::text_bytes`].
     pub text_bytes: u32,
     /// Whether posts are taken while no leader is reached.
-    pub tentative: bool,
+    pub tentative: Tentative,
+}
+
+/// What a node does with a post in a room while it can reach no leader.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Tentative {
+    /// It refuses: try again.
+    Refuse,
+    /// It accepts the post once that is durable on its own disk.
+    #[default]
+    Accept,
+    /// It accepts the post once that is durable on so many nodes, itself among them.
+    Copies(u8),
 }
 
 impl Default for Rules {
     fn default() -> Self {
-        Rules { history: History::All, post: Who::Members, invite: Who::Members, edits: true, text_bytes: 4_096, tentative: true }
+        Rules {
+            history: History::All,
+            post: Who::Members,
+            invite: Who::Members,
+            edits: true,
+            text_bytes: 4_096,
+            tentative: Tentative::Accept,
+        }
     }
 }
 

@@ -50,6 +50,7 @@ mod choice;
 mod kept;
 mod outbox;
 mod rooms;
+mod tail;
 mod types;
 #[cfg(feature = "zoo")]
 mod zoo;

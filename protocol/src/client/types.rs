@@ -136,6 +136,8 @@ pub enum Status {
     Waiting,
     /// It has the session's number, and was sent or may have been.
     Sent,
+    /// A node without a leader has accepted it, and so many nodes hold it.
+    Accepted { copies: u32 },
 }
 
 /// Why a client cannot go on from what was kept.
@@ -193,6 +195,23 @@ pub enum Output {
     /// What was kept is an old copy, so whether this command was executed is not known, and will not be: settled like [`Output::Settled`], in its place.
     Unclear {
         number: u64,
+    },
+    /// A submitted command is accepted without a leader, on so many nodes; it settles later. Told again when the number of nodes has changed. `id`: the message's, if
+    /// it is a post.
+    Accepted {
+        number: u64,
+        id: MessageId,
+        copies: u32,
+    },
+    /// The tentative messages of a followed room are not what they were: see [`super::Client::tail`].
+    Tail {
+        room: RoomId,
+    },
+    /// A tentative message of a followed room was refused when it was its turn: it is no message, and has left the tail.
+    Withdrawn {
+        room: RoomId,
+        post: alloc::boxed::Box<crate::gateway::TentativePost>,
+        refusal: Refusal,
     },
     /// The next event of a followed room: in order, without gaps, once.
     Deliver(Arc<Event>),

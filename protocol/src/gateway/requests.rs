@@ -121,8 +121,7 @@ impl Gateway {
         key: RequestKey,
         submission: Submission,
     ) {
-        let (Submission::Open { command, .. } | Submission::Execute { command, .. } | Submission::House { command }) =
-            &submission;
+        let command = submission.command();
         let (digest, bytes) = (digest(command), OVERHEAD + command.len() as u32);
         if let Some(pending) = self.pending.get_mut(&key) {
             if pending.digest != digest && matches!(key, RequestKey::Execute(_, Slot::Key(_))) {

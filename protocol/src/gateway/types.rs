@@ -178,6 +178,10 @@ pub enum Ask {
     Load,
     /// The number that the session's next request must carry, as a leader confirms: no older state is shown.
     NextNumber,
+    /// A room's tentative messages as this node knows them. Asked by a client that has some on its screen and comes to another node.
+    Tentative {
+        room: RoomRef,
+    },
 }
 
 /// How somebody signs in.
@@ -280,6 +284,43 @@ pub enum Answer {
         permille: u32,
     },
     NextNumber(u64),
+    /// No leader answers; the request is durable on so many nodes and is committed, or refused, once there is a leader again. Asking again with the same number
+    /// or key finds out. `id`: the message's, if the request is a post.
+    Accepted {
+        id: MessageId,
+        copies: u32,
+    },
+    /// In their order. What became of others is told by the room's events through `cursor`.
+    Tentative {
+        room: RoomId,
+        cursor: Cursor,
+        posts: Vec<TentativePost>,
+    },
+}
+
+/// A message that is accepted and not committed: it has no place in its room's order yet. It is shown after the committed ones, in the order of [`TentativePost::order`].
+#[derive(Clone, PartialEq, Eq, Debug, Hash, Serialize, Deserialize)]
+pub struct TentativePost {
+    /// The same before and after it is committed.
+    pub id: MessageId,
+    pub author: UserId,
+    pub author_name: String,
+    pub text: String,
+    /// The committed message that it answers.
+    pub reply_to: Option<Seq>,
+    /// When the node that took it wrote it down, by a hybrid clock.
+    pub written_at: Timestamp,
+    /// Where it stands among tentative messages here. On other nodes it may stand elsewhere; never before what its author had seen.
+    pub order: (Timestamp, OutboxId, u64),
+    /// On how many nodes it is durable, as far as this one knows.
+    pub copies: u32,
+}
+
+impl TentativePost {
+    /// Bytes that it counts for.
+    pub fn cost(&self) -> u32 {
+        128 + (self.text.len() + self.author_name.len()) as u32
+    }
 }
 
 /// Something that happened in a room, sent to those who follow it, in order, without gaps.
@@ -311,6 +352,15 @@ pub enum EventKind {
     },
     /// For the reader alone: `room` and `cursor` are 0. Who misses it finds the same by asking.
     Notice(Box<Notice>),
+    /// Without a place, `cursor` is 0: a message is accepted, or what is said of it has changed. It becomes [`EventKind::Posted`] with the same id.
+    Tentative(Box<TentativePost>),
+    /// Without a place: a tentative message was refused when it was its turn, and is no message.
+    Withdrawn {
+        id: MessageId,
+        refusal: Box<Refusal>,
+    },
+    /// Without a place: all tentative messages of the room, in their order, in place of those told before.
+    Tail(Box<[TentativePost]>),
 }
 
 impl Event {
@@ -325,7 +375,9 @@ impl Event {
             EventKind::Posted(post) => post.cost(),
             EventKind::Changed(changed) => 160 + changed.post.as_ref().map_or(0, Post::cost),
             EventKind::Skipped { .. } | EventKind::Typing { .. } | EventKind::Presence { .. } => 64,
-            EventKind::Notice(_) => 160,
+            EventKind::Notice(_) | EventKind::Withdrawn { .. } => 160,
+            EventKind::Tentative(post) => 32 + post.cost(),
+            EventKind::Tail(posts) => 64 + posts.iter().map(TentativePost::cost).sum::<u32>(),
         }
     }
 }

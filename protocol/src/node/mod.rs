@@ -151,6 +151,7 @@ impl Node {
             Body::Snapshot(message) => self.replica.handle_snapshot(now, from, *message),
             Body::Compare(message) => self.replica.handle_compare(now, from, *message),
             Body::Forwarded { request, answer } => self.gateway.handle_forwarded(&mut self.replica, request, answer),
+            Body::Outbox(_) => {}
             Body::Admin { ticket, boot, admin } => self.handle_admin_asked(from, ticket, boot, &admin),
             Body::Hint(hint) => self.gateway.handle_hint(now, &self.replica, from, hint),
             Body::Administered { ticket, boot, outcome } => self.handle_administered(ticket, boot, outcome),
@@ -192,6 +193,18 @@ impl Node {
 
     /// A write failed; the node halts.
     pub fn handle_store_failed(&mut self, now: Now, _batch: BatchId, error: StoreError) {
+        self.tick(now);
+        self.replica.handle_store_failed(error);
+    }
+
+    /// All writes of the outbox lane up to this one are durable.
+    pub fn handle_kept(&mut self, now: Now, up_to: u64) {
+        self.tick(now);
+        let _ = up_to;
+    }
+
+    /// A write of the outbox lane failed; the node halts.
+    pub fn handle_keep_failed(&mut self, now: Now, error: StoreError) {
         self.tick(now);
         self.replica.handle_store_failed(error);
     }

@@ -100,6 +100,7 @@ pub enum Body {
     /// Of the moment; losing one does no harm.
     Hint(crate::gateway::Hint),
     Compare(Box<CompareMessage>),
+    Outbox(Box<crate::outbox::OutboxMessage>),
 }
 
 /// What makes a request the same one, wherever it waits.
@@ -133,6 +134,11 @@ pub enum Output {
     Store {
         id: BatchId,
         batch: Batch,
+    },
+    /// Write to the outbox lane; report by `handle_kept`. Writes complete in order, whatever the log lane does.
+    Keep {
+        id: u64,
+        keep: Keep,
     },
     /// Write to the row lane. Nothing waits for it; every later load sees it. It must not become durable before the log is durable through `through`.
     Apply {

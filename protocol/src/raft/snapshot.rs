@@ -249,7 +249,7 @@ mod tests {
             vote: Vote { term: 3, voted_for: None },
             start: START,
             log: log.to_vec(),
-            damage: Damage { rows: true, log: false },
+            damage: Damage { rows: true, ..Damage::default() },
             ..Restored::empty(Incarnation(1), Boot(1))
         };
         Raft::restore(&config, &lost, FromRows::default(), at(1))

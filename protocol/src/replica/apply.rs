@@ -54,9 +54,7 @@ impl<S: StateMachine> Replica<S> {
         let entry = self.raft.next_committed()?;
         let submission = submission_in(&entry);
         let needs = match &submission {
-            Ok(Some(Submission::Open { command, .. } | Submission::Execute { command, .. } | Submission::House { command })) => {
-                self.machine.needs(command)
-            }
+            Ok(Some(submission)) => self.machine.needs(submission.command()),
             _ => Vec::new(),
         };
         if needs.is_empty() {
@@ -83,12 +81,17 @@ impl<S: StateMachine> Replica<S> {
             }
             Some(Submission::Execute { session, identity, first_unacked, command }) => {
                 self.machine.knows(&command).map_err(|error| error.to_string())?;
-                self.apply_execute(entry, (session, identity, first_unacked), &command, rows, effects);
+                self.apply_execute(entry, (session, identity, first_unacked), (&command, None), rows, effects);
+            }
+            Some(Submission::Carried { session, identity, first_unacked, command, written_at }) => {
+                self.machine.knows(&command).map_err(|error| error.to_string())?;
+                self.apply_execute(entry, (session, identity, first_unacked), (&command, Some(written_at)), rows, effects);
             }
             Some(Submission::House { command }) => {
                 self.machine.knows(&command).map_err(|error| error.to_string())?;
                 let (session, id) = (SessionId(0), MessageId(0));
-                let at = At { index: entry.index, at: entry.at, session, opens: false, house: true, id };
+                let at =
+                    At { index: entry.index, at: entry.at, session, opens: false, house: true, id, written: None, late: None };
                 self.run(&at, &command, rows, effects);
                 self.close_sessions(entry.at, effects);
                 self.proposed.remove(&RequestKey::House(digest(&command)));
@@ -136,7 +139,8 @@ impl<S: StateMachine> Replica<S> {
             (new, Err(SessionRefusal::SessionsFull))
         } else {
             let id = MessageId(0);
-            let at = At { index: entry.index, at: entry.at, session: new, opens: true, house: false, id };
+            let at =
+                At { index: entry.index, at: entry.at, session: new, opens: true, house: false, id, written: None, late: None };
             self.run(&at, command, rows, effects);
             if !effects.refused {
                 self.sessions.open(new, credential, effects.reply.clone(), effects);
@@ -151,7 +155,7 @@ impl<S: StateMachine> Replica<S> {
         &mut self,
         entry: &Entry,
         (session, identity, first_unacked): (SessionId, Identity, u64),
-        command: &Bytes,
+        (command, written): (&Bytes, Option<Timestamp>),
         rows: &[(Bytes, Bytes)],
         effects: &mut Effects<S::Event>,
     ) {
@@ -162,7 +166,8 @@ impl<S: StateMachine> Replica<S> {
             Lookup::Refused(refusal) => Err(refusal),
             Lookup::Next => {
                 let id = message_id(session, identity.slot());
-                let at = At { index: entry.index, at: entry.at, session, opens: false, house: false, id };
+                let late = None;
+                let at = At { index: entry.index, at: entry.at, session, opens: false, house: false, id, written, late };
                 #[cfg(feature = "zoo")]
                 let at = self.spoil_at(at);
                 self.raft.tell(|| Fact::Executed { index: entry.index, session, identity });

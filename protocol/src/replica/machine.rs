@@ -25,6 +25,10 @@ pub trait StateMachine: Clone {
     fn describe(&self, key: &[u8]) -> String {
         super::describe_key(key)
     }
+    /// Whose session it is that opening was answered so: what the machine needs of it once it has expired.
+    fn owner(&self, _opened: &Bytes) -> u64 {
+        0
+    }
     /// Whether this version knows the command: a leader proposes no other, and a node that meets another one in the log stops.
     fn knows(&self, command: &Bytes) -> Result<(), EnvelopeError>;
 }
@@ -42,6 +46,10 @@ pub struct At {
     pub house: bool,
     /// Derived from the session and the request's number or key, never from the place.
     pub id: MessageId,
+    /// When a node without a leader took the request that it carries; `None`: it came straight to a leader.
+    pub written: Option<Timestamp>,
+    /// The session has expired since then. Whose it was: [`StateMachine::owner`].
+    pub late: Option<u64>,
 }
 
 /// What applying one command, or a row of them, does.

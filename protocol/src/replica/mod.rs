@@ -192,7 +192,9 @@ pub fn digest(command: &Bytes) -> u64 {
 pub fn request_of(submission: &Submission) -> RequestKey {
     match submission {
         Submission::Open { credential, .. } => RequestKey::Open(*credential),
-        Submission::Execute { session, identity, .. } => RequestKey::Execute(*session, identity.slot()),
+        Submission::Execute { session, identity, .. } | Submission::Carried { session, identity, .. } => {
+            RequestKey::Execute(*session, identity.slot())
+        }
         Submission::House { command } => RequestKey::House(digest(command)),
     }
 }

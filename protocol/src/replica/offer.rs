@@ -25,14 +25,13 @@ impl<S: StateMachine> Replica<S> {
         if self.proposed.contains(&request) {
             return Offer::Taken;
         }
-        let (Submission::Open { command, .. } | Submission::Execute { command, .. } | Submission::House { command }) =
-            &submission;
-        if self.machine.knows(command).is_err() {
+        if self.machine.knows(submission.command()).is_err() {
             return Offer::Foreign;
         }
         match &submission {
             Submission::Open { credential, .. } if self.sessions.opened(credential).is_some() => Offer::Known,
-            Submission::Execute { session, identity: Identity::Number(number), .. } => match self.sessions.next(*session) {
+            Submission::Execute { session, identity: Identity::Number(number), .. }
+            | Submission::Carried { session, identity: Identity::Number(number), .. } => match self.sessions.next(*session) {
                 Some(executed) => self.offer_number(now, (*session, executed), *number, submission),
                 // It may be opened by an entry that is not applied here yet (a leader needs no disk of its own for a commit, but for applying):
                 // its numbers come in order all the same, beginning with the first. A session is named by its entry, so that one is in the log.
@@ -42,7 +41,9 @@ impl<S: StateMachine> Replica<S> {
                 // Nothing will be executed that its numbers could wait for: the log refuses each of them.
                 None => self.propose(now, request, &submission),
             },
-            Submission::Execute { session, identity, .. } if self.sessions.outcome(*session, identity.slot()).is_some() => {
+            Submission::Execute { session, identity, .. } | Submission::Carried { session, identity, .. }
+                if self.sessions.outcome(*session, identity.slot()).is_some() =>
+            {
                 Offer::Known
             }
             _ => self.propose(now, request, &submission),

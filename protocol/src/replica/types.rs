@@ -41,4 +41,17 @@ pub enum Submission {
     Execute { session: SessionId, identity: Identity, first_unacked: u64, command: Bytes },
     /// A command of the house, which no session asks and nobody is answered: doing it twice does no harm.
     House { command: Bytes },
+    /// As [`Submission::Execute`], by way of an outbox: a node has accepted it while it reached no leader. It counts even when the session has expired since then.
+    Carried { session: SessionId, identity: Identity, first_unacked: u64, command: Bytes, written_at: Timestamp },
+}
+
+impl Submission {
+    pub fn command(&self) -> &Bytes {
+        match self {
+            Submission::Open { command, .. }
+            | Submission::Execute { command, .. }
+            | Submission::House { command }
+            | Submission::Carried { command, .. } => command,
+        }
+    }
 }

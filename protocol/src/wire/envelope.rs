@@ -78,6 +78,7 @@ pub enum Kind {
     HouseExpire = 0x0262,
     HouseSweepRoom = 0x0263,
     HouseSweepUser = 0x0264,
+    HouseSeal = 0x0265,
     ChatReply = 0x0280,
     // rows
     Applied = 0x0300,
@@ -113,6 +114,8 @@ pub enum Kind {
     OutboxCommand = 0x0401,
     OutboxCursor = 0x0402,
     OutboxForgotten = 0x0403,
+    // what a node keeps in its outbox
+    Tentative = 0x0410,
     // left to other state machines than the chat
     Other = 0x7000,
 }
@@ -181,6 +184,7 @@ impl Kind {
         Kind::HouseExpire,
         Kind::HouseSweepRoom,
         Kind::HouseSweepUser,
+        Kind::HouseSeal,
         Kind::ChatReply,
         Kind::Applied,
         Kind::ConfigurationRow,
@@ -213,6 +217,7 @@ impl Kind {
         Kind::OutboxCommand,
         Kind::OutboxCursor,
         Kind::OutboxForgotten,
+        Kind::Tentative,
         Kind::Other,
     ];
 

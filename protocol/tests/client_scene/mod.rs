@@ -263,6 +263,13 @@ fn told(output: &Output) -> Value {
         Output::Settled { number, result } => {
             json!({ "settled": { "number": number, "result": value(serde_json::to_value(result)) } })
         }
+        Output::Accepted { number, id, copies } => {
+            json!({ "accepted": { "number": number, "id": id.to_string(), "copies": copies } })
+        }
+        Output::Tail { room } => json!({ "tail": room }),
+        Output::Withdrawn { room, post, refusal } => {
+            json!({ "withdrawn": { "room": room, "id": post.id.to_string(), "refusal": value(serde_json::to_value(refusal)) } })
+        }
         Output::Unclear { number } => json!({ "unclear": number }),
         Output::Answered { ask, result } => {
             json!({ "answered": { "ask": ask, "result": value(serde_json::to_value(result)) } })

@@ -346,7 +346,7 @@ impl Network {
             vote: host.vote,
             applied: host.rows.position,
             log: host.log[host.rows.position.index as usize..].to_vec(),
-            damage: Damage { log: host.damaged, rows: false },
+            damage: Damage { log: host.damaged, ..Damage::default() },
             ..Restored::empty(Incarnation(u128::from(id.0)), Boot(host.boots))
         };
         host.applied = host.rows.clone();

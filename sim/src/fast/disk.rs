@@ -328,6 +328,7 @@ impl Disk {
             damage: self.damage,
             log: above.to_vec(),
             rows: rows.map(|(key, value)| (key.clone(), value.clone())).collect(),
+            kept: Vec::new(),
             incarnation: self.incarnation,
             boot,
         })

@@ -6,6 +6,7 @@ use tertulia_protocol::chat::{Command, Done};
 use tertulia_protocol::facts::Fact;
 use tertulia_protocol::gateway::{Answer, Ask, Event, EventKind, Reply, Request};
 use tertulia_protocol::node::{Admin, AdminOutcome, Body, ForwardAnswer, Message};
+use tertulia_protocol::outbox::OutboxMessage;
 use tertulia_protocol::raft::RaftMessage;
 use tertulia_protocol::replica::{CompareMessage, Identity, SnapshotMessage, Submission};
 
@@ -71,7 +72,7 @@ fn peer(message: &Message) -> Words {
     match &message.body {
         Body::Raft(message) => raft(message),
         Body::Forward(Submission::Open { .. }) => Words::new(Kind::ForwardOpen, &[]),
-        Body::Forward(Submission::Execute { session, identity, .. }) => {
+        Body::Forward(Submission::Execute { session, identity, .. } | Submission::Carried { session, identity, .. }) => {
             Words::new(Kind::Forward, &[session.0, number(*identity)])
         }
         Body::Forwarded { answer: ForwardAnswer::Executed { by }, .. } => Words::new(Kind::Forwarded, &[*by]),
@@ -84,6 +85,16 @@ fn peer(message: &Message) -> Words {
         Body::Forward(Submission::House { .. }) => Words::new(Kind::Forward, &[0, 0]).with("a command of the house"),
         Body::Hint(hint) => Words::new(Kind::OtherRequest, &[]).with(&format!("hint: {hint:?}")),
         Body::Compare(message) => compare(message),
+        Body::Outbox(message) => Words::new(Kind::OtherRequest, &[]).with(&outbox(message)),
+    }
+}
+
+fn outbox(message: &OutboxMessage) -> String {
+    match message {
+        OutboxMessage::Digest { extents, .. } => format!("says what it holds of {} outboxes", extents.len()),
+        OutboxMessage::Want { behind } => format!("wants entries of {} outboxes", behind.len()),
+        OutboxMessage::Entries { entries, .. } => format!("{} tentative entries", entries.len()),
+        OutboxMessage::Committed { entries } => format!("{} committed entries", entries.len()),
     }
 }
 
@@ -269,6 +280,16 @@ pub(super) fn fact(fact: &Fact) -> Words {
             Words::new(Kind::Configured, &[at.index]).with(&format!("{}; these vote: {}{joint}", list(members), list(voters)))
         }
         Fact::Repairing => Words::new(Kind::Repairing, &[]),
+        Fact::Kept { outbox, n, .. } => Words::new(Kind::Reached, &[]).with(&format!("keeps entry {n} of outbox {outbox}")),
+        Fact::Accepted { session, identity, copies } => {
+            let number = number(*identity);
+            Words::new(Kind::Reached, &[]).with(&format!("accepts request {number} of {session}, on {copies} nodes"))
+        }
+        Fact::TentativeRefused { index, session, identity } => {
+            let number = number(*identity);
+            Words::new(Kind::Reached, &[]).with(&format!("refuses request {number} of {session} by entry {index}"))
+        }
+        Fact::OutboxDamaged => Words::new(Kind::Reached, &[]).with("its outbox is damaged"),
         Fact::Diverged(said) => {
             let rows: Vec<String> = said.rows.iter().map(ToString::to_string).collect();
             Words::new(Kind::Diverged, &[said.peer.0, said.first, said.through]).with(&rows.join(", "))

@@ -8,11 +8,18 @@ use super::keys::{Key, Table, key};
 use super::raw::{RawChat, Text};
 use super::units;
 use super::write::{duration, line_to, quoted};
-use tertulia_protocol::chat::{Direct, History, Rates, Rules, Settings, SignIn};
+use tertulia_protocol::chat::{Direct, History, Rates, Rules, Settings, SignIn, Tentative};
 
 const SIGN_IN: [(&str, SignIn); 4] =
     [("open", SignIn::Open), ("guests", SignIn::Guests), ("accounts", SignIn::Accounts), ("invite", SignIn::Invite)];
 const DIRECT: [(&str, Direct); 2] = [("anybody", Direct::Anybody), ("friends", Direct::Friends)];
+
+const TENTATIVE: [(&str, Tentative); 4] = [
+    ("accept", Tentative::Accept),
+    ("refuse", Tentative::Refuse),
+    ("2 copies", Tentative::Copies(2)),
+    ("3 copies", Tentative::Copies(3)),
+];
 
 /// The longest time after which an idle device is let go, in milliseconds: a day.
 const LONGEST_IDLE: u64 = 24 * 3_600 * 1_000;
@@ -55,7 +62,14 @@ pub(super) const KEYS: &[Key] = &[
     key(Table::Chat, "history", Keeps, "\"all\"", "What rooms keep, and for whom.", "history = \"last 10\""),
     key(Table::Chat, "edits", Flag, "true", "Authors may change and delete what they wrote.", "edits = false"),
     key(Table::Chat, "text_bytes", Number(1, 4_096), "4096", "Bytes of the longest message.", "text_bytes = 2048"),
-    key(Table::Chat, "tentative", Flag, "true", "Posts are taken while no leader is reached.", "tentative = false"),
+    key(
+        Table::Chat,
+        "tentative",
+        OneOf(&["accept", "refuse", "2 copies", "3 copies"]),
+        "\"accept\"",
+        "What becomes of posts while no leader is reached; with copies: they are accepted once so many nodes hold them.",
+        "tentative = \"refuse\"",
+    ),
 ];
 
 fn one_of<T: Copy>(source: Source<'_>, given: &Text, names: &[(&str, T)], usual: T) -> Result<T, ScenarioError> {
@@ -104,7 +118,7 @@ pub(super) fn read(source: Source<'_>, raw: Option<&RawChat>) -> Result<Settings
             history: source.read(&raw.history, history)?.unwrap_or(usual.rules.history),
             edits: raw.edits.unwrap_or(usual.rules.edits),
             text_bytes: number(&raw.text_bytes, "text_bytes", 1, 4_096, usual.rules.text_bytes)?,
-            tentative: raw.tentative.unwrap_or(usual.rules.tentative),
+            tentative: one_of(source, &raw.tentative, &TENTATIVE, usual.rules.tentative)?,
             ..usual.rules
         },
         rates: usual.rates,
@@ -148,10 +162,11 @@ pub(super) fn write(settings: &Settings) -> String {
     if let Some(kept) = kept {
         line_to(&mut text, "history", quoted(&kept));
     }
-    for (key, is, usually) in [("edits", *edits, usual.rules.edits), ("tentative", *tentative, usual.rules.tentative)] {
-        if is != usually {
-            line_to(&mut text, key, is);
-        }
+    if *edits != usual.rules.edits {
+        line_to(&mut text, "edits", edits);
+    }
+    if *tentative != usual.rules.tentative {
+        line_to(&mut text, "tentative", quoted(name_of(&TENTATIVE, tentative)));
     }
     if *text_bytes != usual.rules.text_bytes {
         line_to(&mut text, "text_bytes", text_bytes);
@@ -173,7 +188,7 @@ mod tests {
     #[test]
     fn what_is_written_reads_back() {
         let lines = "sign_in = \"invite\"\ndevices = 2\nidle = \"3s\"\ndirect = \"friends\"\nerase = true\nadmins_make_rooms = true\n\
-                     history = \"last 10\"\nedits = false\ntext_bytes = 2048\ntentative = false\n";
+                     history = \"last 10\"\nedits = false\ntext_bytes = 2048\ntentative = \"refuse\"\n";
         let scenario = with(lines).unwrap();
         assert_eq!(scenario.chat.rules.history, History::Last(10));
         assert_eq!(Scenario::parse("x", &crate::scenario::write(&scenario)).unwrap(), scenario);

@@ -138,7 +138,7 @@ pub(super) struct RawChat {
     pub history: Text,
     pub edits: Option<bool>,
     pub text_bytes: Option<Spanned<i64>>,
-    pub tentative: Option<bool>,
+    pub tentative: Text,
 }
 
 #[derive(Deserialize)]

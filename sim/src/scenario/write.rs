@@ -164,8 +164,19 @@ fn cluster_text(cluster: &Cluster) -> String {
         line_to(&mut text, "log", bytes(limits.log_bytes));
     }
     let usual = Timing::default();
-    let Timing { heartbeat, detect_min, detection, stagger, jitter, hold, request, forward_again, disk_stall, lease_drift_ppm } =
-        timing;
+    let Timing {
+        heartbeat,
+        detect_min,
+        detection,
+        stagger,
+        jitter,
+        hold,
+        request,
+        forward_again,
+        disk_stall,
+        leader_silence: _,
+        lease_drift_ppm,
+    } = timing;
     let times = durations([
         ("heartbeat", *heartbeat, usual.heartbeat),
         ("detect_min", *detect_min, usual.detect_min),

@@ -276,6 +276,7 @@ impl Actor {
                 Output::Deliver(event) => self.deliver(&event),
                 Output::Unfollowed { room, .. } if self.chat.is_over() || self.may_be_gone(&room) => {}
                 Output::Unfollowed { room, refusal } => self.trouble(format!("may not follow {room}: {refusal}")),
+                Output::Accepted { .. } | Output::Tail { .. } | Output::Withdrawn { .. } => {}
                 Output::Unclear { number } => self.trouble(format!("was told that the outcome of number {number} is unclear")),
                 Output::Keep { change, record } => {
                     self.kept.insert(change.key, record);
