@@ -104,16 +104,16 @@ impl Chat {
         rows: &[(Bytes, Bytes)],
         effects: Fx,
     ) -> Result<Done, Refusal> {
-        let id = self.may_post(at, user, room, &text)?;
+        let id = self.may_post(at.at, user, room, &text)?;
         self.trim(id, 1, rows, effects);
         Ok(self.post_message(at, user, id, text, More::default(), effects))
     }
 
-    fn may_post(&self, at: &At, user: UserId, room: &RoomRef, text: &str) -> Result<RoomId, Refusal> {
+    pub(super) fn may_post(&self, at: Timestamp, user: UserId, room: &RoomRef, text: &str) -> Result<RoomId, Refusal> {
         let id = self.open_room_of(user, room)?;
         let room = &self.rooms[&id];
         if let Some(until) = room.standings.get(&user).and_then(|standing| standing.muted_until)
-            && until > at.at
+            && until > at
         {
             return Err(Refusal::Muted { until });
         }
@@ -135,7 +135,7 @@ impl Chat {
         rows: &[(Bytes, Bytes)],
         effects: Fx,
     ) -> Result<Done, Refusal> {
-        let id = self.may_post(at, user, room, &text)?;
+        let id = self.may_post(at.at, user, room, &text)?;
         let (key, old, answered) = self.message(user, id, to, rows)?;
         let thread = answered.more.thread.unwrap_or(to);
         // One that goes with this very post counts nothing any more.
@@ -258,7 +258,7 @@ impl Chat {
         rows: &[(Bytes, Bytes)],
         effects: Fx,
     ) -> Result<Done, Refusal> {
-        let id = self.may_post(at, user, room, &text)?;
+        let id = self.may_post(at.at, user, room, &text)?;
         let (key, old, mut row) = self.message(user, id, seq, rows)?;
         if row.author != user {
             return Err(Refusal::NotAllowed { needs: Needs::Author });

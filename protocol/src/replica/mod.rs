@@ -323,6 +323,14 @@ impl<S: StateMachine> Replica<S> {
         }
     }
 
+    /// Whether nothing will come of this request any more, by the state here: it was executed, or can never be, because its session is over or is none.
+    ///
+    /// `false` says nothing for certain: the state may be behind, and a key may be too old to be executed.
+    pub fn is_settled(&self, session: SessionId, slot: Slot) -> bool {
+        // A session is named by the entry that opened it: one that lies ahead is not known yet.
+        session.0 <= self.applied.index && self.sessions.is_settled(session, slot)
+    }
+
     /// What is proposed and held by this leader, reads that wait, and loads. What a former leader remembers of its term is let go of when it leads again.
     pub(crate) fn open_work(&self) -> (u32, u32, u32, u32) {
         let leads = self.raft.is_leader() && self.leading_term == self.raft.term();
@@ -349,6 +357,12 @@ impl<S: StateMachine> Replica<S> {
     pub fn handle_message(&mut self, now: Now, from: NodeId, message: RaftMessage) {
         self.now = now.instant;
         self.raft.handle_message(now, from, message);
+    }
+
+    /// A peer says that these entries are committed: see `raft/hearsay.rs`.
+    pub(crate) fn take_committed(&mut self, now: Now, entries: Vec<Entry>) {
+        self.now = now.instant;
+        self.raft.take_committed(now, entries);
     }
 
     pub fn handle_link(&mut self, now: Now, peer: NodeId, link: Link) {

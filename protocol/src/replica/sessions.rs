@@ -281,6 +281,15 @@ impl Sessions {
         }
     }
 
+    /// Whether a request was executed, or can never be. Of a session that is not in the table: it is over, or was none.
+    pub(super) fn is_settled(&self, id: SessionId, slot: Slot) -> bool {
+        let Some(session) = self.sessions.get(&id) else { return true };
+        match slot {
+            Slot::Number(number) => number < session.next && self.remembers(id, number),
+            Slot::Key(key) => session.keys.contains_key(&key),
+        }
+    }
+
     /// What a number was answered, if that is kept.
     #[cfg_attr(not(feature = "zoo"), expect(clippy::unused_self, reason = "only a bug makes a difference"))]
     fn kept<'a>(&self, session: &'a Session, number: u64) -> Option<&'a Bytes> {

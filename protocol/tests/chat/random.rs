@@ -123,7 +123,10 @@ impl Both {
                 }
                 let now = self.stage.stamp_of_next();
                 let expected = self.model.apply(session, &command, now);
-                (self.stage.ask(session, &command).map(|_| ()), expected)
+                let carry = self.stage.chat().carry(session, &command, now);
+                let here = self.stage.ask(session, &command);
+                super::tentative::hold(carry, &command, &here).map_err(|what| format!("{step:?}: {what}"))?;
+                (here.map(|_| ()), expected)
             }
             _ => {
                 let opening = Opening::Name { name: format!("user{}", user.0), device: String::new() };

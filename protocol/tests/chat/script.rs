@@ -80,6 +80,13 @@ pub fn rules(words: &[&str]) -> Rules {
             "invite" => rules.invite = who(),
             "edits" => rules.edits = how == "yes",
             "bytes" => rules.text_bytes = how.parse().unwrap(),
+            "tentative" => {
+                rules.tentative = match how {
+                    "refuse" => Tentative::Refuse,
+                    "accept" => Tentative::Accept,
+                    copies => Tentative::Copies(copies.parse().unwrap()),
+                }
+            }
             other => panic!("no rule is called {other}"),
         }
     }
