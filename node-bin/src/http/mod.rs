@@ -120,6 +120,7 @@ fn of_messages<G: Gate>() -> Router<App<G>> {
     const MESSAGE: &str = "/api/v1/rooms/{room}/messages/{seq}";
     Router::new()
         .route("/api/v1/rooms/{room}/messages", get(messages::history::<G>).post(messages::post::<G>))
+        .route("/api/v1/rooms/{room}/tentative", get(messages::tentative::<G>))
         .route(MESSAGE, get(messages::one::<G>).patch(messages::edit::<G>).delete(messages::delete::<G>))
         .route(&format!("{MESSAGE}/thread"), get(messages::thread::<G>))
         .route(&format!("{MESSAGE}/reactions/{{word}}"), put(messages::react::<G>).delete(messages::unreact::<G>))
