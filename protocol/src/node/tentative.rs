@@ -39,7 +39,11 @@ impl Node {
         let raft = self.replica.raft();
         match raft.leader() {
             Some(leader) if raft.leader_answers(self.now) => {
-                if leader == raft.node() { Reach::Leads } else { Reach::Leader(leader) }
+                if leader == raft.node() {
+                    Reach::Leads
+                } else {
+                    Reach::Leader(leader)
+                }
             }
             _ => Reach::Nobody,
         }
@@ -162,6 +166,12 @@ impl Node {
                 }
             }
         }
+    }
+
+    /// Whether a node that is to be removed has entries that this one does not know to be settled, and can bring them.
+    pub(super) fn drains_first(&self, node: NodeId) -> bool {
+        let raft = self.replica.raft();
+        raft.is_linked(node) && raft.configuration().is_member(node) && self.outbox.undrained(node) > 0
     }
 
     pub(super) fn settle_tentative(&mut self, executed: &Executed) {
