@@ -55,12 +55,7 @@ impl Pending {
     /// As it goes into the outbox.
     pub(super) fn offered(&self) -> Option<Offered> {
         let Submission::Execute { session, identity, first_unacked, command } = &self.submission else { return None };
-        Some(Offered {
-            session: *session,
-            identity: *identity,
-            first_unacked: *first_unacked,
-            command: command.clone(),
-        })
+        Some(Offered { session: *session, identity: *identity, first_unacked: *first_unacked, command: command.clone() })
     }
 
     /// It is on so many nodes; says how many are wanted.
@@ -72,7 +67,9 @@ impl Pending {
 
     /// The nodes that it is on, and how many it must be on.
     pub(super) fn too_few(&self) -> Option<(u32, u32)> {
-        self.carried.filter(|carried| (1..carried.wanted).contains(&carried.copies)).map(|carried| (carried.copies, carried.wanted))
+        self.carried
+            .filter(|carried| (1..carried.wanted).contains(&carried.copies))
+            .map(|carried| (carried.copies, carried.wanted))
     }
 }
 

@@ -39,7 +39,11 @@ impl Node {
         let raft = self.replica.raft();
         match raft.leader() {
             Some(leader) if raft.leader_answers(self.now) => {
-                if leader == raft.node() { Reach::Leads } else { Reach::Leader(leader) }
+                if leader == raft.node() {
+                    Reach::Leads
+                } else {
+                    Reach::Leader(leader)
+                }
             }
             _ => Reach::Nobody,
         }

@@ -59,7 +59,11 @@ impl Entry {
 pub(super) enum Record {
     Entry(Entry),
     /// Entries through here are settled, by the log through `by`: written when records before it are dropped.
-    Settled { outbox: OutboxId, through: u64, by: Index },
+    Settled {
+        outbox: OutboxId,
+        through: u64,
+        by: Index,
+    },
 }
 
 impl Record {

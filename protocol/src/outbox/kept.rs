@@ -93,9 +93,10 @@ impl Outbox {
         if !core::mem::take(&mut self.lane.owes) || self.reach != Reach::Nobody {
             return false;
         }
-        let unwritten = self.known.iter().flat_map(|(outbox, known)| {
-            known.entries.range(known.written + 1..).map(|(n, held)| (held.order, (*outbox, *n)))
-        });
+        let unwritten = self
+            .known
+            .iter()
+            .flat_map(|(outbox, known)| known.entries.range(known.written + 1..).map(|(n, held)| (held.order, (*outbox, *n))));
         let mut unwritten: Vec<(Order, (OutboxId, u64))> = unwritten.collect();
         if unwritten.is_empty() {
             return false;

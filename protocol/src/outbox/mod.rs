@@ -44,12 +44,23 @@ pub type Order = (Timestamp, OutboxId, u64);
 /// What the machine asks of its node.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) enum Output {
-    Send { to: NodeId, class: Class, message: OutboxMessage },
-    Keep { id: u64, keep: Keep },
+    Send {
+        to: NodeId,
+        class: Class,
+        message: OutboxMessage,
+    },
+    Keep {
+        id: u64,
+        keep: Keep,
+    },
     /// This entry is durable here, and the state has come to what it depends on: members may see it.
-    Show { order: Order },
+    Show {
+        order: Order,
+    },
     /// This request is durable here, or on more nodes than it was.
-    Durable { request: (SessionId, Slot) },
+    Durable {
+        request: (SessionId, Slot),
+    },
     Told(Fact),
 }
 
@@ -222,7 +233,8 @@ impl Outbox {
     /// Entries of a node that this one knows of and that are not settled here: those that it holds, and those that node says that it holds.
     pub(crate) fn undrained(&self, node: NodeId) -> u64 {
         let settled = |outbox: &OutboxId| self.known.get(outbox).map_or(0, |known| known.settled);
-        let said = self.spread.extents_of(node).map(|extent| extent.held.saturating_sub(extent.settled.max(settled(&extent.outbox))));
+        let said =
+            self.spread.extents_of(node).map(|extent| extent.held.saturating_sub(extent.settled.max(settled(&extent.outbox))));
         said.sum()
     }
 

@@ -51,9 +51,8 @@ pub(super) struct Spread {
 impl Spread {
     /// Other nodes of which it is known that an entry at one of these places is durable there.
     pub(super) fn holders(&self, places: &BTreeSet<(OutboxId, u64)>) -> u32 {
-        let has = |peer: &&Peer| {
-            places.iter().any(|(outbox, n)| peer.extents.get(outbox).is_some_and(|extent| extent.durable >= *n))
-        };
+        let has =
+            |peer: &&Peer| places.iter().any(|(outbox, n)| peer.extents.get(outbox).is_some_and(|extent| extent.durable >= *n));
         self.peers.values().filter(has).count() as u32
     }
 
