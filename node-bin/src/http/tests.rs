@@ -191,6 +191,8 @@ fn status() -> Status {
         policy: Policy::Ring,
         placement: Vec::new(),
         round_trips: Vec::new(),
+        tentative: 0,
+        clocks_ahead: Vec::new(),
         diverged: Vec::new(),
     }
 }

@@ -275,6 +275,8 @@ mod tests {
             policy: Policy::Central,
             placement: ids().map(reason).collect(),
             round_trips: ids().flat_map(|a| ids().filter(move |b| a < *b).map(move |b| (a, b, 128_456))).collect(),
+            tentative: 0,
+            clocks_ahead: Vec::new(),
             diverged: Vec::new(),
         }
     }

@@ -111,11 +111,12 @@ impl Node {
                 continue;
             }
             let next = self.outbox.next_number(session).max(self.replica.next_number(session));
-            let in_order = match slot {
-                Slot::Number(number) => next == Some(number),
+            // What the client has acknowledged is executed, even if the state here has not come to it.
+            let in_order = |offered: &Offered| match slot {
+                Slot::Number(number) => next.max(Some(offered.first_unacked)) >= Some(number),
                 Slot::Key(_) => true,
             };
-            let offered = self.gateway.offered(key).filter(|_| nobody && in_order);
+            let offered = self.gateway.offered(key).filter(|offered| nobody && in_order(offered));
             if let Some(offered) = offered
                 && let Err(full) = self.outbox.accept(self.now, self.replica.applied(), offered)
             {
@@ -150,7 +151,7 @@ impl Node {
         }
         let term = raft.term();
         loop {
-            let due = self.outbox.to_propose(term, PART);
+            let due = self.outbox.due_proposals(term, PART);
             if due.is_empty() {
                 return;
             }

@@ -330,7 +330,7 @@ impl Outbox {
     }
 
     /// What this node, as the leader of a term, should propose next of what it has not proposed in it: in order, at most so many.
-    pub(crate) fn to_propose(&mut self, term: Term, most: usize) -> Vec<Order> {
+    pub(crate) fn due_proposals(&mut self, term: Term, most: usize) -> Vec<Order> {
         if self.proposing != Some(term) {
             self.proposing = Some(term);
             self.unproposed.clone_from(&self.open);
