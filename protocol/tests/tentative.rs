@@ -123,9 +123,8 @@ impl Scene {
     /// Everybody reaches everybody; over when nothing is tentative anywhere.
     fn heal(&mut self) {
         self.world.cuts.clear();
-        self.world.run_until(LONG, |world| {
-            world.leader().is_some() && world.nodes.values().all(|node| node.status().tentative == 0)
-        });
+        self.world
+            .run_until(LONG, |world| world.leader().is_some() && world.nodes.values().all(|node| node.status().tentative == 0));
         self.rest(Duration::from_millis(500));
     }
 
@@ -248,11 +247,15 @@ fn both_sides_of_a_split_talk_and_agree_afterwards() {
 fn a_number_waits_for_its_predecessor_and_what_cannot_be_carried_waits_for_a_leader() {
     let mut scene = Scene::new(3, 1);
     scene.split(&[&[1], &[2], &[3]]);
-    let late = scene.send(1, 0, Ask::Submit {
-        identity: Identity::Number(3),
-        first_unacked: 2,
-        command: Command::Post { room: RoomRef::Id(LOBBY), text: "second".into() },
-    });
+    let late = scene.send(
+        1,
+        0,
+        Ask::Submit {
+            identity: Identity::Number(3),
+            first_unacked: 2,
+            command: Command::Post { room: RoomRef::Id(LOBBY), text: "second".into() },
+        },
+    );
     scene.rest(Duration::from_millis(20));
     assert!(!scene.world.replies.iter().any(|(_, reply)| reply.id == late), "its predecessor is not here");
     assert_eq!(scene.accepted(1, 0, 2, "first"), 1);
@@ -277,8 +280,12 @@ fn a_holder_that_dies_comes_back_with_what_it_kept_and_with_a_new_outbox() {
     scene.connect(1, 0);
     assert_eq!(scene.tail(1, 0), ["kept"]);
     assert_eq!(scene.accepted(1, 0, 3, "after the restart"), 1);
-    let outboxes: std::collections::BTreeSet<OutboxId> =
-        scene.world.told.iter().filter_map(|(_, fact)| if let Fact::Kept { outbox, .. } = fact { Some(*outbox) } else { None }).collect();
+    let outboxes: std::collections::BTreeSet<OutboxId> = scene
+        .world
+        .told
+        .iter()
+        .filter_map(|(_, fact)| if let Fact::Kept { outbox, .. } = fact { Some(*outbox) } else { None })
+        .collect();
     assert_eq!(outboxes.len(), 2, "{outboxes:?}");
     scene.heal();
     assert_eq!(scene.equal_everywhere(), ["kept", "after the restart"]);
