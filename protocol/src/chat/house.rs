@@ -54,6 +54,7 @@ impl Chat {
     }
 
     /// What a device has executed is a sign of life by itself, noted now and then: a node's word of it may come too late, or be lost.
+    /// A session that has expired is not revived: its device is gone.
     pub(super) fn show_life(&mut self, at: &At, effects: Fx) {
         let quarter = self.idle_ms() / 4;
         if quarter > 0 && self.seen(at.session).is_some_and(|seen| seen.after_ms(quarter) <= at.at) {
@@ -90,7 +91,7 @@ impl Chat {
             Housekeeping::Expire { sessions } => {
                 for (session, seen) in sessions.into_iter().take(MOST_SESSIONS) {
                     if self.seen(session) == Some(seen) || self.has_bug_expire_anyway() {
-                        self.close(session, effects);
+                        self.close(session, Ending::Expired, effects);
                     }
                 }
                 Ok(())

@@ -36,7 +36,7 @@ pub use types::*;
 use crate::contract::Limits;
 use crate::gateway::{Event, EventKind};
 use crate::ids::*;
-use crate::replica::{At, Effects, StateMachine};
+use crate::replica::{At, Effects, Ending, StateMachine};
 use crate::time::Timestamp;
 use crate::wire::{Envelope, EnvelopeError, Kind, seal};
 use alloc::collections::{BTreeMap, BTreeSet};
@@ -246,7 +246,10 @@ impl Chat {
 
     fn execute(&mut self, at: &At, command: Command, rows: &[(Bytes, Bytes)], effects: Fx) -> Result<Done, Refusal> {
         Chat::check(&command, &self.limits)?;
-        let user = self.user_of(at.session).ok_or(Refusal::UnknownSession)?;
+        let user = match at.late {
+            Some(owner) => self.late_author(UserId(owner), &command)?,
+            None => self.user_of(at.session).ok_or(Refusal::UnknownSession)?,
+        };
         self.show_life(at, effects);
         match command {
             Command::CreateRoom { name } => self.create_room(at, user, name, effects),
@@ -443,6 +446,10 @@ impl StateMachine for Chat {
 
     fn describe(&self, key: &[u8]) -> String {
         rows::describe(key).unwrap_or_else(|| crate::replica::describe_key(key))
+    }
+
+    fn owner(&self, opened: &Bytes) -> u64 {
+        decode_signed_in(opened).map_or(0, |(user, _)| user.0)
     }
 
     fn knows(&self, command: &Bytes) -> Result<(), EnvelopeError> {

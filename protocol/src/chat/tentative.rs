@@ -16,6 +16,14 @@ pub enum Carry {
     Accept { copies: u32 },
 }
 
+impl Command {
+    /// Whether commands of this kind are ever carried.
+    fn is_carried(&self) -> bool {
+        use Command::*;
+        matches!(self, Post { .. } | Respond { .. } | Edit { .. } | Delete { .. } | React { .. } | Pin { .. } | Read { .. })
+    }
+}
+
 impl Chat {
     /// Whether a command of this session may be accepted without a leader, as far as this state knows. `at`: the time by this node's clock.
     pub fn carry(&self, session: SessionId, command: &Command, at: Timestamp) -> Carry {
@@ -59,6 +67,12 @@ impl Chat {
             copies: 0,
         };
         Some((room, post))
+    }
+
+    /// Who asks what an outbox has brought for a session that has expired since then.
+    pub(super) fn late_author(&self, owner: UserId, command: &Command) -> Result<UserId, Refusal> {
+        let is_there = self.users.get(&owner).is_some_and(|known| !known.user.deleted);
+        if is_there && command.is_carried() { Ok(owner) } else { Err(Refusal::LoggedOut) }
     }
 
     /// The room of a command that is carried, if this state would not refuse it at `at`, as far as that can be told without the rows of messages.

@@ -276,8 +276,9 @@ impl Client {
         match &reply.result {
             Ok(Answer::Pong) => self.measured(now.instant.since(sent_at), None),
             Ok(Answer::Load { permille }) => self.measured(now.instant.since(sent_at), Some(*permille)),
-            result => self.weigh(about, result),
+            _ => {}
         }
+        let is_leaderless = self.weigh(about, &reply.result);
         match about {
             About::SignIn => self.signed_in(reply.result),
             About::Number(number) => self.answered_number(number, reply.result),
@@ -291,7 +292,9 @@ impl Client {
         if self.leaderless == 0 && !matches!(about, About::SignIn | About::Ping | About::Load) {
             self.is_of_use();
         }
-        self.look_elsewhere();
+        if is_leaderless {
+            self.look_elsewhere();
+        }
     }
 
     pub fn handle_timeout(&mut self, now: Now) {

@@ -49,8 +49,8 @@ impl Search {
 }
 
 impl Client {
-    /// What an answer says about whether the present server reaches a leader.
-    pub(super) fn weigh(&mut self, about: About, result: &Result<Answer, Refusal>) {
+    /// What an answer says about whether the present server reaches a leader. True: it does not.
+    pub(super) fn weigh(&mut self, about: About, result: &Result<Answer, Refusal>) -> bool {
         use Refusal::{NoLeader, OutboxFull, TooFewCopies};
         match result {
             Ok(Answer::Accepted { .. }) | Err(NoLeader { .. } | TooFewCopies { .. } | OutboxFull { .. }) => {
@@ -61,14 +61,16 @@ impl Client {
                 if matches!(result, Ok(Answer::Accepted { .. }) | Err(TooFewCopies { .. })) {
                     self.search.get_or_insert_default();
                 }
+                return true;
             }
-            Ok(Answer::Tentative { .. }) => {}
+            Ok(Answer::Pong | Answer::Load { .. } | Answer::Tentative { .. }) => {}
             result if self.search.is_some() && !is_of_a_leader(about, result) => {}
             _ => {
                 self.leaderless = 0;
                 self.search = None;
             }
         }
+        false
     }
 
     /// Goes on to another server where the present one was found without a leader, and it is time to.

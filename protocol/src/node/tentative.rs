@@ -168,6 +168,12 @@ impl Node {
         }
     }
 
+    /// Whether a node that is to be removed has entries that this one does not know to be settled, and can bring them.
+    pub(super) fn drains_first(&self, node: NodeId) -> bool {
+        let raft = self.replica.raft();
+        raft.is_linked(node) && raft.configuration().is_member(node) && self.outbox.undrained(node) > 0
+    }
+
     pub(super) fn settle_tentative(&mut self, executed: &Executed) {
         let Some(request) = Gateway::request(executed.request).filter(|request| self.outbox.holds(request)) else { return };
         self.outbox.settle(request, self.replica.applied());

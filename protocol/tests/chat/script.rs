@@ -224,6 +224,14 @@ impl Play {
         let came = match words[1] {
             "signs-in" | "registers" | "logs-in" => self.sign_in(who, &words[1..]),
             "sees" => return self.sees(who, &words[2..]),
+            // Its node reached no leader so many milliseconds ago.
+            "carried" => {
+                let session = *self.devices.get(who).unwrap_or(&SessionId(u64::MAX));
+                let command = command(&words[3..], &self.devices);
+                let (done, withdrawn) = self.stage.carried(session, &command, words[2].parse().unwrap());
+                let done = self.done(done);
+                if withdrawn { format!("withdrawn, {done}") } else { done }
+            }
             _ => {
                 let session = *self.devices.get(who).unwrap_or(&SessionId(u64::MAX));
                 let done = self.stage.ask(session, &command(&words[1..], &self.devices));

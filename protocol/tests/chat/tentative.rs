@@ -12,7 +12,7 @@ use tertulia_protocol::wire::{Kind, open, seal};
 
 const ONE: Carry = Carry::Accept { copies: 1 };
 
-fn is_about_messages(command: &Command) -> bool {
+pub fn is_about_messages(command: &Command) -> bool {
     use Command::*;
     matches!(command, Post { .. } | Respond { .. } | Edit { .. } | Delete { .. } | React { .. } | Pin { .. } | Read { .. })
 }
@@ -32,6 +32,92 @@ pub fn hold(carry: Carry, command: &Command, done: &Result<Done, Refusal>) -> Re
     }
     Err(format!("{command:?} came to {done:?}, and without a leader to {carry:?}"))
 }
+
+transcript!(
+    what_a_node_accepted_without_a_leader_is_done_when_it_comes,
+    "house founds idle=1000
+    ada signs-in
+    bob signs-in
+    ada creates lobby
+    bob joins lobby
+    ada posts lobby hello
+    bob carried 900 posts lobby @ada, are you there?
+    the answer is lost
+    bob carried 900 answers lobby 1 hello
+    bob carried 800 edits lobby 2 here I am
+    bob carried 800 reacts lobby 1 +1
+    bob carried 700 reads lobby 3
+    bob carried 700 deletes lobby 1
+    ada sees messages lobby
+    "
+);
+
+transcript!(
+    a_session_that_expired_meanwhile_still_says_what_it_had_to_say,
+    "house founds idle=1000
+    ada signs-in
+    bob signs-in
+    ada creates lobby
+    bob joins lobby
+    wait 900
+    house hears ada
+    wait 200
+    house does-what-is-due
+    bob posts lobby hello
+    bob carried 500 posts lobby hello @ada
+    bob carried 400 posts lobby
+    bob carried 300 answers lobby 1 and again
+    restart
+    bob carried 300 pins lobby 1
+    bob carried 300 reads lobby 1
+    # What is about more than messages is for who is signed in.
+    bob carried 300 leaves lobby
+    bob carried 300 logs-out all
+    bob sees rooms
+    ada sees messages lobby
+    ada bans lobby bob
+    bob carried 200 posts lobby let me in
+    ada unbans lobby bob
+    bob carried 200 posts lobby let me in
+    bob signs-in
+    bob joins lobby
+    bob posts lobby here I am
+    "
+);
+
+transcript!(
+    a_late_author_may_have_deleted_the_account,
+    "house founds idle=1000
+    ada signs-in
+    bob signs-in
+    bob/phone signs-in
+    ada creates lobby
+    bob joins lobby
+    house expires bob
+    bob carried 10 posts lobby hello
+    bob/phone deletes-account
+    bob carried 10 posts lobby farewell
+    ada sees messages lobby
+    "
+);
+
+transcript!(
+    whoever_logs_out_wants_nothing_more_to_be_said,
+    "ada signs-in
+    bob signs-in
+    bob/phone signs-in
+    ada creates lobby
+    bob joins lobby
+    bob/phone posts lobby hello
+    bob logs-out others
+    bob/phone carried 100 posts lobby hello again
+    bob/phone carried 100 reads lobby 1
+    restart
+    bob/phone carried 100 posts lobby hello again
+    nobody carried 100 posts lobby hello
+    ada sees messages lobby
+    "
+);
 
 struct Scene {
     stage: Stage,
