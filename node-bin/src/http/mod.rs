@@ -19,7 +19,7 @@ mod tests;
 mod view;
 
 pub use backup::PATH as BACKUP_PATH;
-pub use cluster::{behind, divergence as divergence_view, role, view as cluster_view};
+pub use cluster::{ahead as ahead_view, behind, divergence as divergence_view, role, view as cluster_view};
 pub use operators::{Operators, authorization};
 pub use origins::Origins;
 pub use problem::Problem;

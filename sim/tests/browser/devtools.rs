@@ -95,6 +95,8 @@ impl Browser {
         }
         let size = json!({"width": width, "height": height, "deviceScaleFactor": 2, "mobile": false});
         self.call(Some(&window), "Emulation.setDeviceMetricsOverride", size);
+        // Each window is in front for whoever sits there.
+        self.call(Some(&window), "Emulation.setFocusEmulationEnabled", json!({"enabled": true}));
         self.color_scheme(&window, "light");
         self.call(Some(&window), "Network.setBlockedURLs", json!({"urls": blocked}));
         self.call(Some(&window), "Page.navigate", json!({"url": url}));
