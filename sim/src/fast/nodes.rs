@@ -1,5 +1,8 @@
 //! Nodes: how inputs reach a machine, what becomes of its outputs, how it dies and comes back.
 
+#[cfg(test)]
+mod outbox_tests;
+
 use super::World;
 use super::codec;
 use super::event::{Event, Input, NodeWord};

@@ -63,6 +63,15 @@ mod tests {
         let file = disk.create("log-1", 4_096).unwrap();
         file.write_at(0, &[7; 100]).unwrap();
         assert!(!rot(&disk, Rot::Rows, 3), "there are no rows");
+        assert!(!rot(&disk, Rot::Outbox, 3), "nothing was kept");
+        let outbox = disk.create("outbox", 0).unwrap();
+        outbox.write_at(0, &[7; 5_000]).unwrap();
+        for drawn in 0..200 {
+            assert!(rot(&disk, Rot::Outbox, drawn << 56));
+        }
+        let mut bytes = [0; 5_000];
+        outbox.read_at(0, &mut bytes).unwrap();
+        assert!(bytes[..2_900].iter().any(|byte| *byte != 7) && bytes[3_000..].iter().all(|byte| *byte == 7));
         assert!(rot(&disk, Rot::Log, u64::MAX / 2));
         let mut bytes = [0; 100];
         file.read_at(0, &mut bytes).unwrap();
