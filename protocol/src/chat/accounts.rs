@@ -193,13 +193,13 @@ impl Chat {
             Devices::All => mine.into_iter().collect(),
         };
         for session in closed {
-            self.close(session, effects);
+            self.close(session, Ending::LoggedOut, effects);
         }
         Ok(Done::Ok)
     }
 
     /// A device is signed in no more.
-    pub(super) fn close(&mut self, session: SessionId, effects: Fx) {
+    pub(super) fn close(&mut self, session: SessionId, ending: Ending, effects: Fx) {
         let Some(device) = self.devices.remove(&session) else { return };
         self.by_seen.remove(&(device.seen, session));
         if let Some(devices) = self.devices_of.get_mut(&device.user) {
@@ -209,7 +209,7 @@ impl Chat {
             }
         }
         self.old_forms.write(effects, device_key(session), Some(&device), None);
-        effects.close(session);
+        effects.close(session, ending);
         effects.publish(ChatEvent::Closed { session, user: device.user });
     }
 
@@ -267,7 +267,7 @@ impl Chat {
             self.user_sweeps.insert(user, sweep);
         }
         for session in self.devices_of.get(&user).cloned().unwrap_or_default() {
-            self.close(session, effects);
+            self.close(session, Ending::LoggedOut, effects);
         }
         Ok(Done::Ok)
     }

@@ -3,7 +3,7 @@
 //! A message is a cold row. What changes one names it in [`Chat::messages_needed`], so that the row is there when the command is applied; what a room's history rule
 //! takes away is found in the same place.
 
-use super::rows::{MessageRow, Row, message_key, thread_key, thread_row};
+use super::rows::{MessageRow, message_key, thread_key, thread_row};
 use super::*;
 use core::ops::RangeInclusive;
 
@@ -104,16 +104,16 @@ impl Chat {
         rows: &[(Bytes, Bytes)],
         effects: Fx,
     ) -> Result<Done, Refusal> {
-        let id = self.may_post(at, user, room, &text)?;
+        let id = self.may_post(at.at, user, room, &text)?;
         self.trim(id, 1, rows, effects);
         Ok(self.post_message(at, user, id, text, More::default(), effects))
     }
 
-    fn may_post(&self, at: &At, user: UserId, room: &RoomRef, text: &str) -> Result<RoomId, Refusal> {
+    pub(super) fn may_post(&self, at: Timestamp, user: UserId, room: &RoomRef, text: &str) -> Result<RoomId, Refusal> {
         let id = self.open_room_of(user, room)?;
         let room = &self.rooms[&id];
         if let Some(until) = room.standings.get(&user).and_then(|standing| standing.muted_until)
-            && until > at.at
+            && until > at
         {
             return Err(Refusal::Muted { until });
         }
@@ -135,7 +135,7 @@ impl Chat {
         rows: &[(Bytes, Bytes)],
         effects: Fx,
     ) -> Result<Done, Refusal> {
-        let id = self.may_post(at, user, room, &text)?;
+        let id = self.may_post(at.at, user, room, &text)?;
         let (key, old, answered) = self.message(user, id, to, rows)?;
         let thread = answered.more.thread.unwrap_or(to);
         // One that goes with this very post counts nothing any more.
@@ -156,6 +156,7 @@ impl Chat {
         let text = names::clean_text(text);
         let author_name = self.user_name(user).to_string();
         more.mentions = self.mentions_in(id, user, &text);
+        more.written = at.written;
         let Some(room) = self.rooms.get_mut(&id) else { return Done::Ok };
         room.end.seq += 1;
         room.end.cursor += 1;
@@ -258,7 +259,7 @@ impl Chat {
         rows: &[(Bytes, Bytes)],
         effects: Fx,
     ) -> Result<Done, Refusal> {
-        let id = self.may_post(at, user, room, &text)?;
+        let id = self.may_post(at.at, user, room, &text)?;
         let (key, old, mut row) = self.message(user, id, seq, rows)?;
         if row.author != user {
             return Err(Refusal::NotAllowed { needs: Needs::Author });
@@ -433,8 +434,8 @@ impl Chat {
 /// A message without what was said in it.
 pub(super) fn blank(row: &mut MessageRow, by: UserId, at: Timestamp) {
     row.text.clear();
-    let More { reply_to, thread, replies, .. } = row.more;
-    row.more = More { reply_to, thread, replies, deleted: Some(Deleted { by, at }), ..More::default() };
+    let More { reply_to, thread, replies, written, .. } = row.more;
+    row.more = More { reply_to, thread, replies, written, deleted: Some(Deleted { by, at }), ..More::default() };
 }
 
 /// Takes a message away, and its place in its thread.

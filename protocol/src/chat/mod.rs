@@ -36,7 +36,7 @@ pub use types::*;
 use crate::contract::Limits;
 use crate::gateway::{Event, EventKind};
 use crate::ids::*;
-use crate::replica::{At, Effects, StateMachine};
+use crate::replica::{At, Effects, Ending, StateMachine};
 use crate::time::Timestamp;
 use crate::wire::{Envelope, EnvelopeError, Kind, seal};
 use alloc::collections::{BTreeMap, BTreeSet};
@@ -51,6 +51,7 @@ pub(crate) const MOST_MENTIONS: usize = 100;
 
 /// What the chat tells its node.
 #[derive(Clone, PartialEq, Eq, Debug)]
+#[expect(clippy::large_enum_variant, reason = "nearly all of them are posts, and a box would be one allocation more for each")]
 pub enum ChatEvent {
     /// For everybody who follows the room.
     Room {
@@ -141,6 +142,8 @@ pub struct Chat {
     invites: BTreeMap<[u8; 32], InviteRow>,
     room_sweeps: BTreeMap<RoomId, Sweep>,
     user_sweeps: BTreeMap<UserId, Sweep>,
+    /// What is known of the outboxes of removed nodes.
+    seals: BTreeMap<NodeId, Sealed>,
     /// Rooms that do not keep everything: while there is none, a post needs no look at its room's rules before it is applied.
     forgetful: BTreeSet<RoomId>,
     old_forms: OldForms,
@@ -176,6 +179,7 @@ impl Chat {
             invites: BTreeMap::new(),
             room_sweeps: BTreeMap::new(),
             user_sweeps: BTreeMap::new(),
+            seals: BTreeMap::new(),
             forgetful: BTreeSet::new(),
             old_forms: OldForms::default(),
             #[cfg(feature = "zoo")]
@@ -246,7 +250,10 @@ impl Chat {
 
     fn execute(&mut self, at: &At, command: Command, rows: &[(Bytes, Bytes)], effects: Fx) -> Result<Done, Refusal> {
         Chat::check(&command, &self.limits)?;
-        let user = self.user_of(at.session).ok_or(Refusal::UnknownSession)?;
+        let user = match at.late {
+            Some(owner) => self.late_author(UserId(owner), &command)?,
+            None => self.user_of(at.session).ok_or(Refusal::UnknownSession)?,
+        };
         self.show_life(at, effects);
         match command {
             Command::CreateRoom { name } => self.create_room(at, user, name, effects),
@@ -443,6 +450,10 @@ impl StateMachine for Chat {
 
     fn describe(&self, key: &[u8]) -> String {
         rows::describe(key).unwrap_or_else(|| crate::replica::describe_key(key))
+    }
+
+    fn owner(&self, opened: &Bytes) -> u64 {
+        decode_signed_in(opened).map_or(0, |(user, _)| user.0)
     }
 
     fn knows(&self, command: &Bytes) -> Result<(), EnvelopeError> {

@@ -5,6 +5,9 @@ use super::rows::{
 };
 use super::*;
 
+/// The most nodes that a room may want a message on before it counts as accepted without a leader.
+const MOST_COPIES: u8 = 9;
+
 impl Chat {
     /// The room that a user means: a public one by its name, or one of its own.
     pub(super) fn room_for(&self, user: UserId, room: &RoomRef) -> Result<RoomId, Refusal> {
@@ -114,6 +117,11 @@ impl Chat {
             }
             Rules { history: History::Last(count), .. } if *count == 0 || *count > self.limits.page => {
                 alloc::format!("a room may keep the last 1 to {} messages, or all", self.limits.page)
+            }
+            Rules { tentative: Tentative::Copies(copies), .. } if !(1..=MOST_COPIES).contains(copies) => {
+                alloc::format!(
+                    "a room may want its messages on 1 to {MOST_COPIES} nodes before they are accepted without a leader"
+                )
             }
             _ => return Ok(()),
         };

@@ -148,7 +148,7 @@ impl<S: StateMachine> Replica<S> {
             (new, Ok(core::mem::take(&mut effects.reply)))
         };
         self.proposed.remove(&request);
-        self.outputs.push_back(Output::Executed(Executed { request, digest, session, outcome }));
+        self.outputs.push_back(Output::Executed(Executed { request, digest, session, outcome, withdrawn: false }));
     }
 
     fn apply_execute(
@@ -161,12 +161,12 @@ impl<S: StateMachine> Replica<S> {
     ) {
         let request = RequestKey::Execute(session, identity.slot());
         let digest = digest(command);
-        let outcome = match self.sessions.look_up(session, identity, digest, entry.at) {
+        let outcome = match self.sessions.look_up(session, identity, digest, entry.at, written.is_some()) {
             Lookup::Known(outcome) => Ok(outcome),
             Lookup::Refused(refusal) => Err(refusal),
             Lookup::Next => {
                 let id = message_id(session, identity.slot());
-                let late = None;
+                let late = self.late_owner(session);
                 let at = At { index: entry.index, at: entry.at, session, opens: false, house: false, id, written, late };
                 #[cfg(feature = "zoo")]
                 let at = self.spoil_at(at);
@@ -184,16 +184,22 @@ impl<S: StateMachine> Replica<S> {
         if next.is_none() || next == self.proposed_next.get(&session).copied() {
             self.proposed_next.remove(&session);
         }
-        self.outputs.push_back(Output::Executed(Executed { request, digest, session, outcome }));
+        let withdrawn = written.is_some() && outcome.as_ref().is_err_and(SessionRefusal::is_withdrawal);
+        if withdrawn {
+            self.raft.tell(|| Fact::TentativeRefused { index: entry.index, session, identity });
+        }
+        self.outputs.push_back(Output::Executed(Executed { request, digest, session, outcome, withdrawn }));
     }
 
     /// What the machine has ended: the session's outcomes go, its name stays for a while.
     fn close_sessions(&mut self, at: Timestamp, effects: &mut Effects<S::Event>) {
-        for session in core::mem::take(&mut effects.closed) {
-            self.sessions.close(session, at, effects);
+        for (session, ending) in core::mem::take(&mut effects.closed) {
+            self.sessions.close(session, ending, at, effects);
+            // What is proposed and not applied yet will be refused, unless an outbox has brought it: whoever holds it offers it again.
             self.proposed_next.remove(&session);
             // Their predecessors will not come any more; whoever sent them is told when it sends them again.
-            self.held.retain(|(held, _), _| *held != session);
+            let waits = |held: &Submission| ending == Ending::Expired && matches!(held, Submission::Carried { .. });
+            self.held.retain(|(held, _), (_, submission)| *held != session || waits(submission));
         }
     }
 

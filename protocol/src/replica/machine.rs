@@ -25,7 +25,7 @@ pub trait StateMachine: Clone {
     fn describe(&self, key: &[u8]) -> String {
         super::describe_key(key)
     }
-    /// Whose session it is that opening was answered so: what the machine needs of it once it has expired.
+    /// Whose session it is that opening was answered so: what the machine needs of it once it has expired. 0: nobody's.
     fn owner(&self, _opened: &Bytes) -> u64 {
         0
     }
@@ -52,6 +52,15 @@ pub struct At {
     pub late: Option<u64>,
 }
 
+/// Why a session is over.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Ending {
+    /// Somebody wanted it so.
+    LoggedOut,
+    /// It showed no sign of life. What nodes have accepted for it while they reached no leader is executed when it comes, with [`At::late`].
+    Expired,
+}
+
 /// What applying one command, or a row of them, does.
 #[derive(Clone, Debug)]
 pub struct Effects<E> {
@@ -61,7 +70,7 @@ pub struct Effects<E> {
     pub(super) reply: Bytes,
     pub(super) refused: bool,
     pub(super) events: Vec<E>,
-    pub(super) closed: Vec<SessionId>,
+    pub(super) closed: Vec<(SessionId, Ending)>,
     /// What became of which rows in the present entry, if that is remembered; see `compare/`.
     pub(super) changes: Option<Vec<u8>>,
 }
@@ -125,9 +134,9 @@ impl<E> Effects<E> {
         self.refused = true;
     }
 
-    /// This session is over: nothing that it asks is executed any more.
-    pub fn close(&mut self, session: SessionId) {
-        self.closed.push(session);
+    /// This session is over: nothing that it asks is executed any more, but see [`Ending::Expired`].
+    pub fn close(&mut self, session: SessionId, ending: Ending) {
+        self.closed.push((session, ending));
     }
 
     /// Tells whoever is interested.

@@ -20,7 +20,7 @@ mod zoo;
 
 pub use compare::{CompareMessage, DifferentRow, Divergence, RowChange, describe_key};
 pub use found::{FoundError, Founding, found, is_of_members};
-pub use machine::{At, Effects, StateMachine};
+pub use machine::{At, Effects, Ending, StateMachine};
 pub use sessions::SessionRefusal;
 pub use snapshot::{Ask, Part, SnapshotMessage};
 pub use types::*;
@@ -117,6 +117,8 @@ pub struct Executed {
     /// For an opened session: which one.
     pub session: SessionId,
     pub outcome: Result<Bytes, SessionRefusal>,
+    /// An outbox has carried it, and it was refused for good without being executed: nothing will come of it any more.
+    pub withdrawn: bool,
 }
 
 /// What a leader says to a request that is offered to it.
@@ -304,7 +306,7 @@ impl<S: StateMachine> Replica<S> {
         self.sessions.is_closed(credential)
     }
 
-    /// The number that the session's next request carries.
+    /// The number that the session's next request carries. Of one that has expired: the next that is executed if an outbox brings it.
     pub fn next_number(&self, session: SessionId) -> Option<u64> {
         self.sessions.next(session)
     }
@@ -321,6 +323,20 @@ impl<S: StateMachine> Replica<S> {
                 _ => None,
             },
         }
+    }
+
+    /// Whose session this was, by [`StateMachine::owner`], if it has expired and what outboxes bring for it is still executed.
+    pub fn late_owner(&self, session: SessionId) -> Option<u64> {
+        self.sessions.expired(session).map(|opened| self.machine.owner(opened))
+    }
+
+    /// Whether nothing will come of this request any more, by the state here, if an outbox carries it: it was executed, or can never be, because its session was logged out
+    /// or is none. One that has expired may still have it executed.
+    ///
+    /// `false` says nothing for certain: the state may be behind, and a key may be too old to be executed. What applying tells counts, too: [`Executed::withdrawn`].
+    pub fn is_settled(&self, session: SessionId, slot: Slot) -> bool {
+        // A session is named by the entry that opened it: one that lies ahead is not known yet.
+        session.0 <= self.applied.index && self.sessions.is_settled(session, slot)
     }
 
     /// What is proposed and held by this leader, reads that wait, and loads. What a former leader remembers of its term is let go of when it leads again.
@@ -349,6 +365,12 @@ impl<S: StateMachine> Replica<S> {
     pub fn handle_message(&mut self, now: Now, from: NodeId, message: RaftMessage) {
         self.now = now.instant;
         self.raft.handle_message(now, from, message);
+    }
+
+    /// A peer says that these entries are committed: see `raft/hearsay.rs`.
+    pub(crate) fn take_committed(&mut self, now: Now, entries: Vec<Entry>) {
+        self.now = now.instant;
+        self.raft.take_committed(now, entries);
     }
 
     pub fn handle_link(&mut self, now: Now, peer: NodeId, link: Link) {

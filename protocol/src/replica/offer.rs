@@ -30,6 +30,12 @@ impl<S: StateMachine> Replica<S> {
         }
         match &submission {
             Submission::Open { credential, .. } if self.sessions.opened(credential).is_some() => Offer::Known,
+            // The log refuses what comes after the end of its session, unless an outbox brings it.
+            Submission::Execute { session, identity, .. }
+                if self.sessions.is_ended(*session) && self.sessions.outcome(*session, identity.slot()).is_none() =>
+            {
+                self.propose(now, request, &submission)
+            }
             Submission::Execute { session, identity: Identity::Number(number), .. }
             | Submission::Carried { session, identity: Identity::Number(number), .. } => match self.sessions.next(*session) {
                 Some(executed) => self.offer_number(now, (*session, executed), *number, submission),

@@ -2,7 +2,10 @@
 //!
 //! Invariant: a number below `next` and a key in `keys` were executed or refused exactly once; numbers from `next` on were not. Rows and memory are the same.
 
-use super::machine::Effects;
+mod ended;
+mod keys;
+
+use super::machine::{Effects, Ending};
 use super::types::*;
 use crate::contract::Limits;
 use crate::gateway::Credential;
@@ -15,15 +18,14 @@ use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::format;
 use alloc::vec::Vec;
 use bytes::Bytes;
+use ended::Ended;
+use keys::{KeyOutcome, Keys};
 use serde::{Deserialize, Serialize};
 
 const SESSION: u8 = 0x02;
 const OUTCOME: u8 = 0x03;
 const KEY_OUTCOME: u8 = 0x04;
 const CLOSED: u8 = 0x06;
-
-/// How long a closed session is remembered, in log time: for so long its late requests are told what became of them.
-const REMEMBERED: Duration = Duration::from_secs(30 * 24 * 3_600);
 
 #[derive(Clone, Debug)]
 struct Session {
@@ -35,9 +37,7 @@ struct Session {
     /// Its row as it was last written: the hash over all rows needs the old value.
     written: Bytes,
     outcomes: BTreeMap<u64, Bytes>,
-    keys: BTreeMap<u128, KeyOutcome>,
-    /// The keys by age.
-    ages: BTreeSet<(Timestamp, u128)>,
+    keys: Keys,
     /// Executed, and no longer known to be.
     #[cfg(feature = "zoo")]
     forgotten: BTreeSet<u64>,
@@ -49,23 +49,6 @@ struct SessionRow {
     opened: Bytes,
     next: u64,
     first_unacked: u64,
-}
-
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-struct KeyOutcome {
-    stamp: Timestamp,
-    /// Of the command: the same key with another command is a mistake.
-    digest: u64,
-    outcome: Bytes,
-}
-
-/// What is left of a session that was logged out or has expired.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
-struct ClosedRow {
-    credential: Credential,
-    /// Numbers below it were executed.
-    next: u64,
-    at: Timestamp,
 }
 
 /// What the table says of a request before it is executed.
@@ -95,13 +78,23 @@ pub enum SessionRefusal {
     Closed,
 }
 
+impl SessionRefusal {
+    /// Whether it says of a request that an outbox has carried that it will never be executed. The others say that it was, or may be when those before it are.
+    pub fn is_withdrawal(&self) -> bool {
+        use SessionRefusal::*;
+        matches!(self, UnknownSession | Closed | KeyExpired | KeysFull)
+    }
+}
+
 #[derive(Clone, Debug)]
 pub(super) struct Sessions {
     sessions: BTreeMap<SessionId, Session>,
     by_credential: BTreeMap<Credential, SessionId>,
-    closed: BTreeMap<SessionId, ClosedRow>,
-    /// The closed ones by when they were closed.
-    closed_at: BTreeSet<(Timestamp, SessionId)>,
+    ended: BTreeMap<SessionId, Ended>,
+    /// The ended ones by when they ended.
+    ended_at: BTreeSet<(Timestamp, SessionId)>,
+    /// Those of them that had requests with keys executed, by the newest key.
+    ended_keys: BTreeSet<(Timestamp, SessionId)>,
     limits: Limits,
     #[cfg(feature = "zoo")]
     bug: Option<Bug>,
@@ -115,8 +108,9 @@ impl Sessions {
         Sessions {
             sessions: BTreeMap::new(),
             by_credential: BTreeMap::new(),
-            closed: BTreeMap::new(),
-            closed_at: BTreeSet::new(),
+            ended: BTreeMap::new(),
+            ended_at: BTreeSet::new(),
+            ended_keys: BTreeSet::new(),
             limits,
             #[cfg(feature = "zoo")]
             bug: None,
@@ -131,6 +125,8 @@ impl Sessions {
             key.get(at..at + 8).and_then(|id| id.try_into().ok()).map(u64::from_be_bytes).ok_or(EnvelopeError::TooShort)
         };
         match key.first() {
+            // What comes later of an ended session stands behind it: its row is in the place of the session's.
+            Some(&SESSION | &CLOSED) if Kind::of(value)? != Kind::Session => self.restore_ended(SessionId(id(1)?), value)?,
             Some(&SESSION) => {
                 let row: SessionRow = open(Kind::Session, value)?;
                 self.insert(SessionId(id(1)?), &row, value.clone());
@@ -145,51 +141,15 @@ impl Sessions {
             Some(&KEY_OUTCOME) => {
                 let outcome: KeyOutcome = open(Kind::KeyOutcome, value)?;
                 let key = (u128::from(id(9)?) << 64) | u128::from(id(17)?);
-                if let Some(session) = self.sessions.get_mut(&SessionId(id(1)?)) {
-                    session.ages.insert((outcome.stamp, key));
-                    session.keys.insert(key, outcome);
+                let session = SessionId(id(1)?);
+                match self.sessions.get_mut(&session) {
+                    Some(session) => session.keys.hold(key, outcome),
+                    None => self.restore_ended_key(session, key, outcome),
                 }
             }
-            Some(&CLOSED) => self.hold_closed(SessionId(id(1)?), open(Kind::ClosedSession, value)?),
             _ => {}
         }
         Ok(())
-    }
-
-    fn hold_closed(&mut self, id: SessionId, row: ClosedRow) {
-        self.by_credential.insert(row.credential, id);
-        self.closed_at.insert((row.at, id));
-        self.closed.insert(id, row);
-    }
-
-    /// Ends a session. Only what tells its late requests from new ones is kept, for a while.
-    pub(super) fn close<E>(&mut self, id: SessionId, at: Timestamp, effects: &mut Effects<E>) {
-        let Some(session) = self.sessions.remove(&id) else { return };
-        for (number, outcome) in &session.outcomes {
-            effects.delete(outcome_key(id, *number), &seal(Kind::Outcome, outcome));
-        }
-        for (key, outcome) in &session.keys {
-            effects.delete(key_outcome_key(id, *key), &seal(Kind::KeyOutcome, outcome));
-        }
-        effects.delete(session_key(id), &session.written);
-        let row = ClosedRow { credential: session.credential, next: session.next, at };
-        effects.put(key(CLOSED, id, &[]), None, seal(Kind::ClosedSession, &row));
-        self.hold_closed(id, row);
-        while let Some((oldest, old)) = self.closed_at.first().copied() {
-            if at.since(oldest) <= REMEMBERED && self.closed.len() <= self.limits.sessions as usize {
-                break;
-            }
-            self.closed_at.pop_first();
-            if let Some(row) = self.closed.remove(&old) {
-                self.by_credential.remove(&row.credential);
-                effects.delete(key(CLOSED, old, &[]), &seal(Kind::ClosedSession, &row));
-            }
-        }
-    }
-
-    /// Whether a session that was opened under this credential is over.
-    pub(super) fn is_closed(&self, credential: &Credential) -> bool {
-        self.by_credential(credential).is_some_and(|id| self.closed.contains_key(&id))
     }
 
     /// The bug of the zoo: what the sessions have had executed does not survive a restart.
@@ -249,8 +209,7 @@ impl Sessions {
                 first_unacked: row.first_unacked,
                 written,
                 outcomes: BTreeMap::new(),
-                keys: BTreeMap::new(),
-                ages: BTreeSet::new(),
+                keys: Keys::default(),
                 #[cfg(feature = "zoo")]
                 forgotten: BTreeSet::new(),
             },
@@ -266,18 +225,30 @@ impl Sessions {
         Some((id, self.sessions.get(&id)?.opened.clone()))
     }
 
-    /// The number that the session's next request carries.
-    pub(super) fn next(&self, session: SessionId) -> Option<u64> {
-        self.sessions.get(&session).map(|session| session.next)
+    /// The number that the session's next request carries. Of one that has expired: the next that an outbox may bring.
+    pub(super) fn next(&self, id: SessionId) -> Option<u64> {
+        self.sessions.get(&id).map(|session| session.next).or_else(|| self.next_late(id))
     }
 
     /// The answer to a request that was executed, if it is kept.
     pub(super) fn outcome(&self, id: SessionId, slot: Slot) -> Option<(Option<u64>, Bytes)> {
-        let session = self.sessions.get(&id)?;
+        let answer = |kept: &KeyOutcome| (Some(kept.digest), kept.outcome.clone());
+        let Some(session) = self.sessions.get(&id) else {
+            return if let Slot::Key(key) = slot { self.ended_key(id, key).map(answer) } else { None };
+        };
         match slot {
             Slot::Number(number) if !self.remembers(id, number) => None,
             Slot::Number(number) => self.kept(session, number).map(|outcome| (None, outcome.clone())),
-            Slot::Key(key) => session.keys.get(&key).map(|kept| (Some(kept.digest), kept.outcome.clone())),
+            Slot::Key(key) => session.keys.get(key).map(answer),
+        }
+    }
+
+    /// Whether a request was executed, or can never be, because its session was logged out or is none that is remembered.
+    pub(super) fn is_settled(&self, id: SessionId, slot: Slot) -> bool {
+        let Some(next) = self.next(id) else { return true };
+        match slot {
+            Slot::Number(number) => number < next && self.remembers(id, number),
+            Slot::Key(_) => self.outcome(id, slot).is_some(),
         }
     }
 
@@ -302,9 +273,9 @@ impl Sessions {
         effects.put(session_key(id), None, written);
     }
 
-    /// What is to be done with a request that the log has brought. `at`: its entry's stamp.
-    pub(super) fn look_up(&self, id: SessionId, identity: Identity, digest: u64, at: Timestamp) -> Lookup {
-        let Some(session) = self.sessions.get(&id) else { return Lookup::Refused(self.without_session(id, identity)) };
+    /// What is to be done with a request that the log has brought. `at`: its entry's stamp. `carried`: it came by way of an outbox.
+    pub(super) fn look_up(&self, id: SessionId, identity: Identity, digest: u64, at: Timestamp, carried: bool) -> Lookup {
+        let Some(session) = self.sessions.get(&id) else { return self.look_up_ended(id, identity, digest, at, carried) };
         #[cfg(feature = "zoo")]
         let (may_repeat, may_skip) = (self.bug == Some(Bug::TakeBeforeApplied), self.bug == Some(Bug::ExecuteOutOfOrder));
         match identity {
@@ -316,26 +287,7 @@ impl Sessions {
             Identity::Number(number) => {
                 self.kept(session, number).cloned().map_or(Lookup::Refused(SessionRefusal::Forgotten), Lookup::Known)
             }
-            Identity::Key { key, stamp } => match session.keys.get(&key) {
-                Some(kept) if kept.digest != digest => Lookup::Refused(SessionRefusal::KeyReused),
-                Some(kept) => Lookup::Known(kept.outcome.clone()),
-                None if at.since(stamp) > self.limits.key_retention => Lookup::Refused(SessionRefusal::KeyExpired),
-                None if session.keys.len() >= self.limits.session_keys as usize
-                    && session.ages.first().is_some_and(|(oldest, _)| at.since(*oldest) <= self.limits.key_retention) =>
-                {
-                    Lookup::Refused(SessionRefusal::KeysFull)
-                }
-                None => Lookup::Next,
-            },
-        }
-    }
-
-    /// What a request of a session that is not there is told.
-    fn without_session(&self, id: SessionId, identity: Identity) -> SessionRefusal {
-        match (self.closed.get(&id), identity) {
-            (Some(closed), Identity::Number(number)) if number < closed.next => SessionRefusal::Forgotten,
-            (Some(_), _) => SessionRefusal::Closed,
-            (None, _) => SessionRefusal::UnknownSession,
+            Identity::Key { key, stamp } => session.keys.look_up((key, stamp), digest, at, &self.limits),
         }
     }
 
@@ -357,7 +309,9 @@ impl Sessions {
         let window = if self.bug == Some(Bug::KeepOneOutcome) { 1 } else { window };
         #[cfg(feature = "zoo")]
         let keeps_all = self.bug == Some(Bug::EvictOnLeader) && !self.leads;
-        let Some(session) = self.sessions.get_mut(&id) else { return };
+        let Some(session) = self.sessions.get_mut(&id) else {
+            return self.executed_late(id, identity, digest, at, outcome, effects);
+        };
         match identity {
             Identity::Number(number) => {
                 session.next = session.next.max(number + 1);
@@ -380,21 +334,7 @@ impl Sessions {
                 session.written = written;
             }
             Identity::Key { key, stamp } => {
-                while let Some((oldest, old_key)) = session.ages.pop_first() {
-                    if at.since(oldest) <= retention {
-                        session.ages.insert((oldest, old_key));
-                        break;
-                    }
-                    if let Some(old) = session.keys.remove(&old_key) {
-                        effects.delete(key_outcome_key(id, old_key), &seal(Kind::KeyOutcome, &old));
-                    }
-                }
-                // A gateway whose clock is ahead must not make an outcome stay longer.
-                let stamp = stamp.min(at);
-                let kept = KeyOutcome { stamp, digest, outcome };
-                effects.put(key_outcome_key(id, key), None, seal(Kind::KeyOutcome, &kept));
-                session.ages.insert((stamp, key));
-                session.keys.insert(key, kept);
+                session.keys.executed(id, key, KeyOutcome { stamp, digest, outcome }, at, retention, effects);
             }
         }
     }
@@ -419,6 +359,7 @@ impl Sessions {
         let id = SessionId(u64::from_be_bytes(*id));
         Some(match *table {
             SESSION if rest.is_empty() => format!("session {id}"),
+            CLOSED if rest.is_empty() => format!("closed session {id}"),
             OUTCOME => format!("outcome of number {} of session {id}", u64::from_be_bytes(rest.try_into().ok()?)),
             KEY_OUTCOME => format!("outcome of key {:032x} of session {id}", u128::from_be_bytes(rest.try_into().ok()?)),
             _ => return None,

@@ -31,4 +31,5 @@ mod rooms;
 mod rules;
 mod script;
 mod stage;
+mod tentative;
 mod totality;

@@ -50,6 +50,8 @@ pub struct Room {
 #[derive(Clone, Debug, Default)]
 pub struct Model {
     pub devices: BTreeMap<SessionId, UserId>,
+    /// Devices that were silent for too long, and whose: what they said to a node without a leader is heard late.
+    pub expired: BTreeMap<SessionId, UserId>,
     pub rooms: BTreeMap<RoomId, Room>,
     made: u64,
     /// Who has asked whom; both: friends.
@@ -245,8 +247,14 @@ impl Model {
         self.call(id, author, seq, &named);
     }
 
-    pub fn apply(&mut self, session: SessionId, command: &Command, now: Timestamp) -> Outcome {
-        let Some(user) = self.devices.get(&session).copied() else { return no("LoggedOut") };
+    pub fn expire(&mut self, session: SessionId) {
+        self.expired.extend(self.devices.remove(&session).map(|user| (session, user)));
+    }
+
+    /// `carried`: by way of an outbox.
+    pub fn apply(&mut self, session: SessionId, command: &Command, carried: bool, now: Timestamp) -> Outcome {
+        let late = self.expired.get(&session).filter(|_| carried);
+        let Some(user) = self.devices.get(&session).or(late).copied() else { return no("LoggedOut") };
         match command {
             Command::LogOut { devices } => self.log_out(session, user, *devices),
             Command::Post { .. }

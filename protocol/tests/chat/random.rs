@@ -88,12 +88,15 @@ struct Both {
     model: Model,
     sessions: [Option<SessionId>; 12],
     made: u32,
+    /// Late requests that were done.
+    late: u32,
 }
 
 /// The four users are there, with a device each.
 fn begin() -> Both {
     let limits = Limits { rooms: ROOMS as u32, ..Limits::default() };
-    let mut both = Both { stage: Stage::with(limits, BTreeMap::new()), model: Model::default(), sessions: [None; 12], made: 0 };
+    let mut both =
+        Both { stage: Stage::with(limits, BTreeMap::new()), model: Model::default(), sessions: [None; 12], made: 0, late: 0 };
     let settings = Settings { devices: DEVICES as u32, ..Settings::default() };
     both.stage.house(Housekeeping::Configure { settings, founding: true }.encode());
     for device in 0..USERS as u8 {
@@ -121,9 +124,23 @@ impl Both {
                     self.made += 1;
                     *name = format!("room number {}", self.made);
                 }
+                let carried = super::tentative::is_about_messages(&command) && step.4.is_multiple_of(3);
+                if carried && step.3 == 4 {
+                    self.expire(session);
+                }
                 let now = self.stage.stamp_of_next();
-                let expected = self.model.apply(session, &command, now);
-                (self.stage.ask(session, &command).map(|_| ()), expected)
+                let expected = self.model.apply(session, &command, carried, now);
+                let carry = self.stage.chat().carry(session, &command, now);
+                let is_open = self.model.devices.contains_key(&session);
+                let here = if carried { self.stage.carried(session, &command, 10).0 } else { self.stage.ask(session, &command) };
+                if is_open || carry != Carry::Wait {
+                    super::tentative::hold(carry, &command, &here).map_err(|what| format!("{step:?}: {what}"))?;
+                }
+                // A device that has expired is not signed in: only late requests come of it.
+                if self.model.expired.contains_key(&session) {
+                    self.late += u32::from(carried && here.is_ok());
+                }
+                (here.map(|_| ()), expected)
             }
             _ => {
                 let opening = Opening::Name { name: format!("user{}", user.0), device: String::new() };
@@ -136,7 +153,7 @@ impl Both {
                 (opened.map(|_| ()), expected)
             }
         };
-        if here == Err(Refusal::LoggedOut) {
+        if matches!(here, Err(Refusal::LoggedOut | Refusal::Forgotten)) {
             self.sessions[device] = None;
         }
         let here = here.map_err(|refusal| named(&refusal));
@@ -145,6 +162,13 @@ impl Both {
         }
         self.compare().map_err(|what| format!("{step:?}: {what}"))?;
         Ok(here.err().unwrap_or_else(|| "done".into()))
+    }
+
+    fn expire(&mut self, session: SessionId) {
+        if let Some(seen) = self.stage.chat().seen(session) {
+            self.stage.house(Housekeeping::Expire { sessions: vec![(session, seen)] }.encode());
+            self.model.expire(session);
+        }
     }
 
     fn compare(&self) -> Result<(), String> {
@@ -204,6 +228,7 @@ pub fn runner(cases: u32) -> TestRunner {
 #[test]
 fn the_chat_does_what_its_rules_say() {
     let came = RefCell::new(BTreeMap::<String, u64>::new());
+    let late = RefCell::new(0);
     let result = runner(cases(600)).run(&steps(150), |steps| {
         let mut both = begin();
         for (nth, step) in steps.into_iter().enumerate() {
@@ -214,6 +239,7 @@ fn the_chat_does_what_its_rules_say() {
                 Err(why) => return Err(TestCaseError::fail(why)),
             }
         }
+        *late.borrow_mut() += both.late;
         both.stage.looks = true;
         both.stage.look();
         both.stage.restart();
@@ -225,6 +251,7 @@ fn the_chat_does_what_its_rules_say() {
     if let Err(broken) = result {
         panic!("{broken}");
     }
+    assert!(late.into_inner() > 100, "late requests that are never done prove nothing");
     // A sweep that does not come to a refusal proves nothing about it.
     for outcome in [
         "done",

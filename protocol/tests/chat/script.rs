@@ -80,6 +80,13 @@ pub fn rules(words: &[&str]) -> Rules {
             "invite" => rules.invite = who(),
             "edits" => rules.edits = how == "yes",
             "bytes" => rules.text_bytes = how.parse().unwrap(),
+            "tentative" => {
+                rules.tentative = match how {
+                    "refuse" => Tentative::Refuse,
+                    "accept" => Tentative::Accept,
+                    copies => Tentative::Copies(copies.parse().unwrap()),
+                }
+            }
             other => panic!("no rule is called {other}"),
         }
     }
@@ -217,6 +224,14 @@ impl Play {
         let came = match words[1] {
             "signs-in" | "registers" | "logs-in" => self.sign_in(who, &words[1..]),
             "sees" => return self.sees(who, &words[2..]),
+            // Its node reached no leader so many milliseconds ago.
+            "carried" => {
+                let session = *self.devices.get(who).unwrap_or(&SessionId(u64::MAX));
+                let command = command(&words[3..], &self.devices);
+                let (done, withdrawn) = self.stage.carried(session, &command, words[2].parse().unwrap());
+                let done = self.done(done);
+                if withdrawn { format!("withdrawn, {done}") } else { done }
+            }
             _ => {
                 let session = *self.devices.get(who).unwrap_or(&SessionId(u64::MAX));
                 let done = self.stage.ask(session, &command(&words[1..], &self.devices));
@@ -358,6 +373,16 @@ impl Play {
                 let (user, room) = (UserId(words[1].parse().unwrap()), RoomId(words[2].parse().unwrap()));
                 Housekeeping::SweepUser { user, room, from: words[3].parse().unwrap() }
             }
+            "seals" => {
+                let outbox = |word: &&str| {
+                    let (boot, n) = word.split_once(':').expect("boot:place");
+                    (Boot(boot.parse().unwrap()), n.parse().unwrap())
+                };
+                let node = NodeId(words[1].parse().unwrap());
+                self.stage.house(Housekeeping::Seal { node, outboxes: words[2..].iter().map(outbox).collect() }.encode());
+                let Some(sealed) = self.stage.chat().sealed(node) else { return vec!["not sealed".into()] };
+                return vec![format!("{:?}, {}", sealed.outboxes, stamp(sealed.at))];
+            }
             "does-what-is-due" => {
                 let mut lines = vec![format!("{} commands", self.stage.keep_house())];
                 lines.extend(self.tell());
@@ -386,6 +411,7 @@ impl Play {
                 0x16 => "relations",
                 0x17 => "invitations",
                 0x18 => "sweeps",
+                0x19 => "seals",
                 0x80 => "messages",
                 0x81 => "changes",
                 0x82 => "threads",
@@ -491,6 +517,9 @@ fn describe(post: &Post) -> String {
     }
     if more.edited.is_some() {
         text.push_str(", edited");
+    }
+    if more.written.is_some() {
+        text.push_str(", written before");
     }
     if let Some(deleted) = more.deleted {
         write!(text, ", deleted by user {}", deleted.by.0).unwrap();

@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use tertulia_protocol::chat::*;
 use tertulia_protocol::contract::*;
 use tertulia_protocol::dice::Seed;
+use tertulia_protocol::facts::Fact;
 use tertulia_protocol::gateway::Credential;
 use tertulia_protocol::ids::*;
 use tertulia_protocol::node::Config;
@@ -37,6 +38,8 @@ pub struct Stage {
     pub limits: Limits,
     pub events: Vec<ChatEvent>,
     executed: Vec<Executed>,
+    /// Requests that outboxes have carried in vain.
+    refused: Vec<(SessionId, Identity)>,
     numbers: BTreeMap<SessionId, u64>,
     credentials: u64,
     now: Now,
@@ -53,6 +56,7 @@ fn config(limits: Limits) -> Config {
     let voter = Member { id: NodeId(1), peer_address, client_address, incarnation: Some(Incarnation(1)) };
     let mut config = Config::new(NodeId(1), ClusterId(7), vec![voter], Seed(1));
     config.limits = limits;
+    config.facts = true;
     config
 }
 
@@ -75,6 +79,7 @@ impl Stage {
             limits,
             events: Vec::new(),
             executed: Vec::new(),
+            refused: Vec::new(),
             numbers: BTreeMap::new(),
             credentials: 0,
             now,
@@ -124,6 +129,11 @@ impl Stage {
                 _ => {}
             }
         }
+        for fact in self.replica.take_facts() {
+            if let Fact::TentativeRefused { session, identity, .. } = fact {
+                self.refused.push((session, identity));
+            }
+        }
     }
 
     /// What the store finds.
@@ -164,11 +174,42 @@ impl Stage {
     fn execute(&mut self, session: SessionId, number: u64, command: Bytes) -> Result<Done, Refusal> {
         let identity = Identity::Number(number);
         let executed = self.bring(Submission::Execute { session, identity, first_unacked: 1, command });
-        match executed.outcome {
+        Stage::answer(executed.outcome)
+    }
+
+    /// What the session asks next by way of an outbox, where it was written so many milliseconds ago. Whether it is withdrawn.
+    pub fn carried(&mut self, session: SessionId, command: &Command, ago_ms: u64) -> (Result<Done, Refusal>, bool) {
+        let asked = self.numbers.entry(session).or_default();
+        let number = self.replica.next_number(session).unwrap_or(*asked + 1);
+        *asked = number;
+        let (outcome, withdrawn) = self.carried_as(session, Identity::Number(number), command, ago_ms);
+        self.asked = Some(Asked { session, number, command: command.encode(), outcome: outcome.clone() });
+        (outcome, withdrawn)
+    }
+
+    pub fn carried_as(
+        &mut self,
+        session: SessionId,
+        identity: Identity,
+        command: &Command,
+        ago_ms: u64,
+    ) -> (Result<Done, Refusal>, bool) {
+        let (command, written_at) = (command.encode(), Timestamp(self.now.wall.0 - 1_000 * ago_ms));
+        let before = self.refused.len();
+        let executed = self.bring(Submission::Carried { session, identity, first_unacked: 1, command, written_at });
+        let told = self.refused[before..].contains(&(session, identity));
+        assert_eq!(executed.withdrawn, told, "what is withdrawn is told, and nothing else");
+        (Stage::answer(executed.outcome), executed.withdrawn)
+    }
+
+    fn answer(outcome: Result<Bytes, SessionRefusal>) -> Result<Done, Refusal> {
+        match outcome {
             Ok(reply) => decode_reply(&reply),
             Err(SessionRefusal::UnknownSession) => Err(Refusal::UnknownSession),
             Err(SessionRefusal::Closed) => Err(Refusal::LoggedOut),
             Err(SessionRefusal::Forgotten) => Err(Refusal::Forgotten),
+            Err(SessionRefusal::KeyReused) => Err(Refusal::KeyReused),
+            Err(SessionRefusal::KeyExpired) => Err(Refusal::KeyExpired),
             Err(other) => panic!("{other:?}"),
         }
     }

@@ -19,11 +19,15 @@ const ROWS: usize = 400;
 const BYTES: usize = 64 << 10;
 
 /// A chat with something in it, and one who asks.
-fn stage() -> (Stage, SessionId) {
+fn stage() -> (Stage, SessionId, SessionId) {
     let limits = Limits { rooms: ROOMS as u32, ..Limits::default() };
     let mut stage = Stage::with(limits, BTreeMap::new());
     let session = stage.open(&Opening::Name { name: "ada".into(), device: String::new() }).unwrap();
     stage.open(&Opening::Name { name: "bob".into(), device: String::new() }).unwrap();
+    // A device of hers that has expired.
+    let expired = stage.open(&Opening::Name { name: "ada".into(), device: String::new() }).unwrap();
+    let seen = stage.chat().seen(expired).unwrap();
+    stage.house(Housekeeping::Expire { sessions: vec![(expired, seen)] }.encode());
     let rules = Rules { history: History::None, ..Rules::default() };
     let (kind, members) = (RoomKind::Group, vec![UserRef::Id(UserId(2))]);
     stage.ask(session, &Command::CreateRoom { name: "lobby".into() }).unwrap();
@@ -33,7 +37,7 @@ fn stage() -> (Stage, SessionId) {
     for room in [1, 2] {
         stage.ask(session, &Command::Post { room: RoomRef::Id(RoomId(room)), text: "@bob".into() }).unwrap();
     }
-    (stage, session)
+    (stage, session, expired)
 }
 
 fn size(stage: &Stage) -> (usize, usize) {
@@ -42,7 +46,7 @@ fn size(stage: &Stage) -> (usize, usize) {
 
 /// An envelope of one of the chat's kinds, or of one beside them, around any body.
 fn envelope() -> impl Strategy<Value = Vec<u8>> {
-    let kind = prop_oneof![0x0200u16..0x0224, 0x0240u16..0x0243, 0x0260u16..0x0265, any::<u16>()];
+    let kind = prop_oneof![0x0200u16..0x0224, 0x0240u16..0x0243, 0x0260u16..0x0266, any::<u16>()];
     // Small numbers are what enums, lengths and options are made of; large ones are varints without end.
     let byte = prop_oneof![4 => 0u8..4, 2 => any::<u8>(), 1 => Just(0xff)];
     let body = prop::collection::vec(byte, 0..40);
@@ -53,10 +57,10 @@ fn envelope() -> impl Strategy<Value = Vec<u8>> {
 #[test]
 fn no_bytes_break_the_chat() {
     let mut taken = 0;
-    let rounds = prop::collection::vec((envelope(), 0u8..3), 1..40);
+    let rounds = prop::collection::vec((envelope(), 0u8..4), 1..40);
     let known = std::cell::RefCell::new(0u64);
     let result = runner(cases(300)).run(&rounds, |rounds| {
-        let (mut stage, session) = stage();
+        let (mut stage, session, expired) = stage();
         let mut number = 5;
         for (nth, (bytes, how)) in rounds.into_iter().enumerate() {
             stage.looks = nth % 16 == 15;
@@ -67,7 +71,12 @@ fn no_bytes_break_the_chat() {
             let is_taken = stage.raw(match how {
                 0 => Submission::House { command },
                 1 => Submission::Open { credential: Credential(credential), command },
-                _ => Submission::Execute { session, identity: Identity::Number(number), first_unacked: u64::MAX, command },
+                2 => Submission::Execute { session, identity: Identity::Number(number), first_unacked: u64::MAX, command },
+                _ => {
+                    let (identity, written_at) =
+                        (Identity::Key { key: nth as u128, stamp: Timestamp(u64::MAX) }, Timestamp(nth as u64));
+                    Submission::Carried { session: expired, identity, first_unacked: u64::MAX, command, written_at }
+                }
             });
             number += u64::from(is_taken && how == 2);
             *known.borrow_mut() += u64::from(is_taken);
@@ -145,10 +154,14 @@ fn absurd() -> Vec<Command> {
 
 #[test]
 fn commands_with_absurd_numbers_and_texts_are_refused_or_bounded() {
-    let (mut stage, session) = stage();
-    for command in absurd() {
+    let (mut stage, session, expired) = stage();
+    for (command, late) in absurd().into_iter().flat_map(|command| [(command.clone(), false), (command, true)]) {
         let (rows, sized) = size(&stage);
-        _ = stage.ask(session, &command);
+        if late {
+            _ = stage.carried(expired, &command, 1);
+        } else {
+            _ = stage.ask(session, &command);
+        }
         let (rows_after, sized_after) = size(&stage);
         let grown = sized_after.saturating_sub(sized);
         assert!(rows_after <= rows + ROWS && grown <= BYTES, "{command:.80?}: {grown} bytes more");
@@ -160,6 +173,7 @@ fn commands_with_absurd_numbers_and_texts_are_refused_or_bounded() {
         Housekeeping::SweepRoom { room: RoomId(1), from: most },
         Housekeeping::SweepRoom { room: RoomId(most), from: most },
         Housekeeping::SweepUser { user: UserId(most), room: RoomId(most), from: most },
+        Housekeeping::Seal { node: NodeId(most), outboxes: vec![(Boot(most), most); 10_000] },
         Housekeeping::Configure { settings: Settings { idle_ms: 1, ..Settings::default() }, founding: false },
     ] {
         stage.house(command.encode());
