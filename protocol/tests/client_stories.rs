@@ -49,6 +49,7 @@ story! {
     a_tentative_message_is_shown_until_it_is_committed_or_refused: tail_events,
     a_tentative_message_settles_without_leaving_the_screen: settles_in_place,
     what_was_delivered_is_not_tentative_again_on_a_node_that_is_behind: behind_with_a_tail,
+    what_an_earlier_run_was_delivered_is_not_tentative_for_long: behind_after_a_restart,
     what_is_on_the_screen_is_asked_about_on_a_new_connection: asks_for_the_tail,
     an_own_message_stays_until_its_command_is_settled: own_stays,
     a_room_that_is_followed_no_more_has_no_tail: tail_dropped,
