@@ -43,6 +43,7 @@ story! {
     a_restart_forgets_that_something_was_accepted_and_asks: accepted_restart,
     all_servers_are_tried_once_for_a_leader_while_posts_are_accepted: one_round,
     a_server_that_cannot_be_reached_is_not_waited_for_while_another_one_accepts: unreachable,
+    a_round_for_a_leader_goes_to_the_best_servers_first: round_by_figure,
     a_join_that_waits_for_a_leader_does_not_take_the_client_from_server_to_server: join_waits,
     where_nothing_is_accepted_a_server_without_a_leader_is_given_up: never_accepted,
     a_request_that_is_kept_on_too_few_nodes_is_tried_again: too_few_copies,

@@ -10,6 +10,7 @@ pub const ALL: &[(&str, Story)] = &[
     ("a restart forgets that something was accepted, and asks", accepted_restart),
     ("all servers are tried once for a leader while posts are accepted", one_round),
     ("a server that cannot be reached is not waited for while another one accepts", unreachable),
+    ("a round goes to the best servers first", round_by_figure),
     ("a join that waits for a leader does not take the client from server to server", join_waits),
     ("where nothing is accepted, a server without a leader is given up", never_accepted),
     ("a request that is kept on too few nodes is tried again", too_few_copies),
@@ -46,9 +47,13 @@ impl Scene {
     fn accepted_once() -> Scene {
         let mut scene = Scene::new();
         scene.sign_in(1);
-        let request = requests(&scene.submit("one").1).remove(0);
-        scene.accept(&request, 5, 1);
+        scene.submit_accepted();
         scene
+    }
+
+    fn submit_accepted(&mut self) {
+        let request = requests(&self.submit("one").1).remove(0);
+        self.accept(&request, 5, 1);
     }
 
     /// The server goes on to say so, about every second, until the client goes on. To which one?
@@ -217,6 +222,24 @@ pub fn unreachable() -> Scene {
     scene.disconnected();
     let outputs = scene.pass(50);
     assert_eq!(connects(&outputs).len(), 1);
+    scene
+}
+
+pub fn round_by_figure() -> Scene {
+    let mut scene = Scene::choosing();
+    scene.sign_in(1);
+    // Server 2 is nearer than server 1.
+    for _ in 0..2 {
+        let (server, _) = stories::until_probe(&mut scene, 10);
+        scene.probed(server, Some((if server == 1 { 90 } else { 30 }, 10)));
+    }
+    scene.submit_accepted();
+    assert_eq!(scene.until_it_moves(), 2);
+    scene.arrive();
+    // The first one is not avoided any more by then, and nearer; but it was tried.
+    assert_eq!(scene.until_it_moves(), 1);
+    scene.arrive();
+    scene.stays(5);
     scene
 }
 
