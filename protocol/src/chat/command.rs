@@ -167,6 +167,7 @@ impl Housekeeping {
             Housekeeping::Expire { sessions } => seal(Kind::HouseExpire, sessions),
             Housekeeping::SweepRoom { room, from } => seal(Kind::HouseSweepRoom, &(room, from)),
             Housekeeping::SweepUser { user, room, from } => seal(Kind::HouseSweepUser, &(user, room, from)),
+            Housekeeping::Seal { node, outboxes } => seal(Kind::HouseSeal, &(node, outboxes)),
         }
     }
 
@@ -187,13 +188,17 @@ impl Housekeeping {
                 let (user, room, from) = envelope.decode()?;
                 Housekeeping::SweepUser { user, room, from }
             }
+            Kind::HouseSeal => {
+                let (node, outboxes) = envelope.decode()?;
+                Housekeeping::Seal { node, outboxes }
+            }
             found => return Err(EnvelopeError::WrongKind { expected: Kind::HouseSeen, found }),
         })
     }
 
     pub(super) fn is_kind(kind: Kind) -> bool {
         use Kind::*;
-        matches!(kind, HouseSettings | HouseSeen | HouseExpire | HouseSweepRoom | HouseSweepUser)
+        matches!(kind, HouseSettings | HouseSeen | HouseExpire | HouseSweepRoom | HouseSweepUser | HouseSeal)
     }
 }
 

@@ -3,11 +3,13 @@
 //! A leader only says what is due; applying looks again, so that a late or repeated command does no harm.
 
 use super::messages::{PART, blank, drop_message, find};
-use super::rows::{MessageRow, Row, Sweep, change_key, message_key, room_sweep_key, settings_key, user_sweep_key};
+use super::rows::{MessageRow, Sweep, change_key, message_key, room_sweep_key, seal_key, settings_key, user_sweep_key};
 use super::*;
 
 /// Sessions of one command.
 const MOST_SESSIONS: usize = 512;
+/// Removed nodes whose outboxes are remembered, and starts of one of them.
+const MOST_SEALED: usize = 1_024;
 
 /// What a leader should propose next.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -104,7 +106,36 @@ impl Chat {
                 self.sweep_user(at, user, (room, from), rows, effects);
                 Ok(())
             }
+            Housekeeping::Seal { node, outboxes } => {
+                self.seal_outboxes(at, node, outboxes, effects);
+                Ok(())
+            }
         }
+    }
+
+    /// Through where the outboxes of a node were known when it was removed; `None`: it was not, or so long ago that many others were since then.
+    pub fn sealed(&self, node: NodeId) -> Option<&Sealed> {
+        self.seals.get(&node)
+    }
+
+    fn seal_outboxes(&mut self, at: &At, node: NodeId, outboxes: Vec<(Boot, u64)>, effects: Fx) {
+        if self.seals.contains_key(&node) {
+            return;
+        }
+        let mut known: BTreeMap<Boot, u64> = BTreeMap::new();
+        for (boot, n) in outboxes {
+            let through = known.entry(boot).or_default();
+            *through = n.max(*through);
+        }
+        if self.seals.len() >= MOST_SEALED
+            && let Some(oldest) = self.seals.iter().min_by_key(|(node, sealed)| (sealed.at, **node)).map(|(node, _)| *node)
+        {
+            let gone = self.seals.remove(&oldest);
+            self.old_forms.write(effects, seal_key(oldest), gone.as_ref(), None);
+        }
+        let sealed = Sealed { at: at.at, outboxes: known.into_iter().take(MOST_SEALED).collect() };
+        self.old_forms.write(effects, seal_key(node), None, Some(&sealed));
+        self.seals.insert(node, sealed);
     }
 
     /// # Errors

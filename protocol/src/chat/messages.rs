@@ -3,7 +3,7 @@
 //! A message is a cold row. What changes one names it in [`Chat::messages_needed`], so that the row is there when the command is applied; what a room's history rule
 //! takes away is found in the same place.
 
-use super::rows::{MessageRow, Row, message_key, thread_key, thread_row};
+use super::rows::{MessageRow, message_key, thread_key, thread_row};
 use super::*;
 use core::ops::RangeInclusive;
 
@@ -156,6 +156,7 @@ impl Chat {
         let text = names::clean_text(text);
         let author_name = self.user_name(user).to_string();
         more.mentions = self.mentions_in(id, user, &text);
+        more.written = at.written;
         let Some(room) = self.rooms.get_mut(&id) else { return Done::Ok };
         room.end.seq += 1;
         room.end.cursor += 1;
@@ -433,8 +434,8 @@ impl Chat {
 /// A message without what was said in it.
 pub(super) fn blank(row: &mut MessageRow, by: UserId, at: Timestamp) {
     row.text.clear();
-    let More { reply_to, thread, replies, .. } = row.more;
-    row.more = More { reply_to, thread, replies, deleted: Some(Deleted { by, at }), ..More::default() };
+    let More { reply_to, thread, replies, written, .. } = row.more;
+    row.more = More { reply_to, thread, replies, written, deleted: Some(Deleted { by, at }), ..More::default() };
 }
 
 /// Takes a message away, and its place in its thread.

@@ -51,6 +51,7 @@ pub(crate) const MOST_MENTIONS: usize = 100;
 
 /// What the chat tells its node.
 #[derive(Clone, PartialEq, Eq, Debug)]
+#[expect(clippy::large_enum_variant, reason = "nearly all of them are posts, and a box would be one allocation more for each")]
 pub enum ChatEvent {
     /// For everybody who follows the room.
     Room {
@@ -141,6 +142,8 @@ pub struct Chat {
     invites: BTreeMap<[u8; 32], InviteRow>,
     room_sweeps: BTreeMap<RoomId, Sweep>,
     user_sweeps: BTreeMap<UserId, Sweep>,
+    /// What is known of the outboxes of removed nodes.
+    seals: BTreeMap<NodeId, Sealed>,
     /// Rooms that do not keep everything: while there is none, a post needs no look at its room's rules before it is applied.
     forgetful: BTreeSet<RoomId>,
     old_forms: OldForms,
@@ -176,6 +179,7 @@ impl Chat {
             invites: BTreeMap::new(),
             room_sweeps: BTreeMap::new(),
             user_sweeps: BTreeMap::new(),
+            seals: BTreeMap::new(),
             forgetful: BTreeSet::new(),
             old_forms: OldForms::default(),
             #[cfg(feature = "zoo")]

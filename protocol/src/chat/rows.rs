@@ -11,7 +11,7 @@ use crate::contract::COLD;
 use crate::ids::*;
 use crate::replica::Effects;
 use crate::time::Timestamp;
-use crate::wire::{Envelope, EnvelopeError, Kind, open, seal};
+use crate::wire::{EnvelopeError, Kind, open, seal};
 use alloc::collections::BTreeMap;
 use alloc::format;
 use alloc::string::String;
@@ -30,6 +30,7 @@ const STANDING: u8 = 0x15;
 const RELATION: u8 = 0x16;
 const INVITE: u8 = 0x17;
 const SWEEP: u8 = 0x18;
+const SEAL: u8 = 0x19;
 const MESSAGE: u8 = COLD;
 const CHANGE: u8 = COLD + 1;
 const THREAD: u8 = COLD + 2;
@@ -61,7 +62,7 @@ rows!(
     Relation = Relation,
     InviteRow = InviteRow,
     Sweep = Sweep,
-    MessageRow = MessageRow,
+    Sealed = SealRow,
     ChangeRow = ChangeRow,
 );
 
@@ -177,7 +178,8 @@ pub(super) enum Sweep {
     User { room: RoomId, from: Seq },
 }
 
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+/// A message. One that an outbox has carried is a row of another kind, which says when it was written, too.
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) struct MessageRow {
     pub(super) id: MessageId,
     pub(super) author: UserId,
@@ -186,14 +188,11 @@ pub(super) struct MessageRow {
     pub(super) more: More,
 }
 
-/// The first release's.
-#[derive(Deserialize)]
-struct PlainMessage {
-    id: MessageId,
-    author: UserId,
-    text: String,
-    at: Timestamp,
-}
+/// What is said in a message: all that the first release wrote.
+type Said = (MessageId, UserId, String, Timestamp);
+
+/// What else its row holds, in the order of [`More`].
+type Around = (Option<Seq>, Option<Seq>, u32, Option<Timestamp>, Option<Deleted>, bool, Vec<UserId>, Vec<Reaction>);
 
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub(super) struct ChangeRow {
@@ -206,12 +205,31 @@ pub(super) struct ChangeRow {
 
 impl MessageRow {
     pub(super) fn read(value: &Bytes) -> Result<MessageRow, EnvelopeError> {
-        let envelope = Envelope::parse(value)?;
-        if envelope.kind == Kind::Message {
-            let PlainMessage { id, author, text, at } = envelope.decode()?;
-            return Ok(MessageRow { id, author, text, at, more: More::default() });
+        let ((id, author, text, at), around, written): (Said, Around, Option<Timestamp>) = match Kind::of(value)? {
+            Kind::Message => (open(Kind::Message, value)?, Around::default(), None),
+            Kind::CarriedMessage => {
+                let (said, around, written) = open(Kind::CarriedMessage, value)?;
+                (said, around, Some(written))
+            }
+            _ => {
+                let (said, around) = open(Kind::MessageRow, value)?;
+                (said, around, None)
+            }
+        };
+        let (reply_to, thread, replies, edited, deleted, pinned, mentions, reactions) = around;
+        let more = More { reply_to, thread, replies, edited, deleted, pinned, mentions, reactions, written };
+        Ok(MessageRow { id, author, text, at, more })
+    }
+
+    pub(super) fn seal(&self) -> Bytes {
+        let MessageRow { id, author, text, at, more } = self;
+        let More { reply_to, thread, replies, edited, deleted, pinned, mentions, reactions, written } = more;
+        let said = (id, author, text, at);
+        let around = (reply_to, thread, replies, edited, deleted, pinned, mentions, reactions);
+        match written {
+            None => seal(Kind::MessageRow, &(said, around)),
+            Some(written) => seal(Kind::CarriedMessage, &(said, around, written)),
         }
-        open(Kind::MessageRow, value)
     }
 }
 
@@ -266,6 +284,10 @@ pub(super) fn user_sweep_key(user: UserId) -> Bytes {
     key(SWEEP, &[1, user.0])
 }
 
+pub(super) fn seal_key(node: NodeId) -> Bytes {
+    key(SEAL, &[node.0])
+}
+
 pub(super) fn message_key(room: RoomId, seq: Seq) -> Bytes {
     key(MESSAGE, &[room.0, seq])
 }
@@ -316,6 +338,7 @@ pub(super) fn describe(key: &[u8]) -> Option<String> {
         INVITE => "an invitation".into(),
         SWEEP if nth(0)? == 0 => format!("sweep of room {}", nth(1)?),
         SWEEP => format!("sweep of user {}", nth(1)?),
+        SEAL => format!("outboxes of removed node {}", nth(0)?),
         MESSAGE => format!("message {} of room {}", nth(1)?, nth(0)?),
         CHANGE => format!("event {} of room {}", nth(1)?, nth(0)?),
         THREAD => format!("answer {} to message {} of room {}", nth(2)?, nth(1)?, nth(0)?),
@@ -415,6 +438,7 @@ impl Chat {
                     self.user_sweeps.insert(UserId(which), sweep)
                 };
             }
+            Some(&SEAL) => _ = self.seals.insert(NodeId(id(0)?), open(Kind::SealRow, value)?),
             _ => {}
         }
         Ok(())

@@ -235,6 +235,16 @@ pub enum Housekeeping {
     SweepRoom { room: RoomId, from: Seq },
     /// Takes the next part of a deleted user's messages away.
     SweepUser { user: UserId, room: RoomId, from: Seq },
+    /// The node was removed, and its outboxes are known through these places: nobody waits for what lies behind them. What was sealed before stays as it is.
+    Seal { node: NodeId, outboxes: Vec<(Boot, u64)> },
+}
+
+/// What is known of the outboxes of a node that was removed.
+#[derive(Clone, PartialEq, Eq, Debug, Hash, Serialize, Deserialize)]
+pub struct Sealed {
+    pub at: Timestamp,
+    /// Each start of the node, ascending, and the place through which its outbox was known. Of others nothing was.
+    pub outboxes: Vec<(Boot, u64)>,
 }
 
 /// What became of a command.
@@ -329,6 +339,8 @@ pub struct More {
     /// Members named in it.
     pub mentions: Vec<UserId>,
     pub reactions: Vec<Reaction>,
+    /// When a node took it that reached no leader, by that node's hybrid clock; `None`: it came straight to a leader.
+    pub written: Option<Timestamp>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Hash, Serialize, Deserialize)]

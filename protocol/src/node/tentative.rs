@@ -20,17 +20,8 @@ pub(super) fn restore(config: &Config, restored: &Restored, replica: &Replica<Ch
     outbox.restore(&restored.kept, restored.damage.kept).map_err(|error| RestoreError {
         message: format!("what the outbox holds cannot be read: {error}; run the release that wrote it, or a newer one"),
     })?;
-    outbox.review(replica.applied(), |session, slot| is_settled(replica, session, slot));
+    outbox.review(replica.applied(), |session, slot| replica.is_settled(session, slot));
     Ok(outbox)
-}
-
-/// Whether the state says that this request was executed, or never will be.
-fn is_settled(replica: &Replica<Chat>, session: SessionId, slot: Slot) -> bool {
-    match (slot, replica.next_number(session)) {
-        (Slot::Number(number), Some(next)) => number < next,
-        (Slot::Key(_), Some(_)) => replica.answered(session, slot).is_some(),
-        (_, None) => session.0 <= replica.applied(),
-    }
 }
 
 impl Node {
@@ -72,7 +63,7 @@ impl Node {
             _ => {}
         }
         let replica = &self.replica;
-        self.outbox.handle_message(self.now, from, message, |session, slot| is_settled(replica, session, slot));
+        self.outbox.handle_message(self.now, from, message, |session, slot| replica.is_settled(session, slot));
     }
 
     pub(super) fn handle_outbox_timeout(&mut self) {
@@ -176,6 +167,11 @@ impl Node {
 
     pub(super) fn settle_tentative(&mut self, executed: &Executed) {
         let Some(request) = Gateway::request(executed.request).filter(|request| self.outbox.holds(request)) else { return };
+        // A session that has expired refuses what comes straight to a leader, and not what was accepted before.
+        let settled = executed.outcome.is_ok() || executed.withdrawn || self.replica.is_settled(request.0, request.1);
+        if !settled {
+            return;
+        }
         self.outbox.settle(request, self.replica.applied());
         if self.gateway.settle_tentative(&self.replica, executed) {
             self.replica.tell(|| Fact::Reached { point: crate::point!("outbox.refused_late") });
@@ -185,7 +181,7 @@ impl Node {
     /// The state has jumped: what became of entries meanwhile, only the session table says.
     pub(super) fn review_tentative(&mut self) {
         let replica = &self.replica;
-        self.outbox.review(replica.applied(), |session, slot| is_settled(replica, session, slot));
+        self.outbox.review(replica.applied(), |session, slot| replica.is_settled(session, slot));
         let open: alloc::collections::BTreeSet<MessageId> = self.outbox.shown().map(|(_, entry)| entry.id()).collect();
         self.gateway.retain_tentative(|id| open.contains(id));
     }

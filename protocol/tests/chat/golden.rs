@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 use tertulia_protocol::chat::*;
 use tertulia_protocol::contract::Limits;
+use tertulia_protocol::gateway::{Event, EventKind};
 use tertulia_protocol::ids::*;
 use tertulia_protocol::time::Timestamp;
 use tertulia_protocol::wire::{Kind, seal};
@@ -95,6 +96,7 @@ fn commands_are_written_as_this_release_writes_them() {
         Housekeeping::Expire { sessions: vec![(SessionId(3), Timestamp(1_700_000_000_000_000))] },
         Housekeeping::SweepRoom { room: RoomId(300), from: 257 },
         Housekeeping::SweepUser { user: UserId(2), room: RoomId(300), from: 257 },
+        Housekeeping::Seal { node: NodeId(4), outboxes: vec![(Boot(7), 300), (Boot(8), 0)] },
     ] {
         writeln!(written, "house {}", hex(&house.encode())).unwrap();
     }
@@ -132,6 +134,7 @@ fn everything() -> Stage {
     ] {
         stage.ask(session, &command).unwrap();
     }
+    stage.house(Housekeeping::Seal { node: NodeId(4), outboxes: vec![(Boot(8), 0), (Boot(7), 300)] }.encode());
     stage
 }
 
@@ -144,11 +147,49 @@ fn rows_are_written_as_this_release_writes_them() {
         writeln!(written, "{} {}", hex(key), hex(row)).unwrap();
         tables.insert(key[0]);
     }
-    let all: Vec<u8> = (0x0e..=0x18).chain(0x80..=0x82).collect();
+    let all: Vec<u8> = (0x0e..=0x19).chain(0x80..=0x82).collect();
     assert_eq!(tables.into_iter().collect::<Vec<_>>(), all, "every table has a row");
     insta::with_settings!({ omit_expression => true, prepend_module_to_snapshot => false }, {
         insta::assert_snapshot!("rows_are_written_as_this_release_writes_them", written);
     });
+}
+
+/// A message that came straight to a leader, as the releases before outboxes wrote it, and one that an outbox has carried.
+const MESSAGES: [&str; 2] = [
+    "810301efe79ff793bbc1efe1c780d9de8ac0bae9bc0201036e6f77b8c992c1c1c482030000000000000000",
+    "840301f1b58aa5d8f8b3d0c8e5fea0cce0b48df4f80201066265666f7265a0d192c1c1c482030101010100000000000080c48cc1c1c48203",
+];
+
+#[test]
+fn a_message_that_an_outbox_has_carried_says_when_it_was_written_and_others_are_as_they_were() {
+    let mut stage = everything();
+    let ada = SessionId(3);
+    let room = || RoomRef::Id(RoomId(2));
+    stage.ask(ada, &Command::Post { room: room(), text: "now".into() }).unwrap();
+    let (posted, _) = stage.carried(ada, &Command::Respond { room: room(), to: 1, text: "before".into() }, 100);
+    let Ok(Done::Posted { seq: 4, at, .. }) = posted else { panic!("{posted:?}") };
+    let row = |stage: &Stage, seq: Seq| stage.read(&Chat::messages_at([(RoomId(2), seq)])).remove(0);
+    let rows = [row(&stage, 3), row(&stage, 4)];
+    assert_eq!(rows.each_ref().map(|(_, row)| hex(row)), MESSAGES);
+    let post = |stage: &Stage, (key, row): &(Bytes, Bytes)| stage.chat().post_in(key, row).unwrap().1;
+    assert_eq!(post(&stage, &rows[0]).more.written, None);
+    let written = post(&stage, &rows[1]).more.written.unwrap();
+    assert!(written < at && written.after_ms(200) > at, "{written:?}, {at:?}");
+    let told = stage.events.iter().rev().find_map(|event| match event {
+        ChatEvent::Room { event: Event { kind: EventKind::Posted(post), .. }, .. } => Some(post.more.written),
+        _ => None,
+    });
+    assert_eq!(told, Some(Some(written)), "whoever follows is told, too");
+    // What changes it leaves that as it is.
+    let (key, _) = &rows[1];
+    for command in [
+        Command::React { room: room(), seq: 4, emoji: "+1".into(), on: true },
+        Command::Edit { room: room(), seq: 4, text: "then".into() },
+        Command::Delete { room: room(), seq: 4 },
+    ] {
+        stage.ask(ada, &command).unwrap();
+        assert_eq!(post(&stage, &(key.clone(), stage.rows[key].clone())).more.written, Some(written), "{command:?}");
+    }
 }
 
 /// The first release's rows: its users "ada" and "bob", the device 300 of ada, the room "lobby" with two messages, both in it.

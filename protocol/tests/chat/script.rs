@@ -373,6 +373,16 @@ impl Play {
                 let (user, room) = (UserId(words[1].parse().unwrap()), RoomId(words[2].parse().unwrap()));
                 Housekeeping::SweepUser { user, room, from: words[3].parse().unwrap() }
             }
+            "seals" => {
+                let outbox = |word: &&str| {
+                    let (boot, n) = word.split_once(':').expect("boot:place");
+                    (Boot(boot.parse().unwrap()), n.parse().unwrap())
+                };
+                let node = NodeId(words[1].parse().unwrap());
+                self.stage.house(Housekeeping::Seal { node, outboxes: words[2..].iter().map(outbox).collect() }.encode());
+                let Some(sealed) = self.stage.chat().sealed(node) else { return vec!["not sealed".into()] };
+                return vec![format!("{:?}, {}", sealed.outboxes, stamp(sealed.at))];
+            }
             "does-what-is-due" => {
                 let mut lines = vec![format!("{} commands", self.stage.keep_house())];
                 lines.extend(self.tell());
@@ -401,6 +411,7 @@ impl Play {
                 0x16 => "relations",
                 0x17 => "invitations",
                 0x18 => "sweeps",
+                0x19 => "seals",
                 0x80 => "messages",
                 0x81 => "changes",
                 0x82 => "threads",
@@ -506,6 +517,9 @@ fn describe(post: &Post) -> String {
     }
     if more.edited.is_some() {
         text.push_str(", edited");
+    }
+    if more.written.is_some() {
+        text.push_str(", written before");
     }
     if let Some(deleted) = more.deleted {
         write!(text, ", deleted by user {}", deleted.by.0).unwrap();
