@@ -171,7 +171,7 @@ fn clocks_ahead(own: &BTreeMap<NodeId, Status>) -> Vec<String> {
     let mut most: BTreeMap<NodeId, (u64, NodeId)> = BTreeMap::new();
     for (than, said) in own {
         for (node, ms) in &said.clocks_ahead {
-            let known = most.entry(*node).or_default();
+            let known = most.entry(*node).or_insert((0, *than));
             *known = (*known).max((*ms, *than));
         }
     }

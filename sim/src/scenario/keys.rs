@@ -696,9 +696,9 @@ const FAULT: &[Key] = &[
     key(
         Table::Fault,
         "rot",
-        OneOf(&["log", "rows", "vote"]),
+        OneOf(&["log", "rows", "vote", "outbox"]),
         "(nothing rots)",
-        "With `crash`: a drawn place of the log, the rows, or one of the two slots of term and vote is not as it was written. Not with `wipe`.",
+        "With `crash`: a drawn place of the log, the rows, one of the two slots of term and vote, or the outbox is not as it was written. Not with `wipe`.",
         "crash = \"follower\"\nrot = \"log\"",
     ),
     verb(

@@ -382,6 +382,8 @@ pub enum Rot {
     Rows,
     /// One of the two slots of term and vote.
     Vote,
+    /// A drawn place of what the node has accepted without a leader.
+    Outbox,
 }
 
 /// How a disk fails.

@@ -413,6 +413,7 @@ fn verb_text(text: &mut String, verb: &Verb) {
                 Rot::Log => "log",
                 Rot::Rows => "rows",
                 Rot::Vote => "vote",
+                Rot::Outbox => "outbox",
             });
             disk.into_iter().for_each(|disk| line_to(text, "disk", quoted(disk)));
             rot.into_iter().for_each(|rot| line_to(text, "rot", quoted(rot)));

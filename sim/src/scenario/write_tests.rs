@@ -107,7 +107,7 @@ fn split() -> impl Strategy<Value = Split> {
 
 fn crash() -> impl Strategy<Value = Verb> {
     let disk = prop_oneof![Just(DiskFate::Keep), Just(DiskFate::LoseUnsynced), Just(DiskFate::Torn), Just(DiskFate::Any)];
-    let rot = option::of(prop_oneof![Just(Rot::Log), Just(Rot::Rows), Just(Rot::Vote)]);
+    let rot = option::of(prop_oneof![Just(Rot::Log), Just(Rot::Rows), Just(Rot::Vote), Just(Rot::Outbox)]);
     (some(), disk, rot).prop_map(|(targets, disk, rot)| Verb::Crash { targets, disk, rot })
 }
 

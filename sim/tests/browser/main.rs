@@ -63,7 +63,11 @@ fn says(browser: &mut Browser, window: &Window, text: &str) {
 /// A window in which somebody has signed in and entered the room; it reaches these nodes alone.
 fn enter(browser: &mut Browser, cluster: &Cluster, name: &str, reached: &[usize]) -> Window {
     let window = browser.open(cluster.url(reached[0]), SIZE, &cluster.all_but(reached));
-    browser.until(&window, "the page has looked at the cluster", "document.querySelector('#status').textContent.startsWith('node')");
+    browser.until(
+        &window,
+        "the page has looked at the cluster",
+        "document.querySelector('#status').textContent.startsWith('node')",
+    );
     browser.write(&window, "#name", name);
     let room = "[...document.querySelectorAll('#rooms button')].find((button) => button.textContent.includes('lobby'))";
     browser.until(&window, "the room's name", room);
