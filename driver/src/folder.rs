@@ -6,6 +6,7 @@
 //!   again, the other is refused;
 //! - a node starts only from rows and a log that fit together, and from a log whose hash chain holds. What of them is damaged is given up and
 //!   said ([`Damage`]), for a peer can make it good; a folder is refused when a vote may be forgotten or when it is not clear whose it is;
+//! - what an outbox has lost changes nothing of that: it is said, and nobody waits for it;
 //! - rows are never deleted for being damaged: the last ones that were given up stand beside as `rows.damaged`.
 
 mod restore;
@@ -13,6 +14,7 @@ mod restore;
 pub use restore::{MakeError, make};
 
 use crate::disk::{Disk, DiskFile, naming, read_all};
+use crate::kept::{KeptError, OutboxFile, is_outbox_file};
 use crate::log::{FOLDER_IS_LOST, Found, Log, LogError, SEGMENT_BYTES, is_log_file};
 use crate::rows::{NEW_ROWS_FILE, ROWS_FILE, Rows, RowsError, RowsOptions};
 use bytes::Bytes;
@@ -58,11 +60,12 @@ impl Default for StoreOptions {
     }
 }
 
-/// The open halves of a store.
+/// The open parts of a store.
 #[derive(Debug)]
 pub struct Opened<D: Disk> {
     pub log: Log<D>,
     pub rows: Rows,
+    pub kept: OutboxFile<D>,
 }
 
 /// Why a folder cannot be used. Each text says what to do.
@@ -91,6 +94,7 @@ pub enum OpenError {
     },
     Log(LogError),
     Rows(RowsError),
+    Kept(KeptError),
     /// The rows come of another log.
     RowsOfAnotherLog {
         applied: Index,
@@ -133,6 +137,7 @@ impl fmt::Display for OpenError {
             ),
             OpenError::Log(error) => write!(f, "{error}"),
             OpenError::Rows(error) => write!(f, "{error}"),
+            OpenError::Kept(error) => write!(f, "{error}"),
             OpenError::RowsOfAnotherLog { applied } => write!(
                 f,
                 "rows and log disagree about log entry {applied}: they are not of the same folder, or one of them is damaged. {FOLDER_IS_LOST}"
@@ -155,6 +160,12 @@ impl From<io::Error> for OpenError {
 impl From<LogError> for OpenError {
     fn from(error: LogError) -> Self {
         OpenError::Log(error)
+    }
+}
+
+impl From<KeptError> for OpenError {
+    fn from(error: KeptError) -> Self {
+        OpenError::Kept(error)
     }
 }
 
@@ -198,6 +209,7 @@ pub fn open<D: Disk>(
     };
     let (contained, base) = if lost { (begins, None) } else { (read.applied, read.base) };
     let log = settle(found, contained, base)?;
+    let (kept, outbox) = OutboxFile::open(disk, salt(incarnation))?;
     let restored = Restored {
         vote: log.vote(),
         applied: read.applied,
@@ -205,12 +217,12 @@ pub fn open<D: Disk>(
         bytes: log.bytes_through(read.applied.index),
         log: entries_above(&log, contained)?,
         rows: read.working_set,
-        kept: Vec::new(),
-        damage: Damage { log: log.damaged(), rows: lost && begins.index > 0, kept: false },
+        kept: outbox.records,
+        damage: Damage { log: log.damaged(), rows: lost && begins.index > 0, kept: outbox.damaged },
         incarnation,
         boot,
     };
-    Ok((Opened { log, rows: read.rows }, restored))
+    Ok((Opened { log, rows: read.rows, kept }, restored))
 }
 
 /// Rows that can be used.
@@ -333,6 +345,7 @@ fn salt(incarnation: Incarnation) -> u64 {
 fn is_ours(name: &str) -> bool {
     [IDENTITY_FILE, NEW_IDENTITY_FILE, CREATING_FILE, ROWS_FILE, NEW_ROWS_FILE, DAMAGED_ROWS_FILE].contains(&name)
         || is_log_file(name)
+        || is_outbox_file(name)
 }
 
 /// Whether a folder without identity may be made into one: it is empty, or holds only what a crash left of an earlier try.

@@ -28,6 +28,8 @@ pub enum Input {
     Found { id: LoadId, found: Result<Vec<Found>, String> },
     Address { connection: ConnectionId, address: u64 },
     Timeout,
+    Kept { up_to: u64 },
+    KeepFailed { error: StoreError },
 }
 
 /// Hands one input to the node.
@@ -51,6 +53,8 @@ pub fn feed(node: &mut Node, now: Now, input: Input) {
         Input::Found { id, found } => node.handle_found(now, id, found),
         Input::Address { connection, address } => node.handle_address(now, connection, address),
         Input::Timeout => node.handle_timeout(now),
+        Input::Kept { up_to } => node.handle_kept(now, up_to),
+        Input::KeepFailed { error } => node.handle_keep_failed(now, error),
     }
 }
 

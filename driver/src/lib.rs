@@ -11,6 +11,7 @@ mod framed;
 mod framing;
 mod handle;
 mod input;
+pub mod kept;
 pub mod log;
 mod metrics;
 mod net;

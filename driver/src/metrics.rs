@@ -1,6 +1,7 @@
 //! What a driver counts. Plain atomics: whoever publishes them reads them when it is asked.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use tertulia_protocol::contract::Keep;
 use tertulia_protocol::wire::FrameError;
 use tertulia_protocol::wire::handshake::HelloRefusal;
 
@@ -140,6 +141,8 @@ pub struct Metrics {
     links: AtomicU64,
     connections: AtomicU64,
     divergences: AtomicU64,
+    kept_records: AtomicU64,
+    kept_bytes: AtomicU64,
 }
 
 impl Metrics {
@@ -167,6 +170,11 @@ impl Metrics {
 
     pub(crate) fn diverged(&self) {
         self.divergences.fetch_add(1, Relaxed);
+    }
+
+    pub(crate) fn keep(&self, keep: &Keep) {
+        self.kept_records.fetch_add(keep.records.len() as u64, Relaxed);
+        self.kept_bytes.fetch_add(keep.records.iter().map(|record| record.len() as u64).sum(), Relaxed);
     }
 
     pub(crate) fn set_connections(&self, connections: usize) {
@@ -201,6 +209,16 @@ impl Metrics {
     /// Reports that a peer's state is not that of this node.
     pub fn divergences(&self) -> u64 {
         self.divergences.load(Relaxed)
+    }
+
+    /// Records that were handed to the outbox lane; those that are written anew with a clearing count again.
+    pub fn kept_records(&self) -> u64 {
+        self.kept_records.load(Relaxed)
+    }
+
+    /// The bytes of those records.
+    pub fn kept_bytes(&self) -> u64 {
+        self.kept_bytes.load(Relaxed)
     }
 
     /// Clients that are connected now.

@@ -285,6 +285,8 @@ impl<N: Net, S: Store, C: Clock> Driver<N, S, C> {
         let input = match done {
             Done::Stored { up_to } => Input::Stored { up_to },
             Done::StoreFailed { batch, error } => Input::StoreFailed { batch, error },
+            Done::Kept { up_to } => Input::Kept { up_to },
+            Done::KeepFailed { error } => Input::KeepFailed { error },
             Done::Loaded { id: LoadId(id), loaded } if id & OWN_LOADS != 0 => {
                 let part = match loaded {
                     Ok(Loaded::Snapshot(part)) => Ok(part),
@@ -386,6 +388,10 @@ impl<N: Net, S: Store, C: Clock> Driver<N, S, C> {
         match output {
             Output::Send { to, class, message } => self.peers.send(to, class, &message),
             Output::Store { id, batch } => self.store.submit(Job::Append { id, batch }),
+            Output::Keep { id, keep } => {
+                self.shared.0.metrics.keep(&keep);
+                self.store.submit(Job::Keep { id, keep });
+            }
             Output::Apply { through, rows } => {
                 self.aside.wrote(&rows);
                 self.store.submit(Job::Apply { through, rows });

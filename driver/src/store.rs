@@ -1,17 +1,21 @@
-//! The store as the runtime drives it: jobs in, completions out, in two lanes that do not wait for each other.
+//! The store as the runtime drives it: jobs in, completions out, in two lanes that do not wait for each other. The outbox lane is the log's neighbour: it has
+//! a file of its own, and the log's thread writes it.
 //!
 //! Rules that every store here keeps:
-//! - the log lane writes what waits as a group, syncs once, and only then reports the greatest batch of the group as stored;
+//! - the log lane writes what waits as a group, syncs once, and only then reports the greatest batch of the group as stored; so does the outbox lane;
 //! - a read sees every batch of its lane that was handed over before it;
 //! - a failure is reported once. After it the lane writes nothing more, reports nothing as stored, and answers reads with the failure;
 //! - dropping a store may lose what was not reported as stored, and nothing else.
 
+mod inline;
+
 pub use crate::folder::{FolderIdentity, MakeError, OpenError, Opened, StoreOptions, make, open};
+pub use inline::InlineStore;
 
 use crate::disk::Disk;
+use crate::kept::{KeptLane, OutboxFile};
 use crate::log::{Log, LogError, MARK_AFTER};
 use crate::rows::{Rows, size_of};
-use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::future::{Future, pending};
 use std::io;
@@ -20,7 +24,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
-use tertulia_protocol::contract::{Batch, Loaded, Query, Receive, RowBatch, StoreError};
+use tertulia_protocol::contract::{Batch, Keep, Loaded, Query, Receive, RowBatch, StoreError};
 use tertulia_protocol::ids::{BatchId, Index, LoadId};
 use tertulia_protocol::time::Duration;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
@@ -31,6 +35,8 @@ use tokio::time::{Instant, sleep_until};
 pub enum Job {
     /// Write to the log; reported by [`Done::Stored`].
     Append { id: BatchId, batch: Batch },
+    /// Write to the outbox lane; reported by [`Done::Kept`].
+    Keep { id: u64, keep: Keep },
     /// Write rows that came of applying the log through `through`. Reported only if it fails.
     Apply { through: Index, rows: RowBatch },
     /// Read; reported by [`Done::Loaded`].
@@ -51,6 +57,14 @@ pub enum Done {
     /// No batch from this one on is durable for sure, nor will be.
     StoreFailed {
         batch: BatchId,
+        error: StoreError,
+    },
+    /// All writes of the outbox lane through this one are durable.
+    Kept {
+        up_to: u64,
+    },
+    /// The outbox lane takes nothing more, and what was not reported as kept may be lost.
+    KeepFailed {
         error: StoreError,
     },
     Loaded {
@@ -77,9 +91,10 @@ fn store_error(error: impl fmt::Display) -> StoreError {
     StoreError { message: error.to_string() }
 }
 
-/// The log and what waits for its next sync.
+/// The log and what waits for its next sync, and the outbox lane beside it.
 struct LogLane<D: Disk> {
     log: Log<D>,
+    kept: KeptLane<D>,
     /// The first and the last batch written since the last sync.
     waiting: Option<(BatchId, BatchId)>,
     last_stored: BatchId,
@@ -87,8 +102,8 @@ struct LogLane<D: Disk> {
 }
 
 impl<D: Disk> LogLane<D> {
-    fn new(log: Log<D>) -> LogLane<D> {
-        LogLane { log, waiting: None, last_stored: BatchId(0), failed: None }
+    fn new(log: Log<D>, kept: OutboxFile<D>) -> LogLane<D> {
+        LogLane { log, kept: KeptLane::new(kept), waiting: None, last_stored: BatchId(0), failed: None }
     }
 
     fn append(&mut self, id: BatchId, batch: &Batch) -> Option<Done> {
@@ -161,6 +176,7 @@ impl<D: Disk> LogLane<D> {
     fn run(&mut self, job: &Job) -> Option<Done> {
         match job {
             Job::Append { id, batch } => self.append(*id, batch),
+            Job::Keep { id, keep } => self.kept.write(*id, keep),
             Job::Load { id, query } => Some(self.load(*id, query)),
             Job::Trim { through } => self.trim(*through),
             Job::Apply { .. } | Job::Receive(_) => None,
@@ -213,7 +229,7 @@ impl RowsLane {
                 };
                 return Some(Came::Of(Done::Loaded { id: *id, loaded: loaded.map_err(store_error) }));
             }
-            Job::Append { .. } => return None,
+            Job::Append { .. } | Job::Keep { .. } => return None,
         };
         done.unwrap_or_else(|error| {
             let error = store_error(error);
@@ -224,7 +240,7 @@ impl RowsLane {
 }
 
 fn is_for_log(job: &Job) -> bool {
-    matches!(job, Job::Append { .. } | Job::Load { query: Query::Log { .. }, .. })
+    matches!(job, Job::Append { .. } | Job::Keep { .. } | Job::Load { query: Query::Log { .. }, .. })
 }
 
 /// Jobs that the log takes before it syncs: bounds how long the first of them waits.
@@ -310,7 +326,7 @@ impl ThreadedStore {
         let (rows, rows_jobs) = channel();
         let mut store =
             ThreadedStore { log: Some(log), rows: Some(rows), gathered: Gathered::default(), done, stop, threads: Vec::new() };
-        let lane = LogLane::new(opened.log);
+        let lane = LogLane::new(opened.log, opened.kept);
         let for_log = shared.clone();
         store.spawn("tertulia-log", move || {
             let run = AssertUnwindSafe(|| log_thread(lane, &log_jobs, &for_log));
@@ -390,7 +406,7 @@ impl Drop for ThreadedStore {
 
 fn log_thread<D: Disk>(mut lane: LogLane<D>, jobs: &Receiver<Job>, shared: &Shared) {
     loop {
-        let first = if lane.needs_mark() {
+        let first = if lane.needs_mark() || lane.kept.needs_mark() {
             jobs.recv_timeout(MARK_AFTER)
         } else {
             jobs.recv().map_err(|_| RecvTimeoutError::Disconnected)
@@ -399,11 +415,13 @@ fn log_thread<D: Disk>(mut lane: LogLane<D>, jobs: &Receiver<Job>, shared: &Shar
             Ok(job) => job,
             Err(RecvTimeoutError::Timeout) => {
                 shared.send(lane.mark());
+                shared.send(lane.kept.mark());
                 continue;
             }
             Err(RecvTimeoutError::Disconnected) => {
                 // A stop in good order leaves no batch without a mark.
                 lane.mark();
+                lane.kept.mark();
                 return;
             }
         };
@@ -416,6 +434,7 @@ fn log_thread<D: Disk>(mut lane: LogLane<D>, jobs: &Receiver<Job>, shared: &Shar
         let done = lane.sync();
         shared.durable.store(lane.log.durable_through(), Ordering::Release);
         shared.send(done);
+        shared.send(lane.kept.sync());
     }
 }
 
@@ -454,128 +473,5 @@ fn rows_thread(mut lane: RowsLane, jobs: &Receiver<RowsJob>, log: Option<&Sender
         && let Err(error) = lane.rows.make_durable()
     {
         tracing::warn!(%error, "the rows were not made durable at the end: they are replayed from the log at the next start");
-    }
-}
-
-/// The store of a simulated node: the same lanes, run inside the caller's task, with the time that a disk takes given from outside.
-///
-/// A batch that comes while no sync is under way is written at once; the others wait for that sync to end, as they do for a real log's thread.
-/// So nothing becomes durable before its own latency has elapsed. A group takes as long as its slowest batch.
-pub struct InlineStore<D: Disk, L> {
-    log: LogLane<D>,
-    rows: RowsLane,
-    latency: L,
-    /// Jobs of the log that wait for the sync under way.
-    queue: VecDeque<Job>,
-    /// When the sync under way ends.
-    syncing: Option<Instant>,
-    /// When the idle log gets its mark.
-    mark_at: Option<Instant>,
-    /// What is done and not yet told, by when it is to be told and in order of its making.
-    answers: BTreeMap<(Instant, u64), Done>,
-    made: u64,
-    /// No answer of the rows comes before this.
-    rows_busy: Option<Instant>,
-}
-
-impl<D: Disk, L: FnMut(&Job) -> Duration + Send + 'static> InlineStore<D, L> {
-    /// `latency` says how long a job takes; it is asked once for each, when the job is begun: a disk that stands still until some moment does not stand still again
-    /// for what had to wait for it.
-    pub fn new(opened: Opened<D>, latency: L) -> InlineStore<D, L> {
-        InlineStore {
-            log: LogLane::new(opened.log),
-            rows: RowsLane::new(opened.rows),
-            latency,
-            queue: VecDeque::new(),
-            syncing: None,
-            mark_at: None,
-            answers: BTreeMap::new(),
-            made: 0,
-            rows_busy: None,
-        }
-    }
-
-    fn answer(&mut self, at: Instant, done: Option<Done>) {
-        if let Some(done) = done {
-            self.made += 1;
-            self.answers.insert((at, self.made), done);
-        }
-    }
-
-    /// Writes what waits, unless a sync is under way.
-    fn write_queue(&mut self, now: Instant) {
-        if self.syncing.is_some() {
-            return;
-        }
-        let mut longest = Duration::ZERO;
-        while let Some(job) = self.queue.pop_front() {
-            let latency = (self.latency)(&job);
-            let done = self.log.run(&job);
-            let at = if matches!(job, Job::Append { .. }) {
-                longest = longest.max(latency);
-                now
-            } else {
-                now + latency
-            };
-            self.answer(at, done);
-        }
-        if self.log.waiting.is_some() && self.log.failed.is_none() {
-            self.syncing = Some(now + longest);
-            self.mark_at = None;
-        } else if self.mark_at.is_none() && self.log.needs_mark() {
-            self.mark_at = Some(now + MARK_AFTER);
-        }
-    }
-
-    fn next_event(&self) -> Option<Instant> {
-        let answer = self.answers.first_key_value().map(|((at, _), _)| *at);
-        [self.syncing, answer, self.mark_at].into_iter().flatten().min()
-    }
-}
-
-impl<D: Disk, L: FnMut(&Job) -> Duration + Send + 'static> Store for InlineStore<D, L> {
-    fn submit(&mut self, job: Job) {
-        let now = Instant::now();
-        if is_for_log(&job) {
-            self.queue.push_back(job);
-            self.write_queue(now);
-            return;
-        }
-        let latency = (self.latency)(&job);
-        let done = match self.rows.run(&job, self.log.log.durable_through()) {
-            Some(Came::Of(done)) => Some(done),
-            Some(Came::Trim(through)) => {
-                self.queue.push_back(Job::Trim { through });
-                return self.write_queue(now);
-            }
-            None => None,
-        };
-        let at = self.rows_busy.map_or(now + latency, |busy| busy.max(now + latency));
-        if matches!(done, Some(Done::Loaded { .. } | Done::Installed)) {
-            self.rows_busy = Some(at);
-        }
-        self.answer(at, done);
-    }
-
-    async fn done(&mut self) -> Done {
-        loop {
-            let Some(at) = self.next_event() else { return pending().await };
-            // The only point where this can be dropped: nothing has changed yet.
-            sleep_until(at).await;
-            let now = Instant::now();
-            if self.syncing.is_some_and(|end| end <= at) {
-                self.syncing = None;
-                let done = self.log.sync();
-                self.answer(at, done);
-                self.write_queue(now);
-            } else if self.mark_at.is_some_and(|mark| mark <= at) {
-                self.mark_at = None;
-                let done = self.log.mark();
-                self.answer(at, done);
-            }
-            if let Some(first) = self.answers.first_entry().filter(|first| first.key().0 <= at) {
-                return first.remove();
-            }
-        }
     }
 }

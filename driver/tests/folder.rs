@@ -13,7 +13,7 @@ use tertulia_driver::log::LogError;
 use tertulia_driver::rows::RowsOptions;
 use tertulia_driver::sim_disk::{CrashOutcome, SimDisk};
 use tertulia_driver::store::{FolderIdentity, OpenError, Opened, StoreOptions, open};
-use tertulia_protocol::contract::{APPLIED_KEY, AppliedRow, Batch, Damage, Position, Restored, RowBatch};
+use tertulia_protocol::contract::{APPLIED_KEY, AppliedRow, Batch, Damage, Keep, Position, Restored, RowBatch};
 use tertulia_protocol::ids::{Boot, ClusterId, Incarnation, NodeId};
 use tertulia_protocol::raft::Entry;
 use tertulia_protocol::wire::{Kind, seal};
@@ -30,8 +30,9 @@ fn try_open(disk: &SimDisk) -> Result<(Opened<SimDisk>, Restored), OpenError> {
 }
 
 fn opened(disk: &SimDisk) -> Restored {
-    let (Opened { log, rows }, restored) = try_open(disk).unwrap_or_else(|error| panic!("{error}"));
+    let (Opened { log, rows, .. }, restored) = try_open(disk).unwrap_or_else(|error| panic!("{error}"));
     drop((log, rows));
+    assert_eq!((&restored.kept, restored.damage.kept), (&common::kept::records(1, 3, 40), false), "the outbox stands by itself");
     assert_chain(restored.log.first().map_or(Position::default(), |_| above(&restored)), &restored.log);
     restored
 }
@@ -44,7 +45,12 @@ fn above(restored: &Restored) -> Position {
 /// A folder with 60 entries over several segments, of which the rows contain 40; the log is trimmed through `trimmed` at most.
 fn folder(trimmed: u64) -> (SimDisk, Vec<Entry>) {
     let disk = SimDisk::new();
-    let (Opened { mut log, mut rows }, _) = try_open(&disk).unwrap();
+    let (Opened { mut log, mut rows, mut kept }, _) = try_open(&disk).unwrap();
+    for record in common::kept::records(1, 3, 40) {
+        kept.write(&Keep { clear: false, records: vec![record] }).unwrap();
+        kept.sync().unwrap();
+    }
+    kept.write_mark().unwrap();
     let mine = entries(Position::default(), 1, 60, 300, 1);
     for some in mine.chunks(4) {
         log.append(&Batch { reset: None, repaired: false, vote: Some(vote(some[0].index, Some(1))), entries: some.to_vec() })
@@ -116,7 +122,7 @@ fn damage_above_the_rows_leaves_what_is_before_it() {
         assert_eq!((restored.applied, restored.start, restored.damage), (mine[39].position(), Position::default(), LOG));
         assert_eq!((restored.log, restored.vote), (mine[40..49].to_vec(), vote(57, Some(1))));
     }
-    let (Opened { mut log, rows }, _) = try_open(&disk).unwrap();
+    let (Opened { mut log, rows, .. }, _) = try_open(&disk).unwrap();
     log.append(&Batch { entries: mine[49..].to_vec(), ..Batch::default() }).unwrap();
     log.repaired().unwrap();
     drop((log, rows));
@@ -241,9 +247,14 @@ fn a_crash_at_any_change_of_opening_a_damaged_folder_forgets_no_damage_and_no_vo
 fn a_flipped_bit_anywhere_in_a_folder_is_made_good_said_or_refused() {
     let (disk, mine) = folder(30);
     let mut verdicts = [0; 4];
+    let mut in_outbox = 0;
     for name in disk.list().unwrap() {
         let bytes = contents(&disk, &name);
-        let step = if name == "rows.redb" { 997 } else { 23 };
+        let step = match name.as_str() {
+            "rows.redb" => 997,
+            "outbox" => 5,
+            _ => 23,
+        };
         for offset in (0..bytes.len() as u64).step_by(step) {
             let disk = copy(&disk);
             disk.rot(&name, offset, 0x10);
@@ -263,10 +274,12 @@ fn a_flipped_bit_anywhere_in_a_folder_is_made_good_said_or_refused() {
                     );
                     assert!(restored.damage.log || opened.log.last() == 60, "{name}, byte {offset}");
                     assert!(restored.damage.rows || restored.applied == mine[39].position(), "{name}, byte {offset}");
+                    assert!(restored.damage.kept || restored.kept == common::kept::records(1, 3, 40), "{name}, byte {offset}");
+                    in_outbox += u32::from(restored.damage.kept);
                     verdicts[usize::from(restored.damage.log) + 2 * usize::from(restored.damage.rows)] += 1;
                 }
             }
         }
     }
-    assert!(verdicts.iter().all(|count| *count > 0), "{verdicts:?}");
+    assert!(verdicts.iter().all(|count| *count > 0) && in_outbox > 20, "{verdicts:?}, {in_outbox} in the outbox");
 }

@@ -57,7 +57,7 @@ fn opened(disk: &SimDisk) -> (Opened<SimDisk>, Restored) {
 
 /// That the folder holds what it was made of, and goes on from there.
 fn is_whole(disk: &SimDisk) {
-    let (Opened { mut log, rows }, restored) = opened(disk);
+    let (Opened { mut log, rows, .. }, restored) = opened(disk);
     assert_eq!((restored.applied, restored.start, restored.log.len(), restored.damage), (PLACE, PLACE, 0, Damage::default()));
     assert_eq!((restored.vote, restored.incarnation), (vote(5, Some(3)), FOLDER));
     let hot: Vec<&[u8]> = restored.rows.iter().map(|(key, _)| &key[..]).collect();

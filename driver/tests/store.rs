@@ -111,7 +111,7 @@ fn a_crash_at_any_change_keeps_what_was_stored_and_rows_within_the_log() {
         let mut stored = 0;
         let work = || -> Result<(), String> {
             let text = |error: &dyn std::fmt::Display| error.to_string();
-            let (Opened { mut log, mut rows }, _) = open_as(&disk, ME).map_err(|error| text(&error))?;
+            let (Opened { mut log, mut rows, .. }, _) = open_as(&disk, ME).map_err(|error| text(&error))?;
             for some in mine.chunks(3) {
                 let vote = Some(vote(some[0].index, None));
                 log.append(&Batch { reset: None, repaired: false, vote, entries: some.to_vec() })
@@ -159,7 +159,7 @@ fn rows_of_another_log_are_refused() {
     let mine = entries(Position::default(), 1, 3, 20, 1);
     let other = entries(Position::default(), 2, 3, 20, 2);
     let disk = SimDisk::new();
-    let (Opened { mut log, mut rows }, _) = open_mine(&disk);
+    let (Opened { mut log, mut rows, .. }, _) = open_mine(&disk);
     log.append(&batch(mine)).unwrap();
     log.sync().unwrap();
     let Job::Apply { through, rows: batch } = apply(&other[1]) else { unreachable!() };
@@ -173,7 +173,7 @@ fn rows_of_another_log_are_refused() {
 #[test]
 fn an_entry_off_the_chain_is_refused() {
     let disk = SimDisk::new();
-    let (Opened { mut log, rows }, _) = open_mine(&disk);
+    let (Opened { mut log, rows, .. }, _) = open_mine(&disk);
     let mut mine = entries(Position::default(), 1, 3, 20, 1);
     mine[1].chain ^= 1;
     log.append(&batch(mine)).unwrap();
@@ -186,7 +186,7 @@ fn an_entry_off_the_chain_is_refused() {
 fn deleted_rows_are_built_again_from_the_log() {
     let disk = SimDisk::new();
     let mine = entries(Position::default(), 1, 4, 20, 1);
-    let (Opened { mut log, mut rows }, _) = open_mine(&disk);
+    let (Opened { mut log, mut rows, .. }, _) = open_mine(&disk);
     log.append(&batch(mine.clone())).unwrap();
     log.sync().unwrap();
     let Job::Apply { through, rows: batch } = apply(&mine[3]) else { unreachable!() };

@@ -6,7 +6,7 @@
 
 use serde::{Deserialize, Serialize};
 use std::fmt;
-use tertulia_protocol::chat::{Friendship, History, Post, RoomRef};
+use tertulia_protocol::chat::{Friendship, History, Post, RoomRef, Tentative};
 use tertulia_protocol::facts::Fact;
 use tertulia_protocol::ids::{Cursor, MessageId, NodeId, RoomId, Seq, UserId};
 use tertulia_protocol::time::Timestamp;
@@ -86,18 +86,40 @@ pub enum ClientFact {
     TooManyDevices { client: u32, limit: u32, devices: u32 },
     /// It was told that its session is over. `asked`: it had asked to be logged out.
     SignedOut { client: u32, asked: bool },
-    /// It will never hear what became of this post: its session is over.
+    /// It will never hear what became of this post: its session is over, or its device is lost.
     GaveUp { client: u32, number: u64 },
 
     // its rooms
     /// It is about to ask to be let into this room (again).
     Joins { client: u32, room: RoomRef },
     /// It was told that it is a member. `asked`: when it first asked for that. `history`: what the room was made to keep.
-    Joined { client: u32, room: RoomId, asked: At, history: History },
+    /// `tentative`: what the room was made to do with posts while no leader is reached.
+    Joined {
+        client: u32,
+        room: RoomId,
+        asked: At,
+        history: History,
+        #[serde(default)]
+        tentative: Tentative,
+    },
     /// It was told that it is no member any more, or that there is no such room any more.
     Out { client: u32, room: RoomId },
     /// It was told which room is the one that its user has with this other one alone.
     Direct { client: u32, room: RoomId, other: UserId },
+
+    // tentative messages
+    /// It was told that this request is accepted without a leader, on so many nodes: it settles later. Told again when that number has changed. `id`: the message's,
+    /// if it is a post.
+    Accepted { client: u32, number: u64, id: MessageId, copies: u32 },
+    /// A tentative message has come onto its screen, into the tail of the room, which stands behind the committed messages: before this one of the tail, or
+    /// (`None`) at its end.
+    Tentative { client: u32, room: RoomId, id: MessageId, author: UserId, text_digest: u64, before: Option<MessageId> },
+    /// A tentative message has left the tail of its screen: it has its place, or is withdrawn, or comes into the tail elsewhere right after this.
+    Untailed { client: u32, room: RoomId, id: MessageId },
+    /// It was told that a tentative message was refused when it was its turn: it is no message, and has left the tail.
+    Withdrawn { client: u32, room: RoomId, id: MessageId },
+    /// It turns to a server, maybe another one: that may know less than the one before.
+    Turned { client: u32 },
 
     // messages that change
     /// It asks for the first time to change a message's text to this (`None`: to delete it).

@@ -312,10 +312,10 @@ mod tests {
     use crate::observed::{Shown, Wish};
     use crate::story::{divergence, id, log, stamp, started_with};
     use tertulia_protocol::chat::RoomRef;
-    use tertulia_protocol::chat::{Friendship, History};
+    use tertulia_protocol::chat::{Friendship, History, Tentative};
     use tertulia_protocol::contract::StateHash;
     use tertulia_protocol::ids::UserId;
-    use tertulia_protocol::ids::{Boot, MessageId, RoomId, SessionId};
+    use tertulia_protocol::ids::{Boot, MessageId, OutboxId, RoomId, SessionId};
     use tertulia_protocol::replica::Identity;
 
     const NODE: NodeId = NodeId(2);
@@ -323,6 +323,7 @@ mod tests {
     fn facts() -> Vec<Fact> {
         let (at, hash) = (log(&[1, 1]), StateHash(u64::MAX));
         let (room, id) = (RoomId(1), MessageId(u128::MAX - 1));
+        let outbox = OutboxId { node: NODE, boot: Boot(u64::MAX) };
         vec![
             started_with(at, 1),
             Fact::Started { boot: Boot(u64::MAX), term: 3, voted_for: Some(NODE), durable: at, applied: 1 },
@@ -346,6 +347,10 @@ mod tests {
             Fact::Configured { at, members: vec![NODE], voters: vec![NODE], outgoing: vec![NodeId(1)] },
             Fact::Repairing,
             Fact::Diverged(divergence()),
+            Fact::Kept { outbox, n: 3, session: SessionId(1), identity: Identity::Number(1) },
+            Fact::Accepted { session: SessionId(1), identity: Identity::Number(1), copies: 2 },
+            Fact::TentativeRefused { index: 4, session: SessionId(1), identity: Identity::Number(1) },
+            Fact::OutboxDamaged,
         ]
     }
 
@@ -366,7 +371,12 @@ mod tests {
             ClientFact::SignedOut { client, asked: true },
             ClientFact::GaveUp { client, number: 3 },
             ClientFact::Joins { client, room: RoomRef::Id(room) },
-            ClientFact::Joined { client, room, asked, history: History::Last(10) },
+            ClientFact::Joined { client, room, asked, history: History::Last(10), tentative: Tentative::Copies(2) },
+            ClientFact::Accepted { client, number: 2, id, copies: 3 },
+            ClientFact::Tentative { client, room, id, author: UserId(3), text_digest: 9, before: Some(id) },
+            ClientFact::Untailed { client, room, id },
+            ClientFact::Withdrawn { client, room, id },
+            ClientFact::Turned { client },
             ClientFact::Out { client, room },
             ClientFact::Direct { client, room, other: UserId(4) },
             ClientFact::Revising { client, number: 4, room, seq, text_digest: None },

@@ -186,6 +186,35 @@ impl Story {
         self.fact(node, Fact::Posted { index, room: RoomId(1), seq, id: id(text) })
     }
 
+    /// Entry `n` of the outbox of node 1 is durable there: this request of that session.
+    pub(crate) fn kept(self, node: u64, n: u64, session: u64, number: u64) -> Story {
+        let outbox = OutboxId { node: NodeId(1), boot: Boot(1) };
+        self.fact(node, Fact::Kept { outbox, n, session: SessionId(session), identity: Identity::Number(number) })
+    }
+
+    /// A client is told by this node that its request is accepted.
+    pub(crate) fn accepted(self, node: u64, session: u64, number: u64, copies: u32) -> Story {
+        self.fact(node, Fact::Accepted { session: SessionId(session), identity: Identity::Number(number), copies })
+    }
+
+    pub(crate) fn refused(self, node: u64, index: Index, session: u64, number: u64) -> Story {
+        self.fact(node, Fact::TentativeRefused { index, session: SessionId(session), identity: Identity::Number(number) })
+    }
+
+    pub(crate) fn told_accepted(self, client: u32, number: u64, text: &str, copies: u32) -> Story {
+        self.client(ClientFact::Accepted { client, number, id: id(text), copies })
+    }
+
+    /// A message of user 1 comes to the tail of room 1 on this screen, before another one or at its end.
+    pub(crate) fn tentative(self, client: u32, text: &str, before: Option<&str>) -> Story {
+        let (text_digest, before) = (text_digest(text), before.map(id));
+        self.client(ClientFact::Tentative { client, room: RoomId(1), id: id(text), author: UserId(1), text_digest, before })
+    }
+
+    pub(crate) fn untailed(self, client: u32, text: &str) -> Story {
+        self.client(ClientFact::Untailed { client, room: RoomId(1), id: id(text) })
+    }
+
     pub(crate) fn submit(self, client: u32, number: u64, text: &str) -> Story {
         self.submit_in(1, client, number, text)
     }
@@ -311,6 +340,33 @@ fn a_crash_an_election_and_a_rewritten_log_please_all_rules() {
     let story = story.deliver(8, 2, "adios").ack(7, 2, 2, "adios");
     let story = story.read(8, Extent::Final, 0, &[(1, "hola"), (2, "adios")]);
     story.finish().holds();
+}
+
+/// Node 3 hears no leader, and goes on in its old term; a peer tells it of entries that are committed, of later terms too.
+#[test]
+fn a_node_that_learns_from_a_peer_what_is_committed_pleases_all_rules() {
+    let story = a_good_term().elect(2, 1, 2, &[1, 1]).append_durable(2, 2, &[1, 1, 2, 2]).append_durable(1, 2, &[1, 1, 2, 2]);
+    let story = story.fact(1, Fact::Acknowledged { term: 2, through: log(&[1, 1, 2, 2]) });
+    let story = story.commit(2, &[1, 1, 2, 2], true).append(3, 2, &[1, 1, 2]).commit(3, &[1, 1, 2], false).durable(3, &[1, 1, 2]);
+    let story = story.append_durable(3, 3, &[1, 1, 2, 2]).commit(3, &[1, 1, 2, 2], false).commit(1, &[1, 1, 2, 2], false);
+    let story = [3, 1, 2].into_iter().fold(story, |story, node| story.apply(node, &[1, 1, 2]).apply(node, &[1, 1, 2, 2]));
+    story.read(8, Extent::Final, 0, &[(1, "hola")]).finish().holds();
+}
+
+/// Node 3 is alone and accepts what client 9 says; it is executed when the others hear of it.
+#[test]
+fn what_is_accepted_alone_and_executed_later_pleases_all_rules() {
+    let story = a_good_term().submit(9, 1, "alone").kept(3, 1, 2, 1).accepted(3, 2, 1, 1).told_accepted(9, 1, "alone", 1);
+    let story =
+        story.tentative(9, "alone", None).kept(1, 1, 2, 1).append_durable(1, 2, &[1, 1, 1]).append_durable(2, 2, &[1, 1, 1]);
+    let story = story.fact(2, Fact::Acknowledged { term: 1, through: log(&[1, 1, 1]) });
+    let story = story.commit(1, &[1, 1, 1], true).append_durable(3, 2, &[1, 1, 1]);
+    let story = [2, 3].into_iter().fold(story, |story, node| story.commit(node, &[1, 1, 1], false));
+    let story = [1, 2, 3]
+        .into_iter()
+        .fold(story, |story, node| story.apply(node, &[1, 1, 1]).executed(node, 3, 2, 1).posted(node, 3, 2, "alone"));
+    let story = story.deliver(9, 1, "hola").deliver(9, 2, "alone").untailed(9, "alone").deliver(8, 2, "alone");
+    story.ack(9, 1, 2, "alone").read(9, Extent::Final, 0, &[(1, "hola"), (2, "alone")]).finish().holds();
 }
 
 #[test]

@@ -23,6 +23,7 @@ topics! {
     Crashed, Wiped, Damaged,
     ClientSubmitted, ClientAcknowledged, ClientRefusedFinally, ClientFollowed, ClientFollowedLast, ClientDelivered, ClientRead,
     ClientSession, ClientRoom, ClientRevision, ClientRelation, ClientMark,
+    ClientAccepted, ClientTentative,
 }
 
 /// A set of topics.
@@ -100,6 +101,11 @@ impl Topic {
                 ClientFact::Revising { .. } | ClientFact::Revised { .. } | ClientFact::Texts { .. } => Topic::ClientRevision,
                 ClientFact::Relating { .. } | ClientFact::Related { .. } | ClientFact::Relations { .. } => Topic::ClientRelation,
                 ClientFact::MarkedRead { .. } | ClientFact::Marks { .. } => Topic::ClientMark,
+                ClientFact::Accepted { .. } => Topic::ClientAccepted,
+                ClientFact::Tentative { .. }
+                | ClientFact::Untailed { .. }
+                | ClientFact::Withdrawn { .. }
+                | ClientFact::Turned { .. } => Topic::ClientTentative,
             },
         }
     }

@@ -189,6 +189,9 @@ pub struct Send {
     /// an earlier one could not, once, and prints it with the room's id. One process at a time
     #[arg(long, value_name = "FILE")]
     pub outbox: Option<PathBuf>,
+    /// Be content with messages that a side without a majority has accepted: they are printed with ~ in the place of their number, and committed or refused later
+    #[arg(long)]
+    pub accepted: bool,
 }
 
 #[derive(Args, Debug)]
@@ -209,6 +212,9 @@ pub struct Tail {
     /// One JSON object a line
     #[arg(long)]
     pub json: bool,
+    /// Also messages that wait for a majority, behind a ~ (in JSON: "state": "tentative"); each comes again when it is committed. Without this, committed ones only
+    #[arg(long)]
+    pub tentative: bool,
 }
 
 #[derive(Args, Debug)]
@@ -223,7 +229,10 @@ pub struct Status {
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Each line you write is posted; /help names the commands (/reply, /edit, /delete, /react, /topic, /who). End with Ctrl-D or /quit, when all is
-acknowledged, or at once with Ctrl-C.")]
+acknowledged, or at once with Ctrl-C.
+
+Without a majority what you write is accepted all the same, if the room's rules allow it: it is shown behind a ~ to everybody on this side, and has no number
+yet. Once the others are back each message has one place on every screen; \"-- in place: #15 to #17\" says which, or it is printed again where it stands.")]
 pub struct Chat {
     #[command(flatten)]
     pub servers: Servers,

@@ -39,6 +39,7 @@ pub struct Metrics {
     commit: Gauge,
     applied: Gauge,
     is_leader: Gauge,
+    tentative: Gauge,
     divergences: Counter,
     diverged: Gauge,
 }
@@ -71,6 +72,8 @@ impl Metrics {
         let commit = gauge("commit", "The last log entry known to be committed");
         let applied = gauge("applied", "The last log entry applied");
         let is_leader = gauge("is_leader", "1 on the leader");
+        let tentative =
+            gauge("tentative_entries", "Requests that a node without a leader has accepted, held here and not settled");
         let diverged =
             gauge("diverged_peers", "Peers whose state differs from that of this node; 0 unless something is badly wrong");
         let registry = Arc::new(registry);
@@ -88,6 +91,7 @@ impl Metrics {
             commit,
             applied,
             is_leader,
+            tentative,
             divergences,
             diverged,
         }
@@ -135,6 +139,7 @@ impl Metrics {
             self.commit.set(status.commit as i64);
             self.applied.set(status.applied as i64);
             self.is_leader.set(i64::from(status.leader == Some(status.node)));
+            self.tentative.set(status.tentative as i64);
             self.diverged.set(status.diverged.len() as i64);
         }
         let mut out = String::new();

@@ -13,7 +13,7 @@ use tungstenite::client::IntoClientRequest;
 
 const DOCUMENT: &str = include_str!("../../docs/API.md");
 
-/// One `curl` line of the document, and what it says is answered.
+/// One `curl` line of the document, and what it says is answered. Or what is done to the nodes before the next ones.
 struct Example {
     line: usize,
     call: String,
@@ -32,6 +32,9 @@ fn examples() -> Vec<Example> {
         } else if let Some(call) = text.strip_prefix("$ curl ") {
             let (call, answer, keep) = (call.into(), String::new(), Vec::new());
             examples.push(Example { line: line + 1, call, answer, keep });
+        } else if let Some(signal) = text.strip_prefix("$ kill -") {
+            let call = signal.strip_suffix(" $OTHERS").unwrap().to_owned();
+            examples.push(Example { line: line + 1, call, answer: "signal".into(), keep: Vec::new() });
         } else if let Some(keep) = text.strip_prefix("# ") {
             let (variable, field) = keep.split_once(" = ").unwrap();
             examples.last_mut().unwrap().keep.push((variable.into(), field.into()));
@@ -184,6 +187,24 @@ fn the_stream_tells_every_kind_of_change_with_the_message_as_it_is_now() {
     assert_eq!(told, changes);
 }
 
+/// `STOP`: leaves one node running, which is returned once it knows that it has no majority. `CONT`: all run, and have a leader.
+fn signal_others(cluster: &Cluster, name: &str) -> Option<u16> {
+    let view = |node: u16| get(&cluster.url(node), "/api/v1/cluster", None).json;
+    let stop = name == "STOP";
+    if stop {
+        let applied = |node: u16| view(node)["applied"].as_u64();
+        until("all nodes are where the others are", || (applied(1) == applied(2) && applied(2) == applied(3)).then_some(()));
+    }
+    for node in 2..=3 {
+        signal(cluster.pid(node), name);
+    }
+    if !stop {
+        (1..=3).for_each(|node| cluster.ready(node));
+        return None;
+    }
+    Some(until("the last node has no leader", || view(1)["leader"].is_null().then_some(1)))
+}
+
 #[test]
 fn every_line_of_the_document_is_answered_as_it_says() {
     let mut cluster = Cluster::prepare(3);
@@ -196,14 +217,22 @@ fn every_line_of_the_document_is_answered_as_it_says() {
     let (mut routes, mut wrong) = (BTreeSet::new(), Vec::new());
     let all = examples();
     assert!(all.len() > 100, "the document has {} examples", all.len());
+    // The only node that still runs, while the document has stopped the others.
+    let mut alone = None;
     for (nth, example) in all.iter().enumerate() {
-        let mut line = example.call.replace("$NODE", &cluster.url(nth as u16 % 3 + 1));
-        // The longest first: $BEN_PHONE is not $BEN and _PHONE.
-        for (variable, value) in kept.iter().rev() {
-            line = line.replace(&format!("${variable}"), value);
+        if example.answer == "signal" {
+            alone = signal_others(&cluster, &example.call);
+            continue;
         }
+        // The longest first: $BEN_PHONE is not $BEN and _PHONE.
+        let filled = |text: &str| {
+            kept.iter().rev().fold(text.to_owned(), |text, (variable, value)| text.replace(&format!("${variable}"), value))
+        };
+        let url = cluster.url(alone.unwrap_or(nth as u16 % 3 + 1));
+        let line = filled(&example.call.replace("$NODE", &url));
         assert!(!line.contains('$'), "line {}: something is not kept: {line}", example.line);
-        let (status, json) = example.answer.split_once(' ').unwrap();
+        let answer = filled(&example.answer);
+        let (status, json) = answer.split_once(' ').unwrap();
         let shown: Value = serde_json::from_str(json).unwrap_or_else(|error| panic!("line {}: {error}", example.line + 1));
         let call = call_of(&line);
         let ask = || {
@@ -213,8 +242,10 @@ fn every_line_of_the_document_is_answered_as_it_says() {
             (like, found_status, body, found)
         };
         let (mut like, mut found_status, mut body, mut found) = ask();
-        // A node's settings, its index of words and a session's end come to it a moment after they were answered elsewhere.
-        if call.method == "GET" || call.url.ends_with("/sessions") {
+        // A node's settings, its index of words and a session's end come to it a moment after they were answered elsewhere; what was accepted is committed a moment after
+        // there is a majority.
+        let has_key = call.headers.iter().any(|header| header.starts_with("Idempotency-Key"));
+        if call.method == "GET" || call.url.ends_with("/sessions") || has_key {
             for _ in 0..100 {
                 if like {
                     break;

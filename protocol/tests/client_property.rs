@@ -1,24 +1,25 @@
 //! Whatever happens between a client and its servers: each command settles once, is executed once, in order; each room's events come once, without gaps.
 //!
-//! The servers share one state, as a cluster does; what a sign-in says may be older. Words get lost with their connection, single answers and events get lost, the client's process
+//! The servers are those of `client_cluster`: any may be behind the others, or without a leader, and then accept what may be lost again. Each room's tail is what was told of
+//! it; nothing is in it that was delivered or refused; an own message leaves it in no other way. What a sign-in says may be older. Words get lost with their connection, single answers and events get lost, the client's process
 //! dies between any two changes of what it keeps. Its host keeps what it saw in the same place, as one transaction: what was not durable, it has not seen.
 
 #![allow(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
 
+mod client_cluster;
+
 use bytes::Bytes;
+use client_cluster::{Cluster, ROOMS, SERVERS, Word};
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
-use tertulia_protocol::chat::{Command, Done, More, Post, Refusal, RoomRef};
-use tertulia_protocol::client::{Choice, Client, Config, Output, Probed, Timing, forgotten};
+use tertulia_protocol::chat::{Command, Done, RoomRef};
+use tertulia_protocol::client::{Choice, Client, Config, Output, Probed, Status, Timing, forgotten};
 use tertulia_protocol::contract::Now;
 use tertulia_protocol::dice::Seed;
 use tertulia_protocol::gateway::*;
 use tertulia_protocol::ids::*;
-use tertulia_protocol::replica::Identity;
 use tertulia_protocol::time::{Duration, Instant, Timestamp};
-
-const ROOMS: u64 = 2;
 
 #[derive(Clone, Copy, Debug)]
 enum Step {
@@ -27,7 +28,27 @@ enum Step {
     },
     /// Somebody else posts.
     Post {
+        server: usize,
         room: u64,
+    },
+    /// A server finds or loses its leader.
+    Leader {
+        server: usize,
+        found: bool,
+    },
+    /// What a server has accepted comes to the log, or is refused.
+    Commit {
+        server: usize,
+        refused: bool,
+    },
+    Apply {
+        server: usize,
+    },
+    Spread {
+        server: usize,
+    },
+    LoseDisk {
+        server: usize,
     },
     Withdraw,
     Connect {
@@ -55,7 +76,12 @@ enum Step {
 fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         3 => (1..=ROOMS).prop_map(|room| Step::Submit { room }),
-        2 => (1..=ROOMS).prop_map(|room| Step::Post { room }),
+        2 => (0..SERVERS, 1..=ROOMS).prop_map(|(server, room)| Step::Post { server, room }),
+        2 => (0..SERVERS, prop::bool::weighted(0.4)).prop_map(|(server, found)| Step::Leader { server, found }),
+        1 => (0..SERVERS, prop::bool::weighted(0.2)).prop_map(|(server, refused)| Step::Commit { server, refused }),
+        2 => (0..SERVERS).prop_map(|server| Step::Apply { server }),
+        1 => (0..SERVERS).prop_map(|server| Step::Spread { server }),
+        1 => (0..SERVERS).prop_map(|server| Step::LoseDisk { server }),
         1 => Just(Step::Withdraw),
         4 => prop::bool::weighted(0.8).prop_map(|works| Step::Connect { works }),
         1 => Just(Step::Disconnect),
@@ -80,41 +106,30 @@ enum Entry {
     Delivered(RoomId, Cursor),
 }
 
-enum Word {
-    Reply(Reply),
-    Event(Event),
-}
-
-/// The cluster, as far as one session sees it.
+/// What the client's screen shows, by what this run of it was told.
 #[derive(Default)]
-struct Cluster {
-    next: u64,
-    outcomes: BTreeMap<u64, Done>,
-    executed: Vec<String>,
-    events: BTreeMap<RoomId, Vec<String>>,
+struct Screen {
+    delivered: BTreeSet<MessageId>,
+    withdrawn: BTreeSet<MessageId>,
+    tails: BTreeMap<RoomId, Vec<TentativePost>>,
+    /// Own commands that are accepted.
+    accepted: BTreeMap<u64, (MessageId, u32)>,
 }
 
-impl Cluster {
-    fn post(&mut self, room: RoomId, text: String) -> Seq {
-        let events = self.events.entry(room).or_default();
-        events.push(text);
-        events.len() as Seq
-    }
-
-    fn submit(&mut self, number: u64, first_unacked: u64, command: &Command) -> Result<Answer, Refusal> {
-        let Command::Post { room: RoomRef::Id(room), text } = command else { panic!("{command:?}") };
-        if number > self.next {
-            return Err(Refusal::Unknown);
+impl Screen {
+    /// The whole tail of a room is another one.
+    fn tail(&mut self, room: RoomId, posts: Vec<TentativePost>) {
+        assert!(posts.is_sorted_by_key(|post| post.order));
+        for post in &posts {
+            assert!(!self.delivered.contains(&post.id) && !self.withdrawn.contains(&post.id), "{post:?} is in the tail again");
         }
-        if number == self.next {
-            self.next += 1;
-            self.executed.push(text.clone());
-            let seq = self.post(*room, text.clone());
-            let done = Done::Posted { room: *room, seq, id: MessageId(seq.into()), at: Timestamp(seq) };
-            self.outcomes.insert(number, done);
-            self.outcomes.retain(|number, _| *number >= first_unacked);
+        let before = self.tails.insert(room, posts).unwrap_or_default();
+        let now: BTreeSet<MessageId> = self.tails[&room].iter().map(|post| post.id).collect();
+        for post in before.iter().filter(|post| !now.contains(&post.id)) {
+            let is_own = self.accepted.values().any(|(id, _)| *id == post.id);
+            let is_over = self.delivered.contains(&post.id) || self.withdrawn.contains(&post.id);
+            assert!(!is_own || is_over, "{post:?} has left the screen");
         }
-        self.outcomes.get(&number).cloned().map(Answer::Done).ok_or(Refusal::Forgotten)
     }
 }
 
@@ -135,9 +150,7 @@ struct World {
     connecting: bool,
     connected: bool,
     to_server: VecDeque<Request>,
-    to_client: VecDeque<Word>,
-    /// What the connection's server has sent of each room.
-    sent: BTreeMap<RoomId, Cursor>,
+    screen: Screen,
 }
 
 impl World {
@@ -160,7 +173,7 @@ impl World {
             config,
             client,
             now,
-            cluster: Cluster { next: 1, ..Cluster::default() },
+            cluster: Cluster::new(),
             all,
             keeps,
             disk: Vec::new(),
@@ -171,8 +184,7 @@ impl World {
             connecting: false,
             connected: false,
             to_server: VecDeque::new(),
-            to_client: VecDeque::new(),
-            sent: BTreeMap::new(),
+            screen: Screen::default(),
         };
         world.follow();
         world.drain();
@@ -193,15 +205,41 @@ impl World {
     fn drain(&mut self) {
         while let Some(output) = self.client.poll_output() {
             match output {
-                Output::Connect { .. } => self.connecting = true,
+                Output::Connect { server, .. } => {
+                    self.hang_up();
+                    self.connecting = true;
+                    self.cluster.connection.server = server as usize;
+                }
                 Output::Disconnect => self.hang_up(),
                 Output::Send(request) => self.to_server.push_back(request),
                 Output::Settled { number, result } => {
                     let text = self.texts.remove(&number).expect("settled once, and submitted before");
-                    assert!(matches!(result, Ok(Done::Posted { .. })), "{text}: {result:?}");
+                    let executed = self.cluster.log.iter().find(|executed| executed.text == text).expect("it had its turn");
+                    assert_eq!(matches!(result, Ok(Done::Posted { .. })), !executed.refused, "{text}: {result:?}");
+                    self.screen.accepted.remove(&number);
                     self.disk.push(Entry::Settled(text));
                 }
-                Output::Deliver(event) => self.disk.push(Entry::Delivered(event.room, event.cursor)),
+                Output::Deliver(event) => {
+                    let events = self.cluster.events(event.room, self.cluster.log.len());
+                    let expected = events[event.cursor as usize - 1].id;
+                    assert!(matches!(&event.kind, EventKind::Posted(post) if post.id == expected), "{event:?}");
+                    self.screen.delivered.insert(expected);
+                    self.disk.push(Entry::Delivered(event.room, event.cursor));
+                }
+                Output::Accepted { number, id, copies } => {
+                    assert!(self.texts.contains_key(&number), "it is settled");
+                    let before = self.screen.accepted.insert(number, (id, copies));
+                    assert_ne!(before, Some((id, copies)), "nothing new");
+                    assert_eq!(self.client.status(number), Some(Status::Accepted { copies }));
+                }
+                Output::Withdrawn { room, post, .. } => {
+                    let shown = self.screen.tails.get(&room).is_some_and(|tail| tail.iter().any(|shown| shown.id == post.id));
+                    let is_new = self.screen.withdrawn.insert(post.id);
+                    assert!(shown && is_new && !self.screen.delivered.contains(&post.id), "{post:?}");
+                }
+                Output::Tail { room } => {
+                    self.screen.tail(room, self.client.tail(room).cloned().collect());
+                }
                 Output::Keep { change, record } => {
                     self.last_change = change.serial;
                     self.disk.push(Entry::Change(record));
@@ -218,13 +256,16 @@ impl World {
                 other => panic!("{other:?}"),
             }
         }
+        for room in (1..=ROOMS).map(RoomId) {
+            let shown = self.screen.tails.get(&room).map_or(&[][..], |tail| tail);
+            assert!(self.client.tail(room).eq(shown), "a tail has changed, and nobody was told");
+        }
     }
 
     fn hang_up(&mut self) {
         (self.connecting, self.connected) = (false, false);
         self.to_server.clear();
-        self.to_client.clear();
-        self.sent.clear();
+        self.cluster.hang_up();
     }
 
     fn sync(&mut self) {
@@ -233,53 +274,14 @@ impl World {
         self.drain();
     }
 
-    fn serve(&mut self, refuse: bool) {
-        let Some(request) = self.to_server.pop_front() else { return };
-        let result = match &request.ask {
-            Ask::Submit { .. } if refuse => Err(Refusal::Busy { retry_after_ms: 10 }),
-            Ask::SignIn { .. } => {
-                let (user, session) = (UserId(1), SessionId(1));
-                Ok(Answer::SignedIn { user, session, name: "ada".into(), next_number: 1 })
-            }
-            Ask::NextNumber => Ok(Answer::NextNumber(self.cluster.next)),
-            Ask::Submit { identity: Identity::Number(number), first_unacked, command } => {
-                self.cluster.submit(*number, *first_unacked, command)
-            }
-            Ask::Follow { room: RoomRef::Id(room), from: From::After(cursor) } => {
-                self.sent.insert(*room, *cursor);
-                Ok(Answer::Following { room: *room, cursor: *cursor })
-            }
-            Ask::FollowAll { after } => {
-                let after: BTreeMap<RoomId, Cursor> = after.iter().copied().collect();
-                let last = |room: RoomId| self.cluster.events.get(&room).map_or(0, |events| events.len() as Cursor);
-                let cursor = |room: RoomId| after.get(&room).copied().unwrap_or(last(room));
-                let cursors: Vec<_> = (1..=ROOMS).map(RoomId).map(|room| (room, cursor(room))).collect();
-                self.sent = cursors.iter().copied().collect();
-                Ok(Answer::FollowingAll { cursors })
-            }
-            Ask::Ping => Ok(Answer::Pong),
-            Ask::Load => Ok(Answer::Load { permille: 1 }),
-            other => panic!("{other:?}"),
-        };
-        self.to_client.push_back(Word::Reply(Reply { id: request.id, index: 1, result }));
-        self.publish();
-    }
-
-    /// What followers have not been sent yet.
-    fn publish(&mut self) {
-        for (room, sent) in &mut self.sent {
-            for text in self.cluster.events.get(room).into_iter().flatten().skip(*sent as usize) {
-                *sent += 1;
-                let (id, author, at) = (MessageId(1), UserId(1), Timestamp(1));
-                let post =
-                    Post { seq: *sent, id, author, author_name: "ada".into(), text: text.clone(), at, more: More::default() };
-                self.to_client.push_back(Word::Event(Event { room: *room, cursor: *sent, kind: EventKind::Posted(post) }));
-            }
+    fn serve(&mut self, busy: bool) {
+        if let Some(request) = self.to_server.pop_front() {
+            self.cluster.serve(&request, busy);
         }
     }
 
     fn hear(&mut self) {
-        match self.to_client.pop_front() {
+        match self.cluster.connection.words.pop_front() {
             Some(Word::Reply(reply)) => self.client.handle_reply(self.now, reply),
             Some(Word::Event(event)) => self.client.handle_event(self.now, Arc::new(event)),
             None => {}
@@ -298,9 +300,16 @@ impl World {
                     self.disk.push(Entry::Submitted(text));
                 }
             }
-            Step::Post { room } => {
-                self.cluster.post(RoomId(room), "from somebody else".into());
-                self.publish();
+            Step::Post { server, room } => self.cluster.post(server, RoomId(room)),
+            Step::Leader { server, found } => self.cluster.servers[server].has_leader = found,
+            Step::Commit { server, refused } => self.cluster.commit(server, refused),
+            Step::Apply { server } => self.cluster.apply(server),
+            Step::Spread { server } => self.cluster.spread(server),
+            Step::LoseDisk { server } => {
+                self.cluster.lose_disk(server);
+                if self.cluster.connection.server == server {
+                    self.step(Step::Disconnect);
+                }
             }
             Step::Withdraw => {
                 let Some((number, text)) = self.texts.last_key_value().map(|(number, text)| (*number, text.clone())) else {
@@ -326,7 +335,7 @@ impl World {
             Step::Refuse => self.serve(true),
             Step::ToClient => self.hear(),
             Step::LoseToServer => drop(self.to_server.pop_front()),
-            Step::LoseToClient => drop(self.to_client.pop_front()),
+            Step::LoseToClient => drop(self.cluster.connection.words.pop_front()),
             Step::Pass { ms } => {
                 self.now.instant += Duration::from_millis(ms);
                 self.client.handle_timeout(self.now);
@@ -351,6 +360,7 @@ impl World {
             .filter_map(|entry| if let Entry::Change(record) = entry { Some(record.clone()) } else { None })
             .collect();
         self.client = Client::resume(self.config.clone(), &records, self.now).unwrap();
+        self.screen = Screen::default();
         let text = |command: &Command| if let Command::Post { text, .. } = command { text.clone() } else { panic!() };
         self.texts = self.client.open().map(|(number, command, _)| (number, text(command))).collect();
         let open: BTreeSet<&String> = self.texts.values().collect();
@@ -371,14 +381,20 @@ impl World {
         // A last event that was lost is missed by nobody before the next one comes, or the next connection.
         self.step(Step::Disconnect);
         for _ in 0..2_000 {
+            for server in 0..SERVERS {
+                self.step(Step::Leader { server, found: true });
+                self.step(Step::Commit { server, refused: false });
+            }
+            (0..SERVERS).for_each(|server| self.step(Step::Apply { server }));
             self.step(Step::Sync);
             self.step(Step::Connect { works: true });
-            while !self.to_server.is_empty() || !self.to_client.is_empty() {
+            while !self.to_server.is_empty() || !self.cluster.connection.words.is_empty() {
                 self.step(Step::ToServer);
                 self.step(Step::ToClient);
                 self.step(Step::Sync);
             }
-            if self.texts.is_empty() && self.missing().is_none() {
+            let tails = (1..=ROOMS).map(|room| self.client.tail(RoomId(room)).count()).sum::<usize>();
+            if self.texts.is_empty() && self.missing().is_none() && tails == 0 {
                 return;
             }
             self.step(Step::Pass { ms: 100 });
@@ -393,7 +409,8 @@ impl World {
                 |entry: &Entry| if let Entry::Delivered(of, cursor) = entry { (of == room).then_some(*cursor) } else { None };
             self.disk.iter().rev().find_map(delivered).or(self.client.cursor(*room)).unwrap_or(0)
         };
-        self.cluster.events.iter().find(|(room, events)| last(room) < events.len() as Cursor).map(|(room, _)| *room)
+        let events = |room: RoomId| self.cluster.events(room, self.cluster.log.len()).len() as Cursor;
+        (1..=ROOMS).map(RoomId).find(|room| last(room) < events(*room))
     }
 
     fn check(&self) {
@@ -403,7 +420,9 @@ impl World {
             texts(|entry| if let Entry::Withdrawn(text) = entry { Some(text) } else { None }).into_iter().collect();
         let mut settled = texts(|entry| if let Entry::Settled(text) = entry { Some(text) } else { None });
         let wanted: Vec<String> = submitted.into_iter().filter(|text| !withdrawn.contains(text)).collect();
-        assert_eq!(self.cluster.executed, wanted, "executed once, in order, and no other");
+        let own = self.cluster.log.iter().filter(|executed| executed.text != "from somebody else");
+        let executed: Vec<String> = own.map(|executed| executed.text.clone()).collect();
+        assert_eq!(executed, wanted, "executed once, in order, and no other");
         settled.sort_by_key(|text| text.parse::<u64>().unwrap());
         assert_eq!(settled, wanted, "settled once each");
         let mut last: BTreeMap<RoomId, Cursor> = BTreeMap::new();

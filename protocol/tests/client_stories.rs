@@ -4,18 +4,19 @@
 
 mod client_scene;
 
-use client_scene::stories;
+use client_scene::{stories, tentative};
 
 macro_rules! story {
-    ($($test:ident: $story:ident,)*) => {
+    ($of:ident: $($test:ident: $story:ident,)*) => {
         $(#[test]
         fn $test() {
-            stories::$story();
+            $of::$story();
         })*
     };
 }
 
 story! {
+    stories:
     a_lost_answer_is_asked_for_again_under_the_same_number: lost_answer,
     a_server_that_falls_silent_gives_its_clients_commands_to_the_next: failover,
     what_was_submitted_without_a_connection_waits_and_is_sent_once: offline,
@@ -33,4 +34,22 @@ story! {
     a_failed_server_is_avoided_and_the_best_other_one_taken: avoided,
     a_full_server_counts_as_a_distant_one: full_server,
     a_list_of_servers_may_change: new_list,
+}
+
+story! {
+    tentative:
+    what_is_accepted_without_a_leader_is_asked_about_until_it_is_settled: accepted_then_done,
+    what_is_accepted_goes_in_order_to_the_next_server: accepted_moves,
+    a_restart_forgets_that_something_was_accepted_and_asks: accepted_restart,
+    all_servers_are_tried_once_for_a_leader_while_posts_are_accepted: one_round,
+    a_server_that_cannot_be_reached_is_not_waited_for_while_another_one_accepts: unreachable,
+    a_join_that_waits_for_a_leader_does_not_take_the_client_from_server_to_server: join_waits,
+    where_nothing_is_accepted_a_server_without_a_leader_is_given_up: never_accepted,
+    a_request_that_is_kept_on_too_few_nodes_is_tried_again: too_few_copies,
+    a_tentative_message_is_shown_until_it_is_committed_or_refused: tail_events,
+    a_tentative_message_settles_without_leaving_the_screen: settles_in_place,
+    what_was_delivered_is_not_tentative_again_on_a_node_that_is_behind: behind_with_a_tail,
+    what_is_on_the_screen_is_asked_about_on_a_new_connection: asks_for_the_tail,
+    an_own_message_stays_until_its_command_is_settled: own_stays,
+    a_room_that_is_followed_no_more_has_no_tail: tail_dropped,
 }

@@ -8,11 +8,21 @@
 mod client_scene;
 
 use serde_json::{Value, json};
+use tertulia_protocol::ids::SessionId;
+use tertulia_protocol::replica::{Slot, message_id};
 
 fn vectors() -> Value {
     let told = |(name, story): &(&str, client_scene::stories::Story)| json!({ "story": name, "steps": story().steps });
-    let stories: Vec<Value> = client_scene::stories::ALL.iter().map(told).collect();
-    json!({ "about": "See docs/CLIENT.md. Written by protocol/tests/client_vectors.rs.", "version": 1, "stories": stories })
+    let all = client_scene::stories::ALL.iter().chain(client_scene::tentative::ALL);
+    let stories: Vec<Value> = all.map(told).collect();
+    let about = "See docs/CLIENT.md. Written by protocol/tests/client_vectors.rs.";
+    json!({ "about": about, "version": 1, "message_ids": message_ids(), "stories": stories })
+}
+
+/// What a message is called: by its session, and the session's number of its command.
+fn message_ids() -> Vec<Value> {
+    let id = |(session, number): (u64, u64)| json!({ "session": session, "number": number, "id": message_id(SessionId(session), Slot::Number(number)).to_string() });
+    [(1, 1), (1, 2), (2, 1), (0x0001_2345_6789_abcd, 300)].into_iter().map(id).collect()
 }
 
 #[test]
@@ -21,7 +31,8 @@ fn the_file_of_vectors_is_what_the_machine_does() {
     let mut lines = String::new();
     // One step a line: a change of the machine shows as the steps that it changes.
     let vectors = vectors();
-    lines.push_str(&format!("{{\"version\":{},\"about\":{},\"stories\":[\n", vectors["version"], vectors["about"]));
+    lines.push_str(&format!("{{\"version\":{},\"about\":{},\n", vectors["version"], vectors["about"]));
+    lines.push_str(&format!("\"message_ids\":{},\n\"stories\":[\n", vectors["message_ids"]));
     let stories = vectors["stories"].as_array().unwrap();
     for (nth, story) in stories.iter().enumerate() {
         lines.push_str(&format!("{{\"story\":{},\"steps\":[\n", story["story"]));

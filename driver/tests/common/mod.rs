@@ -1,6 +1,7 @@
 //! What the store's tests share.
 #![allow(dead_code)]
 
+pub mod kept;
 pub mod logs;
 
 use bytes::Bytes;

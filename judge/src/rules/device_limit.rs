@@ -5,7 +5,7 @@
 //! logged out or let go never comes back, so all of them lived at that moment; that one was let go is known to nobody outside before it asks again, so who is only silent
 //! counts for nothing); who is refused for this reason was shown as many devices as are allowed.
 //! Does *not* verify: that a device is refused only when it must be; posts that are sent in one session's name and executed after it is over are taken for signs of
-//! life (the cluster refuses them).
+//! life (the cluster refuses them), unless a node had accepted them without a leader: those count for nothing.
 
 use super::{Kind, Rule, Verdict};
 use crate::observed::{At, ClientFact, Observed};
@@ -61,7 +61,7 @@ impl Rule for DeviceLimit {
     }
 
     fn hears(&self) -> Topics {
-        Topics::of(&[Topic::ClientSession, Topic::ClientSubmitted, Topic::ClientAcknowledged])
+        Topics::of(&[Topic::ClientSession, Topic::ClientSubmitted, Topic::ClientAccepted, Topic::ClientAcknowledged])
     }
 
     fn observe(&mut self, _: &View, _: At, observed: &Observed<'_>) -> Verdict {
@@ -73,6 +73,7 @@ impl Rule for DeviceLimit {
                 self.sessions.entry(user).or_default().entry(client).or_insert(Session { told: self.heard, alive: 0 });
             }
             ClientFact::Submitted { client, number, .. } => _ = self.open.entry((client, number)).or_insert(self.heard),
+            ClientFact::Accepted { client, number, .. } => _ = self.open.remove(&(client, number)),
             ClientFact::Acknowledged { client, number, .. } => return self.executed(client, number),
             ClientFact::TooManyDevices { client, limit, devices } if devices < limit || limit == 0 => {
                 return Err(format!(
@@ -122,5 +123,12 @@ mod tests {
         // What the first one sent before the third came may be acknowledged late.
         let story = signs_in(story.submit(1, 2, "late"), 3).ack(1, 2, 900, "late");
         posts(posts(story, 2, 2), 3, 1).holds();
+    }
+
+    #[test]
+    fn what_a_node_accepted_without_a_leader_may_be_executed_when_its_device_is_over() {
+        let story = signs_in(signs_in(signs_in(Story::of(RULE), 1), 2), 3);
+        let story = story.submit(1, 1, "1.1").told_accepted(1, 1, "1.1", 1).ack(1, 1, 101, "1.1");
+        posts(posts(story, 2, 1), 3, 1).holds();
     }
 }

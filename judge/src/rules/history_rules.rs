@@ -112,7 +112,7 @@ impl Rule for HistoryRules {
                     newest.push((at, seq));
                 }
             }
-            ClientFact::Joined { client, room, asked, history } => {
+            ClientFact::Joined { client, room, asked, history, .. } => {
                 let Some(user) = self.users.get(&client) else { return Ok(()) };
                 self.rooms.insert(room, history);
                 let first = self.asked.entry((*user, room)).or_insert(asked);
@@ -148,7 +148,7 @@ mod tests {
     fn late(history: History) -> Story {
         let story = (1..=3).fold(Story::of(RULE), |story, seq| story.ack(7, seq, seq, &seq.to_string()));
         let story = story.client(ClientFact::SignedIn { client: 8, user: UserId(2), limit: 0, idle_ms: 0 });
-        story.client(ClientFact::Joined { client: 8, room: RoomId(1), asked: At(3_500), history })
+        story.client(ClientFact::Joined { client: 8, room: RoomId(1), asked: At(3_500), history, tentative: Default::default() })
     }
 
     #[test]

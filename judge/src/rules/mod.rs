@@ -5,6 +5,8 @@ use crate::topics::Topics;
 use crate::view::View;
 use tertulia_protocol::ids::NodeId;
 
+mod accepted_durable;
+mod accepted_settles;
 mod acknowledged_durable;
 mod acknowledged_kept;
 mod append_only;
@@ -39,6 +41,9 @@ mod session_reads;
 mod signs_of_life;
 mod stamps;
 mod state_machine_safety;
+mod strict_rooms;
+mod tentative_identity;
+mod tentative_order;
 mod unread;
 mod vote_durable;
 mod vote_once;
@@ -131,6 +136,9 @@ rules! {
     state_machine_safety::StateMachineSafety = "state-machine-safety",
     equal_state_hash::EqualStateHash = "equal-state-hash",
     no_divergence::NoDivergence = "no-divergence",
+    // what is accepted without a leader
+    accepted_durable::AcceptedDurable = "accepted-durable",
+    accepted_settles::AcceptedSettles = "accepted-settles",
     // what people see
     exactly_once::ExactlyOnce = "exactly-once",
     refused_final::RefusedFinal = "refused-final",
@@ -140,6 +148,9 @@ rules! {
     delivery_order::DeliveryOrder = "delivery-order",
     session_order::SessionOrder = "session-order",
     causality::Causality = "causality",
+    tentative_identity::TentativeIdentity = "tentative-identity",
+    tentative_order::TentativeOrder = "tentative-order",
+    strict_rooms::StrictRooms = "strict-rooms",
     stamps::Stamps = "stamps",
     history_window::HistoryWindow = "history-window",
     // the chat's own rules

@@ -223,7 +223,8 @@ mod tests {
 
     #[test]
     fn who_came_late_to_a_room_that_shows_nothing_older_is_not_owed_its_beginning() {
-        let joined = |history| ClientFact::Joined { client: 8, room: RoomId(1), asked: At(0), history };
+        let joined =
+            |history| ClientFact::Joined { client: 8, room: RoomId(1), asked: At(0), history, tentative: Default::default() };
         let of = |history| Story::of(RULE).client(joined(history)).read(8, Extent::Page, 0, &[(5, "cinco"), (6, "seis")]);
         of(History::SinceJoin).holds();
         of(History::All).breaks(RULE, "got 5 where 1 belongs");

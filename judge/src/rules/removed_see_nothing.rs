@@ -86,7 +86,9 @@ mod tests {
     fn out(history: History) -> Story {
         let room = RoomId(1);
         let story = Story::of(RULE).client(ClientFact::SignedIn { client: 8, user: UserId(2), limit: 0, idle_ms: 0 });
-        let story = story.client(ClientFact::Joined { client: 8, room, asked: At(0), history }).deliver(8, 1, "1");
+        let story = story
+            .client(ClientFact::Joined { client: 8, room, asked: At(0), history, tentative: Default::default() })
+            .deliver(8, 1, "1");
         story.client(ClientFact::Out { client: 8, room })
     }
 

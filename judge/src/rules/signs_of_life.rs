@@ -1,8 +1,8 @@
 //! A device that shows signs of life is not let go.
 //!
 //! Source: docs/PROTOCOL.md and DESIGN 5: a session expires when nothing was heard of it for a time; a leader's word for that is checked again when it is applied.
-//! Verifies: a client that did not log out and is told that its session is over, has had nothing executed that it sent within the last half of that time (a sign of
-//! life is noted to within a quarter of it).
+//! Verifies: a client that did not log out and is told that its session is over, has had nothing executed that it sent to a leader within the last half of that time (a
+//! sign of life is noted to within a quarter of it). What a node accepted without a leader is none: it may be executed when the session is over.
 //! Does *not* verify: that silent devices are let go; users who log out their other devices. What a node has heard may be lost three times in a row on its way to
 //! the leader: then this rule is wrong.
 
@@ -30,13 +30,14 @@ impl Rule for SignsOfLife {
     }
 
     fn hears(&self) -> Topics {
-        Topics::of(&[Topic::ClientSession, Topic::ClientSubmitted, Topic::ClientAcknowledged])
+        Topics::of(&[Topic::ClientSession, Topic::ClientSubmitted, Topic::ClientAccepted, Topic::ClientAcknowledged])
     }
 
     fn observe(&mut self, _: &View, at: At, observed: &Observed<'_>) -> Verdict {
         let Observed::Client(fact) = *observed else { return Ok(()) };
         match *fact {
             ClientFact::SignedIn { client, idle_ms, .. } => _ = self.idle_ms.insert(client, idle_ms),
+            ClientFact::Accepted { client, number, .. } => _ = self.open.remove(&(client, number)),
             ClientFact::Submitted { client, number, .. } => _ = self.open.entry((client, number)).or_insert(at),
             ClientFact::Acknowledged { client, number, .. } => {
                 if let Some(sent) = self.open.remove(&(client, number)) {
@@ -84,5 +85,12 @@ mod tests {
     fn who_was_silent_or_logged_out_is_gone() {
         over(15, false).holds();
         over(3, true).holds();
+    }
+
+    #[test]
+    fn what_was_accepted_without_a_leader_is_no_sign_of_life() {
+        let story = Story::of(RULE).client(ClientFact::SignedIn { client: 7, user: UserId(1), limit: 0, idle_ms: 20 });
+        let story = story.submit(7, 1, "hola").told_accepted(7, 1, "hola", 1).ack(7, 1, 1, "hola");
+        story.client(ClientFact::SignedOut { client: 7, asked: false }).holds();
     }
 }

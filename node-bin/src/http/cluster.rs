@@ -30,6 +30,7 @@ async fn status<G: Gate>(app: &App<G>) -> Result<Status, Problem> {
 ///   one before), `seen_at`, `rows` that this entry left otherwise (as text) and so many `more_rows`, and who agrees with this node (`with_this`) and with the other (`with_other`). Empty unless
 ///   something is badly wrong.
 /// - `repairing`: this node's log has lost something and is being repaired. `stalled`: its disk owes a write for too long.
+/// - `tentative`: so many requests that were accepted without a leader are held here and not settled. `clocks_ahead`: nodes (`node`) whose wall clock is ahead of this node's, by so many `ms`.
 pub fn view(status: &Status) -> Value {
     let nodes: Vec<Value> = status.members.iter().map(|member| node(status, member)).collect();
     let ranking: Vec<Value> = status
@@ -60,12 +61,19 @@ pub fn view(status: &Status) -> Value {
         "wanted_voters": status.wanted_voters,
         "repairing": status.repairing,
         "stalled": status.stalled,
+        "tentative": status.tentative,
+        "clocks_ahead": ahead(status),
         "policy": status.policy.to_string(),
         "ranking": ranking,
         "round_trips": round_trips,
         "diverged": diverged,
         "state_hash": format!("{:016x}", status.state_hash),
     })
+}
+
+/// Whose clock is ahead of this node's, as JSON.
+pub fn ahead(status: &Status) -> Vec<Value> {
+    status.clocks_ahead.iter().map(|(node, ms)| json!({"node": node, "ms": ms})).collect()
 }
 
 /// One divergence as JSON.

@@ -188,16 +188,30 @@ impl<G: Gate> Act<G> {
     }
 
     async fn submit_as(&self, identity: Identity, command: Command) -> Result<Done, Problem> {
-        // Requests with a key are not numbered: there is nothing to acknowledge by number.
-        match self.ask(Ask::Submit { identity, first_unacked: 0, command }).await? {
+        match self.outcome(identity, command).await? {
             Answer::Done(done) => Ok(done),
             _ => Err(Problem::unexpected()),
         }
     }
 
+    async fn outcome(&self, identity: Identity, command: Command) -> Result<Answer, Problem> {
+        // Requests with a key are not numbered: there is nothing to acknowledge by number.
+        self.ask(Ask::Submit { identity, first_unacked: 0, command }).await
+    }
+
     /// The answer of most routes that change something.
     pub async fn done(&self, command: Command) -> Result<Json<Value>, Problem> {
         Ok(Json(view::done(&self.submit(command).await?)))
+    }
+
+    /// The answer of the routes for messages: `success` once it is committed, 202 while a node without a leader has accepted it. The same key asks again which of them it is.
+    pub async fn carried(&self, command: Command, success: StatusCode) -> Result<(StatusCode, Json<Value>), Problem> {
+        let is_post = matches!(command, Command::Post { .. } | Command::Respond { .. });
+        match self.outcome(self.identity, command).await? {
+            Answer::Done(done) => Ok((success, Json(view::done(&done)))),
+            Answer::Accepted { id, copies } => Ok((StatusCode::ACCEPTED, Json(view::accepted(is_post.then_some(id), copies)))),
+            _ => Err(Problem::unexpected()),
+        }
     }
 
     /// As [`Act::done`], of something that may end the session that asks: then the node closes the connection instead of answering.

@@ -32,17 +32,17 @@ pub struct NewMessage {
     reply_to: Option<Seq>,
 }
 
-/// `POST /api/v1/rooms/{room}/messages`: answered once the message is committed. The same Idempotency-Key makes a retry safe.
-pub async fn post<G: Gate>(
-    act: Act<G>,
-    Room(room): Room,
-    Body(NewMessage { text, reply_to }): Body<NewMessage>,
-) -> Result<(StatusCode, Json<Value>), Problem> {
+/// What may be done without a leader: 200 or 201 says that it is committed, 202 that it is accepted.
+type Carried = Result<(StatusCode, Json<Value>), Problem>;
+
+/// `POST /api/v1/rooms/{room}/messages`: answered once the message is committed, or accepted by a node without a leader. The same Idempotency-Key makes a retry safe, and
+/// asks an accepted message's fate.
+pub async fn post<G: Gate>(act: Act<G>, Room(room): Room, Body(NewMessage { text, reply_to }): Body<NewMessage>) -> Carried {
     let command = match reply_to {
         None => Command::Post { room, text },
         Some(to) => Command::Respond { room, to, text },
     };
-    Ok((StatusCode::CREATED, act.done(command).await?))
+    act.carried(command, StatusCode::CREATED).await
 }
 
 #[derive(Deserialize)]
@@ -70,6 +70,17 @@ pub async fn history<G: Gate>(
     match gate::ask(&app.gate, Some(token), ask).await? {
         Answer::History { room, posts, current } => {
             Ok(Json(json!({"messages": view::messages(&posts), "room": room, "current": current})))
+        }
+        _ => Err(Problem::unexpected()),
+    }
+}
+
+/// `GET /api/v1/rooms/{room}/tentative`: what is accepted and not committed, as far as this node knows. What became of others is told by the room's events through `cursor`.
+pub async fn tentative<G: Gate>(act: Act<G>, Room(room): Room) -> Result<Json<Value>, Problem> {
+    match act.ask(Ask::Tentative { room }).await? {
+        Answer::Tentative { room, cursor, posts } => {
+            let messages: Vec<Value> = posts.iter().map(view::tentative).collect();
+            Ok(Json(json!({"room": room, "cursor": cursor, "messages": messages})))
         }
         _ => Err(Problem::unexpected()),
     }
@@ -116,43 +127,33 @@ pub struct NewText {
 }
 
 /// `PATCH /api/v1/rooms/{room}/messages/{seq}`
-pub async fn edit<G: Gate>(
-    act: Act<G>,
-    Room(room): Room,
-    Place(seq): Place,
-    Body(NewText { text }): Body<NewText>,
-) -> Result<Json<Value>, Problem> {
-    act.done(Command::Edit { room, seq, text }).await
+pub async fn edit<G: Gate>(act: Act<G>, Room(room): Room, Place(seq): Place, Body(NewText { text }): Body<NewText>) -> Carried {
+    act.carried(Command::Edit { room, seq, text }, StatusCode::OK).await
 }
 
 /// `DELETE /api/v1/rooms/{room}/messages/{seq}`
-pub async fn delete<G: Gate>(act: Act<G>, Room(room): Room, Place(seq): Place) -> Result<Json<Value>, Problem> {
-    act.done(Command::Delete { room, seq }).await
+pub async fn delete<G: Gate>(act: Act<G>, Room(room): Room, Place(seq): Place) -> Carried {
+    act.carried(Command::Delete { room, seq }, StatusCode::OK).await
 }
 
 /// `PUT /api/v1/rooms/{room}/messages/{seq}/reactions/{emoji}`
-pub async fn react<G: Gate>(act: Act<G>, Room(room): Room, Place(seq): Place, Word(emoji): Word) -> Result<Json<Value>, Problem> {
-    act.done(Command::React { room, seq, emoji, on: true }).await
+pub async fn react<G: Gate>(act: Act<G>, Room(room): Room, Place(seq): Place, Word(emoji): Word) -> Carried {
+    act.carried(Command::React { room, seq, emoji, on: true }, StatusCode::OK).await
 }
 
 /// `DELETE /api/v1/rooms/{room}/messages/{seq}/reactions/{emoji}`
-pub async fn unreact<G: Gate>(
-    act: Act<G>,
-    Room(room): Room,
-    Place(seq): Place,
-    Word(emoji): Word,
-) -> Result<Json<Value>, Problem> {
-    act.done(Command::React { room, seq, emoji, on: false }).await
+pub async fn unreact<G: Gate>(act: Act<G>, Room(room): Room, Place(seq): Place, Word(emoji): Word) -> Carried {
+    act.carried(Command::React { room, seq, emoji, on: false }, StatusCode::OK).await
 }
 
 /// `PUT /api/v1/rooms/{room}/pins/{seq}`
-pub async fn pin<G: Gate>(act: Act<G>, Room(room): Room, Place(seq): Place) -> Result<Json<Value>, Problem> {
-    act.done(Command::Pin { room, seq, on: true }).await
+pub async fn pin<G: Gate>(act: Act<G>, Room(room): Room, Place(seq): Place) -> Carried {
+    act.carried(Command::Pin { room, seq, on: true }, StatusCode::OK).await
 }
 
 /// `DELETE /api/v1/rooms/{room}/pins/{seq}`
-pub async fn unpin<G: Gate>(act: Act<G>, Room(room): Room, Place(seq): Place) -> Result<Json<Value>, Problem> {
-    act.done(Command::Pin { room, seq, on: false }).await
+pub async fn unpin<G: Gate>(act: Act<G>, Room(room): Room, Place(seq): Place) -> Carried {
+    act.carried(Command::Pin { room, seq, on: false }, StatusCode::OK).await
 }
 
 #[derive(Deserialize)]
@@ -162,12 +163,8 @@ pub struct ReadThrough {
 }
 
 /// `PUT /api/v1/rooms/{room}/read`
-pub async fn read<G: Gate>(
-    act: Act<G>,
-    Room(room): Room,
-    Body(ReadThrough { seq }): Body<ReadThrough>,
-) -> Result<Json<Value>, Problem> {
-    act.done(Command::Read { room, seq }).await
+pub async fn read<G: Gate>(act: Act<G>, Room(room): Room, Body(ReadThrough { seq }): Body<ReadThrough>) -> Carried {
+    act.carried(Command::Read { room, seq }, StatusCode::OK).await
 }
 
 #[derive(Deserialize)]

@@ -19,7 +19,7 @@ mod tests;
 mod view;
 
 pub use backup::PATH as BACKUP_PATH;
-pub use cluster::{behind, divergence as divergence_view, role, view as cluster_view};
+pub use cluster::{ahead as ahead_view, behind, divergence as divergence_view, role, view as cluster_view};
 pub use operators::{Operators, authorization};
 pub use origins::Origins;
 pub use problem::Problem;
@@ -120,6 +120,7 @@ fn of_messages<G: Gate>() -> Router<App<G>> {
     const MESSAGE: &str = "/api/v1/rooms/{room}/messages/{seq}";
     Router::new()
         .route("/api/v1/rooms/{room}/messages", get(messages::history::<G>).post(messages::post::<G>))
+        .route("/api/v1/rooms/{room}/tentative", get(messages::tentative::<G>))
         .route(MESSAGE, get(messages::one::<G>).patch(messages::edit::<G>).delete(messages::delete::<G>))
         .route(&format!("{MESSAGE}/thread"), get(messages::thread::<G>))
         .route(&format!("{MESSAGE}/reactions/{{word}}"), put(messages::react::<G>).delete(messages::unreact::<G>))

@@ -81,6 +81,9 @@ impl Problem {
 /// The gateway asks for a pause this long, in milliseconds, only when a session's table of keys is full.
 const LONG_MS: u32 = 60_000;
 
+/// A full outbox empties when there is a majority again: no use in asking every second.
+const FULL_RETRY: u64 = 10;
+
 /// What may succeed later, after so many seconds.
 pub fn unavailable(kind: &'static str, title: &'static str, detail: String, retry_after: u64) -> Problem {
     Problem { retry_after: Some(retry_after), ..Problem::new(StatusCode::SERVICE_UNAVAILABLE, kind, title, detail) }
@@ -104,7 +107,7 @@ impl From<Refusal> for Problem {
             Refusal::KeyReused => problem(StatusCode::UNPROCESSABLE_ENTITY, "key-reused", "The key belongs to another request"),
             Refusal::KeyExpired => problem(StatusCode::CONFLICT, "key-expired", "The key is too old"),
             Refusal::Forgotten => problem(StatusCode::CONFLICT, "forgotten", "Acknowledged before"),
-            Refusal::NoLeader { .. } => unavailable("no-leader", "No leader", detail, 1),
+            Refusal::NoLeader { .. } => unavailable("no-leader", "No majority", detail, 1),
             // Not a moment's load: the session has used up its Idempotency-Keys, which come back as their outcomes expire.
             Refusal::Busy { retry_after_ms: LONG_MS.. } => {
                 Problem { retry_after: Some(60), ..problem(StatusCode::TOO_MANY_REQUESTS, "too-many-keys", "Too many requests") }
@@ -148,6 +151,8 @@ fn of_chat(refusal: &Refusal, detail: String) -> Problem {
             let too_often = problem(StatusCode::TOO_MANY_REQUESTS, "too-often", "Too many requests");
             Problem { retry_after: Some(seconds), ..too_often }
         }
+        Refusal::TooFewCopies { .. } => unavailable("too-few-copies", "No majority, and too few copies", detail, 1),
+        Refusal::OutboxFull { .. } => unavailable("outbox-full", "No majority, and no room to keep more", detail, FULL_RETRY),
         // All others have been said above.
         _ => Problem::unexpected(),
     }
@@ -194,12 +199,15 @@ mod tests {
         assert_eq!(of(Refusal::Busy { retry_after_ms: 2_001 }), (503, "busy", Some(3)));
         assert_eq!(of(Refusal::Unknown), (503, "unknown-outcome", Some(1)));
         assert_eq!(of(Refusal::Full { what: "rooms".into(), limit: 9 }), (409, "full", None));
+        assert_eq!(of(Refusal::TooFewCopies { copies: 1, wanted: 2 }), (503, "too-few-copies", Some(1)));
+        assert_eq!(of(Refusal::OutboxFull { limit: 9 }), (503, "outbox-full", Some(10)));
         assert_eq!(of(Refusal::Busy { retry_after_ms: 60_000 }), (429, "too-many-keys", Some(60)));
     }
 
     #[test]
     fn whatever_is_temporary_says_when_to_come_back() {
-        for refusal in [Refusal::NoLeader { since_ms: 1 }, Refusal::Busy { retry_after_ms: 0 }, Refusal::Unknown] {
+        let (few, full) = (Refusal::TooFewCopies { copies: 1, wanted: 2 }, Refusal::OutboxFull { limit: 9 });
+        for refusal in [Refusal::NoLeader { since_ms: 1 }, Refusal::Busy { retry_after_ms: 0 }, Refusal::Unknown, few, full] {
             assert!(refusal.is_temporary());
             assert!(Problem::from(refusal).retry_after.is_some());
         }

@@ -11,7 +11,7 @@ use tertulia_driver::Incoming;
 use tertulia_driver::backup::{Item, Reader};
 use tertulia_protocol::chat::{Command, Done, MemberRole, More, Post, Refusal, RoomKind, RoomRef, RoomView, Rules};
 use tertulia_protocol::contract::{AppliedRow, Position, SnapshotRows, StateHash, StoreError};
-use tertulia_protocol::gateway::{Answer, Ask, MemberStatus, Reply, Role, Standing, Status, Token};
+use tertulia_protocol::gateway::{Answer, Ask, MemberStatus, Reply, Role, Standing, Status, TentativePost, Token};
 use tertulia_protocol::ids::*;
 use tertulia_protocol::node::{Admin, AdminOutcome};
 use tertulia_protocol::raft::{Change, Configuration, Member};
@@ -102,6 +102,11 @@ fn answer(token: Option<Token>, ask: Ask) -> Result<Answer, Refusal> {
         Ask::Submit { command: Command::Post { text, .. }, .. } if text.len() > 4_096 => {
             Err(Refusal::TextTooLong { bytes: text.len() as u32, limit: 4_096 })
         }
+        Ask::Submit { command: Command::Post { text, .. }, .. } if text == "cut off" => {
+            Ok(Answer::Accepted { id: MessageId(0xac), copies: 2 })
+        }
+        Ask::Submit { command: Command::Edit { .. }, .. } => Ok(Answer::Accepted { id: MessageId(0), copies: 1 }),
+        Ask::Tentative { .. } => Ok(Answer::Tentative { room: RoomId(1), cursor: 9, posts: vec![waiting()] }),
         Ask::Submit { command: Command::Post { .. }, .. } => {
             Ok(Answer::Done(Done::Posted { room: RoomId(1), seq: 8, id: MessageId(0xab), at: Timestamp(1_500_000) }))
         }
@@ -145,6 +150,19 @@ fn post(seq: Seq) -> Post {
     }
 }
 
+fn waiting() -> TentativePost {
+    TentativePost {
+        id: MessageId(0xac),
+        author: UserId(3),
+        author_name: "ana".into(),
+        text: "cut off".into(),
+        reply_to: Some(4),
+        written_at: Timestamp(1_500_000),
+        order: (Timestamp(1_500_000), OutboxId { node: NodeId(1), boot: Boot(2) }, 3),
+        copies: 2,
+    }
+}
+
 fn status() -> Status {
     let member = |id, role| MemberStatus {
         id: NodeId(id),
@@ -173,6 +191,8 @@ fn status() -> Status {
         policy: Policy::Ring,
         placement: Vec::new(),
         round_trips: Vec::new(),
+        tentative: 0,
+        clocks_ahead: Vec::new(),
         diverged: Vec::new(),
     }
 }
@@ -266,6 +286,23 @@ async fn rooms_and_messages_have_their_shapes() {
     assert_eq!(
         page["messages"],
         json!([{"seq": 5, "id": "00000000000000000000000000000001", "author": "ana", "author_id": 3, "text": "hello", "at": at}])
+    );
+}
+
+#[tokio::test]
+async fn what_is_accepted_without_a_leader_is_answered_202_and_shown() {
+    let posted = ask("POST", "/api/v1/rooms/1/messages", &json!({"text": "cut off"})).await;
+    let id = "000000000000000000000000000000ac";
+    assert_eq!((posted.status, posted.json()), (202, json!({"id": id, "state": "accepted", "copies": 2})));
+    let edited = ask("PATCH", "/api/v1/rooms/1/messages/3", &json!({"text": "x"})).await;
+    assert_eq!((edited.status, edited.json()), (202, json!({"state": "accepted", "copies": 1})));
+    let shown = ask("GET", "/api/v1/rooms/1/tentative", &json!(null)).await.json();
+    assert_eq!((&shown["room"], &shown["cursor"]), (&json!(1), &json!(9)));
+    let order = "000000000016e360-0000000000000001-0000000000000002-0000000000000003";
+    let at = "1970-01-01T00:00:01.500Z";
+    assert_eq!(
+        shown["messages"],
+        json!([{"id": id, "author": "ana", "author_id": 3, "text": "cut off", "written_at": at, "copies": 2, "order": order, "reply_to": 4}])
     );
 }
 

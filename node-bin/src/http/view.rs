@@ -2,14 +2,15 @@
 //!
 //! What is empty or false is left out of messages and events, so that a reader who knows only the old fields goes on. Numbers are ids and places, times are RFC 3339.
 
+use super::Problem;
 use crate::rfc3339;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 use tertulia_protocol::chat::{
     Change, Changed, DeviceView, Done, Me, MemberView, Notice, Post, Reaction, RoomView, Settings, UserView,
 };
-use tertulia_protocol::gateway::{Event, EventKind, Found};
-use tertulia_protocol::ids::{Cursor, RoomId};
+use tertulia_protocol::gateway::{Event, EventKind, Found, TentativePost};
+use tertulia_protocol::ids::{Cursor, MessageId, RoomId};
 use tertulia_protocol::time::Timestamp;
 
 fn object(value: Value) -> Map<String, Value> {
@@ -48,6 +49,33 @@ pub fn message(post: &Post) -> Value {
     add("pinned", more.pinned, json!(true));
     add("mentions", !more.mentions.is_empty(), json!(more.mentions));
     add("reactions", !more.reactions.is_empty(), more.reactions.iter().map(reaction).collect());
+    Value::Object(fields)
+}
+
+/// A message without a place. `order` sorts as text: the messages of a room stand by it, behind the committed ones.
+pub fn tentative(post: &TentativePost) -> Value {
+    let (at, outbox, n) = post.order;
+    let mut fields = object(json!({
+        "id": post.id.to_string(),
+        "author": post.author_name,
+        "author_id": post.author,
+        "text": post.text,
+        "written_at": rfc3339::format(post.written_at),
+        "copies": post.copies,
+        "order": format!("{:016x}-{:016x}-{:016x}-{n:016x}", at.0, outbox.node.0, outbox.boot.0),
+    }));
+    if let Some(to) = post.reply_to {
+        fields.insert("reply_to".into(), json!(to));
+    }
+    Value::Object(fields)
+}
+
+/// A node without a leader has it, and so do others, `copies` in all. `id`: a message's.
+pub fn accepted(id: Option<MessageId>, copies: u32) -> Value {
+    let mut fields = object(json!({"state": "accepted", "copies": copies}));
+    if let Some(id) = id {
+        fields.insert("id".into(), json!(id.to_string()));
+    }
     Value::Object(fields)
 }
 
@@ -201,8 +229,16 @@ pub fn event(event: &Event) -> Value {
             return Value::Object(fields);
         }
         EventKind::Notice(told) => return notice(told),
-        // Tentative messages.
-        _ => return json!({"type": "tentative", "room": event.room}),
+        // Of messages without a place, so they have none either.
+        EventKind::Tentative(post) => return json!({"type": "tentative", "room": event.room, "message": tentative(post)}),
+        EventKind::Withdrawn { id, refusal } => {
+            let why = Problem::from((**refusal).clone()).body();
+            return json!({"type": "withdrawn", "room": event.room, "id": id.to_string(), "why": why});
+        }
+        EventKind::Tail(posts) => {
+            let messages: Vec<Value> = posts.iter().map(tentative).collect();
+            return json!({"type": "tail", "room": event.room, "messages": messages});
+        }
     };
     let mut fields = object(json!({"type": kind, "room": event.room, "cursor": event.cursor}));
     fields.extend(object(what));
@@ -271,8 +307,8 @@ pub fn page(room: RoomId, posts: &[Post]) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tertulia_protocol::chat::{Deleted, More};
-    use tertulia_protocol::ids::{MessageId, UserId};
+    use tertulia_protocol::chat::{Deleted, More, Refusal};
+    use tertulia_protocol::ids::{Boot, NodeId, OutboxId, UserId};
 
     fn post(more: More) -> Post {
         let (author, author_name, at) = (UserId(3), "ana".into(), Timestamp(1_500_000));
@@ -306,6 +342,41 @@ mod tests {
         );
         let typing = Event { room: RoomId(1), cursor: 0, kind: EventKind::Typing { user: UserId(3), name: "ana".into() } };
         assert!(event(&typing).get("cursor").is_none());
+    }
+
+    fn waiting(at: u64, node: u64, boot: u64, n: u64) -> TentativePost {
+        let order = (Timestamp(at), OutboxId { node: NodeId(node), boot: Boot(boot) }, n);
+        let (author, author_name, text) = (UserId(3), "ana".into(), "hello".into());
+        TentativePost { id: MessageId(7), author, author_name, text, reply_to: None, written_at: Timestamp(at), order, copies: 2 }
+    }
+
+    #[test]
+    fn the_order_of_tentative_messages_sorts_as_text() {
+        let numbers = [1, 9, 10, 0xabc, u64::MAX];
+        let mut posts = Vec::new();
+        for at in numbers {
+            posts.extend(numbers.iter().map(|node| waiting(at, *node, 5, 5)));
+            posts.extend(numbers.iter().map(|boot| waiting(at, 5, *boot, 5)));
+            posts.extend(numbers.iter().map(|n| waiting(at, 5, 5, *n)));
+        }
+        let text = |post: &TentativePost| tentative(post)["order"].as_str().unwrap().to_owned();
+        for a in &posts {
+            assert!(posts.iter().all(|b| a.order.cmp(&b.order) == text(a).cmp(&text(b))));
+        }
+    }
+
+    #[test]
+    fn what_has_no_place_yet_is_told_without_one() {
+        let told = |kind| event(&Event { room: RoomId(1), cursor: 0, kind });
+        let message = tentative(&waiting(1_500_000, 2, 3, 4));
+        assert_eq!((&message["written_at"], &message["copies"]), (&json!("1970-01-01T00:00:01.500Z"), &json!(2)));
+        assert!(message.get("seq").is_none() && message.get("reply_to").is_none());
+        let post = || waiting(1_500_000, 2, 3, 4);
+        assert_eq!(told(EventKind::Tentative(Box::new(post()))), json!({"type": "tentative", "room": 1, "message": message}));
+        assert_eq!(told(EventKind::Tail([post()].into())), json!({"type": "tail", "room": 1, "messages": [message]}));
+        let withdrawn = told(EventKind::Withdrawn { id: MessageId(7), refusal: Box::new(Refusal::LoggedOut) });
+        assert_eq!((&withdrawn["type"], &withdrawn["why"]["type"]), (&json!("withdrawn"), &json!("urn:tertulia:logged-out")));
+        assert_eq!(withdrawn["id"], message["id"]);
     }
 
     #[test]

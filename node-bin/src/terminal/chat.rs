@@ -4,18 +4,19 @@
 
 use super::lines::{HELP, Said, said, told, who};
 use super::remote::{Remote, ask_once};
+use super::waiting::Waiting;
 use super::{enter, harmless, lines};
 use crate::cli::Chat;
 use crate::show;
 use rustix::termios::{LocalModes, OptionalActions, tcgetattr, tcsetattr};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{ErrorKind, IsTerminal};
 use std::path::PathBuf;
 use tertulia_driver::{ClientEvent, Outbox, OutboxError, SubmitError};
 use tertulia_protocol::chat::password::Password;
 use tertulia_protocol::chat::{Command, RoomRef, Settings, SignIn};
-use tertulia_protocol::gateway::{Answer, Ask, From, How};
-use tertulia_protocol::ids::{RoomId, UserId};
+use tertulia_protocol::gateway::{Answer, Ask, EventKind, From, How};
+use tertulia_protocol::ids::{MessageId, RoomId, UserId};
 use tokio::io::{BufReader, Lines, Stdin};
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -142,71 +143,147 @@ async fn password(args: &Chat, input: &mut Input) -> Result<String, String> {
 }
 
 async fn talk(remote: &mut Remote, room: RoomId, input: &mut Input) -> Result<(), String> {
-    let (mut open, mut waiting) = (true, None::<(Command, String)>);
-    let mut written = BTreeMap::new();
+    let (mut open, mut next, mut full) = (true, None::<(Command, String)>, false);
+    let mut screen = Screen::default();
     for (number, command, _) in remote.open().await {
-        if let Command::Post { text, .. } = command {
-            show(&format!("-- from before, being sent: {}", harmless(&text)));
-            written.insert(number, text);
+        if let Command::Post { text, .. } = &command {
+            screen.show(format!("-- from before, being sent: {}", harmless(text)));
+            screen.written.insert(number, Written { text: text.clone(), is_post: true, id: None });
         }
     }
     loop {
-        if let Some((command, text)) = waiting.take() {
+        if let Some((command, text)) = next.take() {
+            let is_post = matches!(command, Command::Post { .. } | Command::Respond { .. });
             match remote.submit(command.clone()).await {
-                Ok(number) => drop(written.insert(number, text)),
-                Err(SubmitError::WindowFull) => waiting = Some((command, text)),
+                Ok(number) => {
+                    full = false;
+                    screen.written.insert(number, Written { text, is_post, id: None });
+                }
+                Err(SubmitError::WindowFull) => {
+                    if !std::mem::replace(&mut full, true) {
+                        screen.show("-- so much of yours waits that this is kept back until some of it has its place".into());
+                    }
+                    next = Some((command, text));
+                }
                 Err(error) => return Err(error.to_string()),
             }
         }
-        if !open && waiting.is_none() && written.is_empty() {
+        if !open && next.is_none() && screen.written.is_empty() {
             return Ok(());
         }
         tokio::select! {
             biased;
             event = remote.next() => match event? {
-                ClientEvent::SignedIn { server, .. } => show(&format!("-- now on {}", remote.server(server))),
-                event => happened(event, &mut written)?,
+                ClientEvent::SignedIn { server, .. } => screen.show(format!("-- now on {}", remote.server(server))),
+                event => screen.happened(event)?,
             },
-            read = input.next_line(), if open && waiting.is_none() => match read {
+            read = input.next_line(), if open && next.is_none() => match read {
                 Ok(Some(text)) if text.trim().is_empty() => {}
                 Ok(Some(text)) => match said(room, &text) {
-                    Said::Do(command) => waiting = Some((command, text)),
+                    Said::Do(command) => next = Some((command, text)),
                     Said::Who => remote.ask(Ask::Members { room: RoomRef::Id(room), after: UserId(0), limit: MEMBERS }).await,
-                    Said::Quit => open = false,
-                    Said::Help => show(HELP),
-                    Said::Wrong(why) => show(&format!("-- {why}")),
+                    Said::Quit => open = screen.ends(),
+                    Said::Help => screen.show(HELP.into()),
+                    Said::Wrong(why) => screen.show(format!("-- {why}")),
                 },
-                Ok(None) => open = false,
-                Err(error) if error.kind() == ErrorKind::InvalidData => show("-- that line is no text (UTF-8) and was not sent"),
+                Ok(None) => open = screen.ends(),
+                Err(error) if error.kind() == ErrorKind::InvalidData => screen.show("-- that line is no text (UTF-8) and was not sent".into()),
                 Err(error) => return Err(format!("cannot read what you write: {error}")),
             },
         }
     }
 }
 
-fn happened(event: ClientEvent, written: &mut BTreeMap<u64, String>) -> Result<(), String> {
-    match event {
-        ClientEvent::Deliver(event) => {
-            if let Some(line) = told(&event) {
-                show(&line);
-            }
-        }
-        ClientEvent::Answered { result: Ok(Answer::Members { members, .. }), .. } => show(&who(&members)),
-        ClientEvent::Answered { result: Err(refusal), .. } => show(&format!("-- {refusal}")),
-        ClientEvent::Settled { number, result } => {
-            let text = written.remove(&number).unwrap_or_default();
-            if let Err(refusal) = result {
-                show(&format!("-- not done: {refusal} ({})", harmless(&text)));
-            }
-        }
-        ClientEvent::Unclear { number } => {
-            let text = written.remove(&number).unwrap_or_default();
-            show(&format!("-- may have been done or not, look into the room: {}", harmless(&text)));
-        }
-        ClientEvent::Unfollowed { refusal, .. } | ClientEvent::Rejected(refusal) => return Err(refusal.to_string()),
-        _ => {}
+/// A command that is not settled.
+struct Written {
+    /// The line.
+    text: String,
+    is_post: bool,
+    /// Once it is accepted and waits for a majority.
+    id: Option<MessageId>,
+}
+
+/// What is printed, and what still has to be said of what is on it.
+#[derive(Default)]
+struct Screen {
+    waiting: Waiting,
+    /// By the number of the command.
+    written: BTreeMap<u64, Written>,
+    /// Messages of one's own of which it was said that they were refused, and that may still be withdrawn from the screen.
+    refused: BTreeSet<MessageId>,
+}
+
+impl Screen {
+    fn show(&mut self, line: String) {
+        print(self.waiting.other(line));
     }
-    Ok(())
+
+    /// Whether to go on reading: no more. What is not settled is waited for.
+    fn ends(&mut self) -> bool {
+        let waiting = self.written.values().filter(|written| written.id.is_some()).count();
+        if waiting > 0 {
+            self.show(format!("-- {waiting} of yours wait for a majority; Ctrl-C ends at once"));
+        }
+        false
+    }
+
+    fn happened(&mut self, event: ClientEvent) -> Result<(), String> {
+        match event {
+            ClientEvent::Deliver(event) => {
+                let line = told(&event);
+                match (&event.kind, line) {
+                    (EventKind::Posted(post), Some(line)) => print(self.waiting.posted(post, line)),
+                    (_, Some(line)) => self.show(line),
+                    (_, None) => {}
+                }
+            }
+            ClientEvent::Tail { posts, .. } => print(self.waiting.tail(&posts)),
+            ClientEvent::Withdrawn { post, refusal, .. } => {
+                // Of one's own it is said when the command settles.
+                let mine = self.refused.remove(&post.id) || self.written.values().any(|written| written.id == Some(post.id));
+                if mine {
+                    self.waiting.forget(post.id);
+                } else {
+                    print(self.waiting.withdrawn(&post, &refusal));
+                }
+            }
+            ClientEvent::Accepted { number, id, copies } => self.accepted(number, id, copies),
+            ClientEvent::Answered { result: Ok(Answer::Members { members, .. }), .. } => self.show(who(&members)),
+            ClientEvent::Answered { result: Err(refusal), .. } => self.show(format!("-- {refusal}")),
+            ClientEvent::Settled { number, result } => {
+                let written = self.written.remove(&number);
+                if let Err(refusal) = result {
+                    self.refused.extend(written.as_ref().and_then(|written| written.id));
+                    self.show(format!("-- not done: {refusal} ({})", text_of(written)));
+                }
+            }
+            ClientEvent::Unclear { number } => {
+                let written = self.written.remove(&number);
+                self.show(format!("-- may have been done or not, look into the room: {}", text_of(written)));
+            }
+            ClientEvent::Unfollowed { refusal, .. } | ClientEvent::Rejected(refusal) => return Err(refusal.to_string()),
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// A message is shown as it waits; of anything else it is said here, once.
+    fn accepted(&mut self, number: u64, id: MessageId, copies: u32) {
+        let Some(written) = self.written.get_mut(&number).filter(|written| written.id.is_none()) else { return };
+        written.id = Some(id);
+        if !written.is_post {
+            let line = format!("-- kept on {copies} node(s) until there is a majority: {}", harmless(&written.text));
+            self.show(line);
+        }
+    }
+}
+
+fn text_of(written: Option<Written>) -> String {
+    harmless(&written.map(|written| written.text).unwrap_or_default())
+}
+
+fn print(lines: Vec<String>) {
+    lines.iter().for_each(|line| show(line));
 }
 
 #[cfg(test)]

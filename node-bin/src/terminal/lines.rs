@@ -10,7 +10,8 @@ pub const HELP: &str = "\
 --   /reply N text    answers message N          /edit N text    changes your message N
 --   /delete N        takes message N away       /react N :+1:   reacts to it
 --   /topic text      sets the room's topic      /who            says who is here
---   /quit            ends, as Ctrl-D does       /help           says this";
+--   /quit            ends, as Ctrl-D does       /help           says this
+-- a line behind ~ waits for a majority: it is kept on so many nodes, and has no number yet";
 
 /// What a line asks for.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -83,7 +84,9 @@ pub fn told(event: &Event) -> Option<String> {
             Notice::Friendship { name, friendship, .. } => format!("-- {}: {friendship:?}", harmless(name)),
             Notice::Read { .. } | Notice::Mentioned { .. } => return None,
         },
-        _ => return None,
+        // Of this moment; and messages without a place, which the client machine tells as a room's tail.
+        EventKind::Typing { .. } | EventKind::Presence { .. } => return None,
+        EventKind::Tentative(_) | EventKind::Withdrawn { .. } | EventKind::Tail(_) => return None,
     })
 }
 

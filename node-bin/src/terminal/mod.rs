@@ -7,6 +7,7 @@ mod remote;
 mod send;
 mod status;
 mod tail;
+mod waiting;
 
 pub use chat::chat;
 pub use operate::{add, remove, settings, succession, transfer};
@@ -23,6 +24,7 @@ use tertulia_protocol::chat::password::Password;
 use tertulia_protocol::chat::{Command, Done, Post, RoomRef};
 use tertulia_protocol::gateway::How;
 use tertulia_protocol::ids::RoomId;
+use tertulia_protocol::time::Timestamp;
 use tokio::io::{AsyncBufReadExt, BufReader, Lines, Stdin};
 use tokio::time::{Instant, sleep_until, timeout};
 
@@ -118,9 +120,13 @@ fn drives(letter: char) -> bool {
 
 /// A message for people: `12:03 ana: hello`.
 fn line(post: &Post) -> String {
-    let at = crate::rfc3339::format(post.at);
-    let text = post.text.lines().map(harmless).collect::<Vec<_>>().join("\n      ");
-    format!("{} {}: {text}", at.get(11..16).unwrap_or(&at), harmless(&post.author_name))
+    line_of(post.at, &post.author_name, &post.text)
+}
+
+fn line_of(at: Timestamp, author: &str, text: &str) -> String {
+    let at = crate::rfc3339::format(at);
+    let text = text.lines().map(harmless).collect::<Vec<_>>().join("\n      ");
+    format!("{} {}: {text}", at.get(11..16).unwrap_or(&at), harmless(author))
 }
 
 #[cfg(test)]

@@ -15,8 +15,8 @@ use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-/// Commands that may be under way at once.
-const WINDOW: u32 = 32;
+/// Commands that may be under way at once, those among them that a side without a majority has accepted: as many as a session may have.
+const WINDOW: u32 = 64;
 
 /// A client with a session of its own, on one server at a time.
 pub struct Remote {

@@ -4,17 +4,27 @@ use super::remote::Remote;
 use super::{by_file, enter, entering, lines, room_ref};
 use crate::cli::Send;
 use crate::show;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use tertulia_driver::{ClientEvent, SubmitError};
 use tertulia_protocol::chat::{Command, Done, Refusal, RoomRef};
+use tertulia_protocol::ids::MessageId;
 use tokio::io::{BufReader, Lines, Stdin};
 use tokio::time::{Instant, sleep_until};
 
 pub async fn send(args: &Send) -> Result<(), String> {
     let how = by_file(args.password_file.as_deref())?;
     let remote = Remote::with(&args.name, how, &args.servers.urls, args.outbox.as_deref())?;
-    let mut sending =
-        Sending { args, remote, room: None, input: None, waiting: None, line: 0, under_way: BTreeMap::new(), refused: 0 };
+    let mut sending = Sending {
+        args,
+        remote,
+        room: None,
+        input: None,
+        waiting: None,
+        line: 0,
+        under_way: BTreeMap::new(),
+        accepted: BTreeSet::new(),
+        refused: 0,
+    };
     let done = sending.send().await;
     sending.remote.end().await;
     done?;
@@ -38,6 +48,8 @@ struct Sending<'a> {
     line: u64,
     /// Lines by the number of their command; 0 for those of an earlier run.
     under_way: BTreeMap<u64, u64>,
+    /// Numbers of those that nodes without a majority have accepted.
+    accepted: BTreeSet<u64>,
     refused: u64,
 }
 
@@ -116,7 +128,9 @@ impl Sending<'_> {
     fn happened(&mut self, event: ClientEvent) -> Result<bool, String> {
         match event {
             ClientEvent::Rejected(refusal) => Err(refusal.to_string()),
+            ClientEvent::Accepted { number, id, copies } => Ok(self.is_accepted(number, id, copies)),
             ClientEvent::Settled { number, result } => {
+                self.accepted.remove(&number);
                 let Some(line) = self.under_way.remove(&number) else { return Ok(false) };
                 self.settled(line, result);
                 Ok(true)
@@ -129,6 +143,22 @@ impl Sending<'_> {
             }
             _ => Ok(false),
         }
+    }
+
+    /// Whether it is news. With `--accepted` that is all that is wanted of it.
+    fn is_accepted(&mut self, number: u64, id: MessageId, copies: u32) -> bool {
+        let Some(line) = self.under_way.get(&number).copied() else { return false };
+        let (first, news) = (self.accepted.is_empty(), self.accepted.insert(number));
+        if self.args.accepted {
+            self.under_way.remove(&number);
+            match line {
+                0 => show(&format!("- ~ {id}")),
+                _ => show(&format!("{} ~ {id}", self.args.room)),
+            }
+        } else if first && news {
+            eprintln!("no majority: what is sent is accepted, on {copies} node(s) so far, and waits to be committed");
+        }
+        news
     }
 
     fn settled(&mut self, line: u64, result: Result<Done, Refusal>) {
@@ -147,7 +177,9 @@ impl Sending<'_> {
     }
 
     fn gave_up(&self) -> String {
+        let waits = self.under_way.keys().all(|number| self.accepted.contains(number));
         let what = match &self.args.outbox {
+            None if waits => "they are accepted, and are committed or refused once there is a majority again".into(),
             None => "they may or may not be in the room".into(),
             Some(path) => format!("they are kept: the next send with --outbox {} posts them, once", path.display()),
         };

@@ -2,7 +2,7 @@
 
 use super::remote::ask_once;
 use crate::cli::Status as Args;
-use crate::http::{behind, cluster_view, divergence_view, role};
+use crate::http::{ahead_view, behind, cluster_view, divergence_view, role};
 use crate::show;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -67,7 +67,7 @@ fn with_own(status: &Status, own: &BTreeMap<NodeId, Status>) -> Value {
             node["own"] = own.get(&member.id).map_or(Value::Null, |own| {
                 json!({
                     "term": own.term, "commit": own.commit, "applied": own.applied, "last": own.last,
-                    "repairing": own.repairing, "stalled": own.stalled,
+                    "repairing": own.repairing, "stalled": own.stalled, "tentative": own.tentative, "clocks_ahead": ahead_view(own),
                     "diverged": own.diverged.iter().map(divergence_view).collect::<Vec<_>>(),
                 })
             });
@@ -85,6 +85,7 @@ fn page(status: &Status, own: &BTreeMap<NodeId, Status>) -> String {
     lines.push(String::new());
     lines.extend(table(members(status, own)));
     lines.extend(remarks(status));
+    lines.extend(clocks_ahead(own));
     lines.extend(divergences(status, own));
     lines.push(String::new());
     lines.push(format!("succession {}; next leaders: {}", status.policy, numbers(next(status))));
@@ -123,6 +124,7 @@ fn members(status: &Status, own: &BTreeMap<NodeId, Status>) -> Vec<Vec<String>> 
         ];
         let marks = said.map(|said| [(said.repairing, "repairing"), (said.stalled, "disk stalled")]);
         row.extend(marks.into_iter().flatten().filter(|(is, _)| *is).map(|(_, mark)| mark.into()));
+        row.extend(said.filter(|said| said.tentative > 0).map(|said| format!("{} tentative", said.tentative)));
         rows.push(row);
     }
     rows
@@ -162,6 +164,21 @@ fn divergences(seen: &Status, own: &BTreeMap<NodeId, Status>) -> Vec<String> {
         lines.push("The same log must give the same state: see \"States that differ\" in docs/PROTOCOL.md.".into());
     }
     lines
+}
+
+/// Of each node whose clock is ahead, by whom it is by most: tentative messages stand by these clocks.
+fn clocks_ahead(own: &BTreeMap<NodeId, Status>) -> Vec<String> {
+    let mut most: BTreeMap<NodeId, (u64, NodeId)> = BTreeMap::new();
+    for (than, said) in own {
+        for (node, ms) in &said.clocks_ahead {
+            let known = most.entry(*node).or_insert((0, *node));
+            *known = (*known).max((*ms, *than));
+        }
+    }
+    let line = |(node, (ms, than)): (NodeId, (u64, NodeId))| {
+        format!("the clock of node {} is {ms} ms ahead of node {}'s", node.0, than.0)
+    };
+    most.into_iter().map(line).collect()
 }
 
 fn why(status: &Status) -> &'static str {
@@ -275,6 +292,8 @@ mod tests {
             policy: Policy::Central,
             placement: ids().map(reason).collect(),
             round_trips: ids().flat_map(|a| ids().filter(move |b| a < *b).map(move |b| (a, b, 128_456))).collect(),
+            tentative: 3,
+            clocks_ahead: vec![(NodeId(4), 1_250)],
             diverged: Vec::new(),
         }
     }
@@ -285,9 +304,17 @@ mod tests {
         let own = BTreeMap::from([(NodeId(2), status.clone())]);
         let page = page(&status, &own);
         for line in page.lines() {
-            assert!(line.chars().count() <= 80 || line.ends_with("disk stalled"), "{line}");
+            assert!(line.chars().count() <= 80 || line.ends_with("disk stalled  3 tentative"), "{line}");
         }
-        for word in ["learner, replaces 3", "disk stalled", "next leaders: 3, 4\n", "7 voters are wanted", "  128  ", "1234.5"] {
+        for word in [
+            "learner, replaces 3",
+            "disk stalled",
+            "the clock of node 4 is 1250 ms ahead of node 2's\n",
+            "next leaders: 3, 4\n",
+            "7 voters are wanted",
+            "  128  ",
+            "1234.5",
+        ] {
             assert!(page.contains(word), "{word}:\n{page}");
         }
     }

@@ -9,11 +9,12 @@ const rooms = new Map();
 let me = null;
 let current = null;
 
-const outbox = new Outbox(cluster, () => current && showPending(), (post, done) => {
+const outbox = new Outbox(cluster, () => current && showMessages(), (post, done) => {
   const room = rooms.get(post.room);
   if (!room) return;
   arrived(room, { seq: done.seq, id: done.id, author: me, text: post.text, at: done.at });
 });
+const still = matchMedia("(prefers-reduced-motion: reduce)");
 // A room's events are its posts so far, so the last seq is the cursor.
 cluster.cursors = () => Object.fromEntries([...rooms.values()].filter((room) => room.loaded).map((room) => [room.id, room.last]));
 
@@ -152,6 +153,7 @@ function showRoom() {
   $("text").disabled = $("post").querySelector("button").disabled = !current;
   if (!current) $("chat").classList.remove("in-room");
   $("messages").replaceChildren();
+  elements.clear();
   showMessages();
   showRooms();
   $("log").scrollTop = $("log").scrollHeight;
@@ -162,23 +164,74 @@ function showRoom() {
 cluster.addEventListener("message", ({ detail }) => {
   const room = rooms.get(detail.room);
   if (!room) return attempt(refreshRooms);
-  if (detail.message.author === me) outbox.sawOwn(room.id, detail.message.text);
+  if (detail.message.author === me) outbox.sawOwn(room.id, detail.message);
   arrived(room, detail.message);
 });
 
 function arrived(room, message) {
+  const counted = room.tail.has(message.id) || message.author === me;
   // Before its history is here a room has no place to put single messages: it is loaded when it is opened.
   if (!room.loaded) {
     room.early = message;
-    if (room !== current && message.author !== me) room.unread += 1;
+    room.tail.delete(message.id);
+    outbox.settled(message.id);
+    if (room !== current && !counted) room.unread += 1;
     return showRooms();
   }
-  if (!room.add(message)) return;
+  const isNew = room.add(message);
+  outbox.settled(message.id);
+  if (!isNew) return;
   if (room.ahead) room.fill(cluster).then(() => room === current && showMessages(), () => {});
   if (room === current) return showMessages();
-  if (message.author !== me) room.unread += 1;
+  if (!counted) room.unread += 1;
   showRooms();
 }
+
+// Messages that are accepted on this side and have no place yet.
+
+cluster.addEventListener("tentative", ({ detail }) => waits(rooms.get(detail.room), (room) => room.waits(detail.message) ? [detail.message] : []));
+cluster.addEventListener("tail", ({ detail }) => waits(rooms.get(detail.room), (room) => room.waitsFor(detail.messages)));
+
+cluster.addEventListener("withdrawn", ({ detail: { room: id, id: message, why } }) => {
+  const room = rooms.get(id);
+  const gone = room && room.tail.get(message);
+  if (room) room.tail.delete(message);
+  const mine = outbox.withdrawn(message, why.detail);
+  if (gone && !mine) room.notes = [...room.notes.slice(-9), { id: message, text: `A message of ${gone.author} got no place in this room: ${why.title.toLowerCase()}.` }];
+  if (room && room === current) showMessages();
+});
+
+/** `take` returns the messages that are new here. */
+function waits(room, take) {
+  if (!room) return;
+  const others = take(room).filter((message) => {
+    if (message.author === me) outbox.sawOwn(room.id, message);
+    return message.author !== me;
+  });
+  cluster.wake();
+  if (room === current) return showMessages();
+  room.unread += others.length;
+  showRooms();
+}
+
+/** Another node may know less, or more, of what waits: what is on the screen is kept until it is clear. */
+async function askForTail(room) {
+  if (room.asking || !room.tail.size) return;
+  room.asking = true;
+  const session = cluster.session;
+  try {
+    do {
+      const { messages } = await cluster.get(`/api/v1/rooms/${room.id}/tentative`);
+      waits(room, () => room.waitsFor(messages));
+      await new Promise((go) => setTimeout(go, 2000));
+    } while (session === cluster.session && room.doubts(cluster.view && cluster.view.leader !== null));
+  } catch (error) { /* Asked again at the next node. */ } finally {
+    room.asking = false;
+  }
+  if (room === current) showMessages();
+}
+
+cluster.addEventListener("following", () => rooms.forEach((room) => askForTail(room)));
 
 $("earlier").addEventListener("click", () => attempt(async () => {
   const log = $("log");
@@ -188,57 +241,132 @@ $("earlier").addEventListener("click", () => attempt(async () => {
   log.scrollTop = log.scrollHeight - below;
 }));
 
-/** Brings the list up to what the room holds: only what is missing is made. */
+/** What the list shows, in its order: each with the name by which its element is kept, whatever becomes of it. */
+function entries(room) {
+  const waiting = ({ id, author, text, written_at, copies }) => ({ name: id, state: "waiting", author, text, at: written_at, copies });
+  const committed = ({ id, author, text, at, written_at, seq }) => ({ name: id, state: "committed", author, text, at: written_at || at, placed: at, seq });
+  const pending = (post) => ({
+    name: post.id || post.key, state: post.refused ? "refused" : post.copies ? "waiting" : "sending", author: me, text: post.text, copies: post.copies, post,
+  });
+  const posts = outbox.of(room.id);
+  for (const post of posts) rename(post.key, post.id);
+  const unplaced = posts.filter((post) => post.refused || !(room.ids.has(post.id) || room.tail.has(post.id)));
+  return [
+    ...room.sorted().map(committed), ...room.waiting().map(waiting), ...unplaced.map(pending),
+    ...room.notes.map(({ id, text }) => ({ name: `note ${id}`, state: "note", text })),
+  ];
+}
+
+const elements = new Map();   // of the list, by name
+
+/** A post gets its id when a node has it. */
+function rename(from, to) {
+  const item = elements.get(from);
+  if (!item || !to || elements.has(to)) return;
+  elements.delete(from);
+  elements.set(item.dataset.name = to, item);
+}
+
+/** Brings the list up to what the room holds. Elements stay what and where they are, as far as their order allows it, and what is being read stays where it is read. */
 function showMessages() {
   const log = $("log");
-  const atEnd = log.scrollHeight - log.scrollTop - log.clientHeight < 60;
   const list = $("messages");
+  const shown = current ? entries(current) : [];
+  const atEnd = log.scrollHeight - log.scrollTop - log.clientHeight < 60;
+  const waited = [...list.querySelectorAll(".waiting, .sending")].map((item) => [item, item.getBoundingClientRect().top]);
+  const read = atEnd ? null : readAt(list, log.getBoundingClientRect().top);
+
+  const names = new Set(shown.map((entry) => entry.name));
+  for (const [name, item] of elements) if (!names.has(name)) { item.remove(); elements.delete(name); }
   let next = list.firstElementChild;
-  for (const message of current ? current.sorted() : []) {
-    while (next && Number(next.dataset.seq) < message.seq) next = next.nextElementSibling;
-    if (next && Number(next.dataset.seq) === message.seq) continue;
-    list.insertBefore(messageElement(message), next);
+  for (const entry of shown) {
+    const item = elements.get(entry.name) || newElement(entry.name);
+    fill(item, entry);
+    if (item === next) next = next.nextElementSibling;
+    else list.insertBefore(item, next);
   }
+
   $("earlier").hidden = !current || !current.loaded || current.first <= 1;
-  showPending();
+  $("empty").hidden = !current || !current.loaded || shown.length > 0;
   if (atEnd) log.scrollTop = log.scrollHeight;
+  else if (read && read.item.isConnected) log.scrollTop += read.item.getBoundingClientRect().top - read.top;
+  for (const [item, top] of waited) glide(item, top);
 }
 
-function showPending() {
-  const posts = current ? outbox.of(current.id) : [];
-  $("pending").replaceChildren(...posts.filter((post) => !post.seen).map(pendingElement));
-  $("empty").hidden = !current || !current.loaded || current.messages.size > 0 || posts.length > 0;
+/** The first message in sight that has its place, or else the first one in sight. */
+function readAt(list, top) {
+  const inSight = [...list.children].filter((item) => item.getBoundingClientRect().bottom > top);
+  const item = inSight.find((item) => item.classList.contains("committed")) || inSight[0];
+  return item && { item, top: item.getBoundingClientRect().top };
 }
 
-function messageElement(message) {
-  const mine = message.author === me;
-  const time = element("time", "", clock(message.at));
-  time.dateTime = message.at;
-  time.title = new Date(message.at).toLocaleString();
-  const head = element("div", "head", element("span", "author", message.author), time);
-  if (mine) {
-    const state = element("span", "state", "✓");
-    state.title = `committed as number ${message.seq}`;
-    state.setAttribute("aria-label", "committed");
-    head.append(state);
-  }
-  const item = element("li", mine ? "message mine" : "message", head, element("p", "text", message.text));
-  item.dataset.seq = message.seq;
+/** From where it was to where it is. */
+function glide(item, from) {
+  const by = from - item.getBoundingClientRect().top;
+  if (still.matches || !item.isConnected || Math.abs(by) < 2 || Math.abs(by) > innerHeight) return;
+  item.animate([{ transform: `translateY(${by}px)` }, { transform: "none" }], { duration: 350, easing: "ease-out" });
+}
+
+function newElement(name) {
+  const item = element("li", "");
+  item.dataset.name = name;
+  elements.set(name, item);
   return item;
 }
 
-function pendingElement(post) {
-  const state = element("span", "state", post.refused ? `not sent: ${post.refused}` : "sending…");
-  const head = element("div", "head", element("span", "author", me), state);
-  const text = element("p", "text", post.text);
-  if (post.refused) {
-    text.tabIndex = 0;   // shortened until somebody wants to read it
+/** Makes an element show this; what it shows already is left alone. */
+function fill(item, { name, post, ...entry }) {
+  const what = JSON.stringify(entry);
+  if (item.shows === what) return;
+  const waited = item.classList.contains("waiting");
+  item.shows = what;
+  const { state, author, text } = entry;
+  item.className = state === "note" ? "note" : `message ${state}${author === me ? " mine" : ""}`;
+  if (entry.seq) item.dataset.seq = entry.seq;
+  if (state === "note") return item.replaceChildren(text);
+  if (waited && state === "committed") item.classList.add("settled");
+  const body = element("p", "text", text);
+  if (state === "refused") body.tabIndex = 0;   // shortened until somebody wants to read it
+  item.replaceChildren(headOf(entry, post), body);
+}
+
+function headOf({ state, author, at, placed, copies, seq }, post) {
+  const head = element("div", "head", element("span", "author", author));
+  if (at) {
+    const time = element("time", "", clock(at));
+    time.dateTime = at;
+    const [written, since] = [at, placed].map((at) => at && new Date(at).toLocaleString());
+    time.title = since && placed !== at ? `written ${written}, in its place since ${since}` : written;
+    head.append(time);
+  }
+  const mark = {
+    waiting: () => waitingMark(copies),
+    sending: () => element("span", "state", "sending…"),
+    refused: () => element("span", "state", `not sent: ${post.refused}`),
+    committed: () => author === me && described(element("span", "state", "✓"), `committed as number ${seq}`, "committed"),
+  }[state]();
+  if (mark) head.append(mark);
+  if (state === "refused") {
     const drop = element("button", "quiet", "Remove");
     drop.type = "button";
     drop.addEventListener("click", () => outbox.remove(post));
     head.append(drop);
   }
-  return element("li", `message mine ${post.refused ? "refused" : "sending"}`, head, text);
+  return head;
+}
+
+function waitingMark(copies) {
+  const on = copies === 1 ? "1 node" : `${copies} nodes`;
+  const clock = element("span", "clock");
+  clock.setAttribute("aria-hidden", "true");
+  const why = `Kept on ${on} of this side, and seen by everybody here. It gets its place among the others' messages once there is a majority again.`;
+  return described(element("span", "state", clock, `waiting · on ${on}`), why);
+}
+
+function described(item, title, label) {
+  item.title = title;
+  if (label) item.setAttribute("aria-label", label);
+  return item;
 }
 
 $("post").addEventListener("submit", (event) => {
@@ -264,11 +392,14 @@ for (const what of ["looked", "following"]) cluster.addEventListener(what, () =>
 
 function showStatus() {
   const { view } = cluster;
-  const well = view && view.leader !== null && (!cluster.token || cluster.alive);
-  $("dot").className = well ? "on" : "off";
+  const led = view && view.leader !== null;
+  const log = $("log");
+  const atEnd = log.scrollHeight - log.scrollTop - log.clientHeight < 60;
+  $("dot").className = led && (!cluster.token || cluster.alive) ? "on" : view && cluster.cutOff ? "alone" : "off";
+  $("cut-off").hidden = !(view && cluster.cutOff);
+  if (atEnd) log.scrollTop = log.scrollHeight;
   if (!view) $("status").textContent = `looking for a node that answers: ${cluster.address} …`;
-  else if (view.leader === null) $("status").textContent = `node ${view.node} knows no leader yet; what you write is kept and sent`;
-  else $("status").textContent = `node ${view.node} · leader ${view.leader} · term ${view.term}`;
+  else $("status").textContent = `node ${view.node} · ${led ? `leader ${view.leader}` : "no majority"} · term ${view.term}`;
   $("status").title = [cluster.address, ...(view ? view.nodes.map(memberLine) : [])].join("\n");
 }
 

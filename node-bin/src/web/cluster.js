@@ -3,16 +3,22 @@
 
 const ANSWER_WITHIN = 4000;   // ms; a node holds a request without a leader for 500
 const LOOK_EVERY = 4000;      // ms between looks at the cluster: a frozen node shows no other sign
+const LOOK_SOON = 700;        // while no node answers, or the one that does has no majority
+const SEEK_WITHIN = 1000;     // ms that another node has to say whether it has one
+// Refusals for want of a majority: asking the same of the next node in line would only make the page wander.
+const NO_MAJORITY = ["no-leader", "too-few-copies", "outbox-full"];
 const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
 /** An answer that will not change by asking again. */
 export class Refused extends Error {
   constructor(problem) {
     super(problem.detail || problem.title);
-    this.kind = String(problem.type || "").replace("urn:tertulia:", "");
+    this.kind = kindOf(problem);
     this.status = problem.status;
   }
 }
+
+const kindOf = (problem) => String(problem.type || "").replace("urn:tertulia:", "");
 
 /** The session for which something was asked has ended: nobody waits for the answer, and nothing is to be shown. */
 export class Ended extends Error {
@@ -43,16 +49,21 @@ export class Cluster extends EventTarget {
     this.socket = null;
     this.alive = false;       // whether the stream is followed
     this.failures = 0;        // in a row
+    this.leaderless = 0;      // looks in a row at nodes that have no majority
+    this.wake = () => {};     // looks at once
     this.look();
   }
 
   get token() { return this.session.token; }
   get address() { return this.members[this.at]; }
 
-  /** Leaves `from` for the next member, unless somebody has left it already. */
-  move(from) {
+  /** Whether this side has known for more than a moment that it has no majority. An election is over sooner. */
+  get cutOff() { return this.leaderless > 1; }
+
+  /** Leaves `from` for the next member, or for a certain one, unless somebody has left it already. */
+  move(from, to = this.at + 1) {
     if (from !== this.address) return;
-    this.at = (this.at + 1) % this.members.length;
+    this.at = to % this.members.length;
     this.failures += 1;
     this.view = null;
     this.tell("moved");
@@ -62,19 +73,19 @@ export class Cluster extends EventTarget {
   tell(what, detail) { this.dispatchEvent(new CustomEvent(what, { detail })); }
 
   /** One attempt. What is asked without a session is asked by nobody in particular. */
-  async fetch(address, session, method, path, body, key) {
+  async fetch(address, session, method, path, body, key, within = ANSWER_WITHIN) {
     const headers = {};
     if (session && session.token) headers.Authorization = "Bearer " + session.token;
     if (body !== undefined) headers["Content-Type"] = "application/json";
     if (key) headers["Idempotency-Key"] = key;
-    const late = AbortSignal.timeout(ANSWER_WITHIN);
+    const late = AbortSignal.timeout(within);
     const response = await fetch(address + path, {
       method, headers, body: body === undefined ? undefined : JSON.stringify(body),
       signal: session ? AbortSignal.any([late, session.end.signal]) : late, credentials: "omit", cache: "no-store",
     });
     const answer = await response.json();
     if (response.ok) { this.failures = 0; return answer; }
-    if (response.status >= 500) throw new Error(answer.detail);
+    if (response.status >= 500) throw Object.assign(new Error(answer.detail), { kind: kindOf(answer) });
     throw new Refused(answer);
   }
 
@@ -97,7 +108,8 @@ export class Cluster extends EventTarget {
           if (error.status === 401 && session.token) this.tell("expired");
           throw error;
         }
-        this.move(address);
+        // A node that says so is well: whether another one has a majority is for `look` to find out.
+        if (NO_MAJORITY.includes(error.kind)) this.wake(); else this.move(address);
         await pause(Math.min(100 * 2 ** Math.min(attempt, 5), 2000) * (0.5 + Math.random() / 2));
         goesOn();
       }
@@ -109,20 +121,34 @@ export class Cluster extends EventTarget {
 
   /** Looks at the cluster from time to time: who is in it, who leads, and whether this node still answers. */
   async look() {
-    for (;;) {
+    for (let nth = 0; ; nth += 1) {
       const address = this.address;
       try {
         const view = await this.fetch(address, null, "GET", "/api/v1/cluster");
         if (address === this.address) this.seen(view);
+        if (view.leader === null) await this.seek(address, nth);
       } catch (error) {
         this.move(address);
       }
-      await pause(this.view ? LOOK_EVERY : 700);
+      const well = this.view && this.view.leader !== null;
+      await Promise.race([pause(well ? LOOK_EVERY : LOOK_SOON), new Promise((wake) => { this.wake = () => pause(100).then(wake); })]);
     }
+  }
+
+  /** This node has no majority: another one may have, if it can be reached from here. They are asked in turn. */
+  async seek(address, nth) {
+    const others = this.members.filter((member) => member !== address);
+    if (!others.length) return;
+    const other = others[nth % others.length];
+    try {
+      const view = await this.fetch(other, null, "GET", "/api/v1/cluster", undefined, undefined, SEEK_WITHIN);
+      if (view.leader !== null) this.move(address, this.members.indexOf(other));
+    } catch (error) { /* It cannot be reached. */ }
   }
 
   seen(view) {
     this.view = view;
+    this.leaderless = view.leader === null ? this.leaderless + 1 : 0;
     const address = this.address;
     const known = view.nodes.map((node) => node.address.replace(/\/$/, "")).filter(Boolean);
     // The page's own address stays: a proxy may be all that this browser reaches.

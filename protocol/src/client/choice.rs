@@ -5,6 +5,7 @@
 //!   every [`Choice::measure`]); of the others it asks the host for a short probe, one at a time, one every [`Choice::probe`] at most.
 //! - A server's *figure*, in microseconds, is its smoothed round trip (an eighth of each new one, as in RFC 6298) and 100 for each thousandth of its load: a server that is
 //!   full counts like one that is 100 ms farther away. Smaller is better.
+//! - Without a choice no server has a figure and none is avoided: the next one of the list is taken.
 //! - A server that fails (no connection, silence, no leader) is avoided for a pause that doubles with each failure in a row, drawn from its upper half. Giving up a server takes
 //!   the best figure of those that are not avoided, then those that were never measured, in the order of the list; where all are avoided, the one whose pause ends first.
 //! - A client moves for a better figure only if that was better by both [`Choice::gain_percent`] and [`Choice::gain`] at [`Choice::in_a_row`] probes in a row, after
@@ -88,6 +89,7 @@ impl Client {
         self.choosing.moving = self.choosing.moving.and_then(|(to, at)| Some((place(to)?, at)));
         self.choosing.probing = self.choosing.probing.and_then(|(of, since)| Some((place(of)?, since)));
         self.choosing.probed = place(self.choosing.probed).unwrap_or(0);
+        self.search.iter_mut().for_each(|search| search.renumber(place));
         match place(self.server) {
             Some(new) => self.server = new,
             None => {
@@ -157,9 +159,6 @@ impl Client {
     /// Where to go when the present server is given up.
     pub(super) fn after_failure(&mut self) -> u32 {
         let given_up = self.server;
-        if self.config.timing.choice.is_none() {
-            return (given_up + 1) % self.config.servers.max(1);
-        }
         self.avoid(given_up);
         self.best(Some(given_up))
     }
@@ -175,7 +174,7 @@ impl Client {
         self.choosing.servers[server as usize].avoided_until = self.now + pause;
     }
 
-    /// The best of those that are not avoided; the order of the list, from the one after the present, decides between equals.
+    /// The best of those that are not avoided, in a search of those that it has not tried; the order of the list, from the one after the present, decides between equals.
     fn best(&self, given_up: Option<u32>) -> u32 {
         let count = self.config.servers.max(1);
         let place = |server: u32| {
@@ -187,7 +186,12 @@ impl Client {
         let order = |server: &u32| {
             let (known, turn) = place(*server);
             let avoided = known.avoided_until > self.now;
-            (avoided, if avoided { known.avoided_until.0 } else { known.figure().unwrap_or(u64::MAX) }, turn)
+            (
+                self.rank_in_search(*server),
+                avoided,
+                if avoided { known.avoided_until.0 } else { known.figure().unwrap_or(u64::MAX) },
+                turn,
+            )
         };
         (0..count).min_by_key(order).unwrap_or(0)
     }

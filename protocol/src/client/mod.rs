@@ -3,6 +3,8 @@
 //! - A command gets the session's next number when it is first sent, and is kept until it is settled (`outbox.rs`). On every new connection all unsettled ones are sent
 //!   again, in order, with the same numbers. What is to be kept over the end of the process is handed out as records (`kept.rs`).
 //! - A refusal that may pass (no leader, busy, unknown) is tried again; one that will not settles the number.
+//! - A command that a server accepts without a leader is asked about again, with the same number, until it is settled; meanwhile the client looks for a server that reaches one
+//!   (`search.rs`). Tentative messages of followed rooms stand behind the committed ones (`tail.rs`).
 //! - A server that knows no leader three times in a row, that does not answer for [`Timing::patience`], or that shows no sign of life for [`Timing::silence`], is given up for
 //!   another one (`choice.rs`); pauses between attempts double, with jitter.
 //! - A followed room is followed again from the last delivered event; an event that was delivered before is dropped, and a gap is fetched (`rooms.rs`).
@@ -50,6 +52,7 @@ mod choice;
 mod kept;
 mod outbox;
 mod rooms;
+mod search;
 mod tail;
 mod types;
 #[cfg(feature = "zoo")]
@@ -65,7 +68,7 @@ use crate::dice::{Purpose, draw, within};
 use crate::gateway::{Answer, Ask, ClientHello, Event, From, How, Reply, Request};
 use crate::ids::*;
 use crate::replica::Identity;
-use crate::time::{Duration, Instant};
+use crate::time::{Duration, Instant, Timestamp};
 #[cfg(feature = "zoo")]
 use crate::zoo::Bug;
 use alloc::collections::{BTreeMap, VecDeque};
@@ -75,9 +78,8 @@ use choice::Choosing;
 use kept::Journal;
 use outbox::Held;
 use rooms::{All, Followed};
-
-/// Answers without a leader after which another server is tried.
-const LEADERLESS: u32 = 3;
+use search::Search;
+use tail::Tail;
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Line {
@@ -132,6 +134,7 @@ enum About {
     Ask(u64),
     Follow(u64),
     All,
+    Tail(RoomId),
     NextNumber,
     Ping,
     Load,
@@ -147,6 +150,11 @@ pub struct Client {
     failures: u32,
     /// Answers in a row that say that the server knows no leader.
     leaderless: u32,
+    /// When the first of them came.
+    leaderless_since: Instant,
+    search: Option<Search>,
+    /// How long the present connection, or the last one, took to open.
+    opened_in: Duration,
     draws: u64,
     /// By the numbers that their submission returned.
     commands: BTreeMap<u64, Held>,
@@ -165,6 +173,11 @@ pub struct Client {
     all: Option<All>,
     /// Of each room the last event delivered, where something needs it.
     cursors: BTreeMap<RoomId, Cursor>,
+    tails: BTreeMap<RoomId, Tail>,
+    /// The last messages that were delivered as committed, or refused after they had been tentative.
+    remembered: VecDeque<MessageId>,
+    /// As the last sign-in said.
+    user: Option<UserId>,
     choosing: Choosing,
     /// Requests under way on this connection.
     sent: BTreeMap<u64, (About, Instant)>,
@@ -189,6 +202,9 @@ impl Client {
             line: Line::Pausing { until: now.instant },
             failures: 0,
             leaderless: 0,
+            leaderless_since: now.instant,
+            search: None,
+            opened_in: Duration::ZERO,
             draws: 0,
             commands: BTreeMap::new(),
             next_number: 1,
@@ -202,6 +218,9 @@ impl Client {
             next_follow: 1,
             all: None,
             cursors: BTreeMap::new(),
+            tails: BTreeMap::new(),
+            remembered: VecDeque::new(),
+            user: None,
             choosing: Choosing::new(config.servers, now),
             sent: BTreeMap::new(),
             next_request: 1,
@@ -233,7 +252,8 @@ impl Client {
 
     pub fn handle_connected(&mut self, now: Now) {
         self.now = now.instant;
-        if matches!(self.line, Line::Connecting { .. }) {
+        if let Line::Connecting { since } = self.line {
+            self.opened_in = now.instant.since(since);
             self.line = Line::Connected { signed_in: false };
             self.heard = now.instant;
             self.sign_in_at = Some(now.instant);
@@ -254,27 +274,26 @@ impl Client {
         let Some((about, sent_at)) = self.sent.remove(&reply.id) else { return };
         self.seen = self.seen.max(reply.index);
         match &reply.result {
-            Err(Refusal::NoLeader { .. }) => self.leaderless += 1,
             Ok(Answer::Pong) => self.measured(now.instant.since(sent_at), None),
             Ok(Answer::Load { permille }) => self.measured(now.instant.since(sent_at), Some(*permille)),
-            _ => self.leaderless = 0,
+            _ => {}
         }
+        let is_leaderless = self.weigh(about, &reply.result);
         match about {
             About::SignIn => self.signed_in(reply.result),
             About::Number(number) => self.answered_number(number, reply.result),
             About::Ask(ask) => self.answered_ask(ask, reply.result),
             About::Follow(follow) => self.answered_follow(follow, reply.result),
             About::All => self.answered_all(&reply.result),
+            About::Tail(room) => self.answered_tail(room, reply.result),
             About::NextNumber => self.told_next_number(&reply.result),
             About::Ping | About::Load => {}
         }
         if self.leaderless == 0 && !matches!(about, About::SignIn | About::Ping | About::Load) {
             self.is_of_use();
         }
-        if self.leaderless >= LEADERLESS && self.config.servers > 1 {
-            // It may be cut off from the others: somebody else may know a leader.
-            self.outputs.push_back(Output::Disconnect);
-            self.move_on();
+        if is_leaderless {
+            self.look_elsewhere();
         }
     }
 
@@ -283,7 +302,7 @@ impl Client {
         let patience = self.config.timing.patience;
         let overdue = |at: Instant| now.instant >= at + patience;
         let give_up = match self.line {
-            Line::Connecting { since } => overdue(since),
+            Line::Connecting { since } => now.instant >= since + self.connect_patience(),
             Line::Connected { .. } => {
                 self.sent.values().any(|(_, at)| overdue(*at)) || self.silent_for(now.instant) >= self.config.timing.silence
             }
@@ -333,7 +352,7 @@ impl Client {
         match self.line {
             Line::Rejected => None,
             Line::Pausing { until } => Some(until),
-            Line::Connecting { since } => Some(since + patience),
+            Line::Connecting { since } => Some(since + self.connect_patience()),
             Line::Connected { signed_in } => {
                 let overdue = self.sent.values().map(|(_, at)| *at + patience);
                 let due = self.stages().filter_map(|stage| if let Stage::Due { at } = stage { Some(*at) } else { None });
@@ -355,7 +374,7 @@ impl Client {
         let follows = self.follows.values().map(|followed| &followed.stage).chain(self.all.as_ref().map(|all| &all.stage));
         // Before the session's next number is known nothing is sent.
         let commands = self.commands.values().filter(|_| self.check.is_none()).map(|held| &held.stage);
-        commands.chain(asks).chain(follows)
+        commands.chain(asks).chain(follows).chain(self.tail_stages())
     }
 
     /// Since when something waits and nothing was heard.
@@ -404,6 +423,7 @@ impl Client {
             }
         }
         self.due_follows(&mut due);
+        self.due_tails(&mut due);
         for (about, ask) in due {
             self.send(about, ask);
         }
@@ -431,6 +451,7 @@ impl Client {
         match result {
             Ok(Answer::SignedIn { user, name, .. }) => {
                 self.failures = 0;
+                self.user = Some(user);
                 self.line = Line::Connected { signed_in: true };
                 self.settled_down();
                 self.outputs.push_back(Output::SignedIn { server: self.server, user, name });
@@ -461,6 +482,9 @@ impl Client {
             Err(Refusal::Busy { retry_after_ms }) => {
                 Duration::from_millis((*retry_after_ms).into()).min(self.config.timing.backoff_max)
             }
+            // The request is kept there, and spreads.
+            Err(Refusal::TooFewCopies { .. }) => self.config.timing.again / 4,
+            Err(Refusal::OutboxFull { .. }) => self.config.timing.again,
             _ => Duration::ZERO,
         };
         let pause = self.config.timing.backoff_min;
@@ -470,6 +494,7 @@ impl Client {
     /// Gives up the present server; everything unsettled is sent again to the next one.
     fn move_on(&mut self) {
         let timing = self.config.timing;
+        let at_once = self.fails_in_search();
         let next = self.after_failure();
         let rounds = self.failures / self.config.servers.max(1);
         let pause = (timing.backoff_min * 2u32.saturating_pow(rounds.min(16))).min(timing.backoff_max);
@@ -477,7 +502,9 @@ impl Client {
         #[cfg(feature = "zoo")]
         self.forget_what_was_sent();
         self.leave(next);
-        self.line = Line::Pausing { until: self.now + self.jittered(pause) };
+        if !at_once {
+            self.line = Line::Pausing { until: self.now + self.jittered(pause) };
+        }
     }
 
     /// Goes to another server, at once if nothing else is said.

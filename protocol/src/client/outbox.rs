@@ -12,6 +12,8 @@
 //!     under it, and answered from the cluster's memory. New numbers begin with `theirs`.
 //!   - `theirs < first`: the cluster has forgotten (it was set up anew, or from a backup). What is unsettled gets new numbers from `theirs` on; kept cursors are dropped.
 //!   - Else nothing is changed.
+//! - What a server has accepted without a leader is not settled: it is kept, and asked about again after [`Timing::again`], or as soon as its message is delivered or withdrawn.
+//!   A restart forgets that it was accepted, and asks.
 
 use super::kept::{command_record, state};
 use super::*;
@@ -24,6 +26,10 @@ pub(super) struct Held {
     /// The session's number, once it has one.
     pub wire: Option<u64>,
     pub stage: Stage,
+    /// Its message, and the nodes that hold it, if a server has accepted it without a leader.
+    pub accepted: Option<(MessageId, u32)>,
+    /// It is known to be settled since it was sent: asked again at once.
+    pub hurry: bool,
     /// It comes from what an earlier run kept.
     pub resumed: bool,
 }
@@ -52,7 +58,7 @@ impl Client {
             client.next_number = client.next_number.max(number + 1);
             client.next_wire = client.next_wire.max(wire.map_or(0, |wire| wire + 1));
             let stage = if wire.is_some() { Stage::Due { at: now.instant } } else { Stage::Waiting };
-            client.commands.insert(number, Held { command, wire, stage, resumed: true });
+            client.commands.insert(number, Held { command, wire, stage, accepted: None, hurry: false, resumed: true });
         }
         Ok(client)
     }
@@ -78,7 +84,8 @@ impl Client {
         }
         let number = self.next_number;
         self.next_number += 1;
-        self.commands.insert(number, Held { command, wire: None, stage: Stage::Waiting, resumed: false });
+        self.commands
+            .insert(number, Held { command, wire: None, stage: Stage::Waiting, accepted: None, hurry: false, resumed: false });
         if self.may_number() {
             self.give_numbers();
         } else {
@@ -196,7 +203,33 @@ impl Client {
         }
     }
 
+    /// A server without a leader has accepted a command: it is settled once there is one.
+    fn accepted(&mut self, number: u64, id: MessageId, copies: u32) {
+        let again_at = self.now + self.jittered(self.config.timing.again);
+        let Some(held) = self.commands.get_mut(&number) else { return };
+        let at = if core::mem::take(&mut held.hurry) { self.now } else { again_at };
+        held.stage = Stage::Due { at };
+        if held.accepted != Some((id, copies)) {
+            held.accepted = Some((id, copies));
+            self.outputs.push_back(Output::Accepted { number, id, copies });
+        }
+    }
+
+    /// A message of this id is committed, or refused: if it is an own one, its command is settled, and the outcome is there to be asked for.
+    pub(super) fn hurry(&mut self, id: MessageId) {
+        let now = self.now;
+        for held in self.commands.values_mut().filter(|held| held.accepted.is_some_and(|(own, _)| own == id)) {
+            match held.stage {
+                Stage::Due { .. } => held.stage = Stage::Due { at: now },
+                _ => held.hurry = true,
+            }
+        }
+    }
+
     pub(super) fn answered_number(&mut self, number: u64, result: Result<Answer, Refusal>) {
+        if let Ok(Answer::Accepted { id, copies }) = result {
+            return self.accepted(number, id, copies);
+        }
         let again_at = self.retry_at(&result);
         let Some(held) = self.commands.get_mut(&number) else { return };
         let result = match result {
@@ -207,18 +240,26 @@ impl Client {
                 return;
             }
         };
-        let wire = held.wire;
+        let (wire, accepted) = (held.wire, held.accepted);
         self.commands.remove(&number);
         if let Ok(done) = &result {
             self.see_membership(done);
         }
+        let refused = accepted.and_then(|(id, _)| Some((id, result.as_ref().err()?.clone())));
         self.outputs.push_back(Output::Settled { number, result });
         self.forget_command(number, wire);
+        if let Some((id, refusal)) = refused {
+            self.own_refused(id, &refusal);
+        }
     }
 }
 
 impl Held {
     fn status(&self) -> Status {
-        if self.wire.is_some() { Status::Sent } else { Status::Waiting }
+        match (self.accepted, self.wire) {
+            (Some((_, copies)), _) => Status::Accepted { copies },
+            (None, Some(_)) => Status::Sent,
+            (None, None) => Status::Waiting,
+        }
     }
 }

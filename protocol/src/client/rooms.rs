@@ -49,6 +49,9 @@ impl Client {
     /// Follows a room by itself no more: it was left, say. What is on its way is dropped.
     pub fn unfollow(&mut self, room: RoomId) {
         self.follows.retain(|_, followed| followed.id != Some(room) && followed.room != RoomRef::Id(room));
+        if !self.follows(room) {
+            self.drop_tail(room);
+        }
     }
 
     /// The last event of a room that was delivered, or where following it began.
@@ -60,8 +63,8 @@ impl Client {
         self.now = now.instant;
         self.heard = now.instant;
         if event.cursor == 0 {
-            // A hint of the moment has no place, and nothing is missed with it.
-            return self.outputs.push_back(Output::Deliver(event));
+            // It has no place, and nothing is missed with it.
+            return self.hint(event);
         }
         let Some(followed) = self.follows.values_mut().find(|followed| followed.id == Some(event.room) && followed.flowing)
         else {
@@ -79,6 +82,8 @@ impl Client {
             // Something is missing: begin again after the last one that was delivered.
             followed.flowing = false;
             followed.stage = Stage::Due { at: now.instant };
+        } else {
+            self.seen_again(&event);
         }
     }
 
@@ -89,7 +94,7 @@ impl Client {
             return;
         }
         match self.cursors.get(&event.room) {
-            Some(last) if event.cursor <= *last => {}
+            Some(last) if event.cursor <= *last => self.seen_again(&event),
             Some(last) if event.begins() > last + 1 => {
                 if all.flowing {
                     all.flowing = false;
@@ -102,8 +107,9 @@ impl Client {
 
     fn deliver(&mut self, event: Arc<Event>) {
         let (room, cursor) = (event.room, event.cursor);
-        self.outputs.push_back(Output::Deliver(event));
+        self.outputs.push_back(Output::Deliver(event.clone()));
         self.move_cursor(room, cursor);
+        self.tail_after(&event);
     }
 
     fn move_cursor(&mut self, room: RoomId, cursor: Cursor) {
@@ -131,6 +137,7 @@ impl Client {
                 if was_followed && self.journal.on {
                     self.forget(Key::Cursor(*room));
                 }
+                self.drop_tail(*room);
             }
             _ => {}
         }
@@ -175,10 +182,14 @@ impl Client {
                 // A later place than this client has come to: what lies between is not this user's to see any more.
                 let last = followed.cursor.unwrap_or(begins);
                 followed.cursor = Some(last.max(cursor));
+                self.ask_for_tail(room);
             }
             Err(refusal) if !refusal.is_temporary() => {
                 if let Some(gone) = self.follows.remove(&follow) {
                     self.outputs.push_back(Output::Unfollowed { room: gone.room, refusal });
+                    if let Some(room) = gone.id.filter(|room| !self.follows(*room)) {
+                        self.drop_tail(room);
+                    }
                 }
             }
             _ => followed.stage = Stage::Due { at: again_at },
@@ -198,6 +209,7 @@ impl Client {
                 self.move_cursor(*room, *cursor);
             }
         }
+        self.ask_for_tails(cursors);
     }
 
     /// Everything that is followed is asked for anew, on the next connection.
@@ -210,5 +222,6 @@ impl Client {
         if let Some(all) = &mut self.all {
             *all = All { stage: due, flowing: false };
         }
+        self.doubt_tails();
     }
 }

@@ -45,6 +45,11 @@ pub struct Timing {
     /// First pause after a failed connection; doubles up to `backoff_max`, with jitter.
     pub backoff_min: Duration,
     pub backoff_max: Duration,
+    /// A command that was accepted without a leader is asked about again after this.
+    pub again: Duration,
+    /// After all servers were found without a leader, while posts are accepted, they are tried again after this; doubles up to `rest_max`.
+    pub rest: Duration,
+    pub rest_max: Duration,
     /// How a server is chosen by latency and load. Without it they take turns.
     pub choice: Option<Choice>,
 }
@@ -59,6 +64,9 @@ impl Default for Timing {
             keep_alive: ms(1_000),
             backoff_min: ms(50),
             backoff_max: ms(2_000),
+            again: ms(1_000),
+            rest: ms(10_000),
+            rest_max: ms(60_000),
             choice: None,
         }
     }

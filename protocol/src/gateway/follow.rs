@@ -224,6 +224,7 @@ impl Gateway {
             if next > replica.machine().last(room) {
                 known.follows.insert(room, Follow::Live);
                 self.audiences.remove(&room);
+                self.tell_tail(connection, room);
                 continue;
             }
             let load = match replica.machine().events(room, next) {

@@ -15,6 +15,7 @@ mod passwords;
 mod rate;
 mod reads;
 mod requests;
+mod tentative;
 mod types;
 #[cfg(feature = "zoo")]
 mod zoo;
@@ -74,6 +75,9 @@ pub(crate) struct Gateway {
     by_user: BTreeMap<UserId, BTreeSet<ConnectionId>>,
     pending: BTreeMap<RequestKey, Pending>,
     pending_bytes: u32,
+    /// Of `pending`, those that wait to be accepted without a leader.
+    wanting: BTreeSet<RequestKey>,
+    tails: tentative::Tails,
     waits: BTreeMap<u64, Wait>,
     waits_made: u64,
     loads: BTreeMap<LoadId, reads::HistoryLoad>,
@@ -114,6 +118,8 @@ impl Gateway {
             by_user: BTreeMap::new(),
             pending: BTreeMap::new(),
             pending_bytes: 0,
+            wanting: BTreeSet::new(),
+            tails: tentative::Tails::default(),
             waits: BTreeMap::new(),
             waits_made: 0,
             loads: BTreeMap::new(),
@@ -271,12 +277,18 @@ impl Gateway {
         #[cfg(feature = "zoo")]
         self.spoil_at_election(replica);
         match replica.raft().leader() {
-            None => self.leaderless_since = self.leaderless_since.or(Some(now.instant)),
+            None => {
+                self.leaderless_since = self.leaderless_since.or(Some(now.instant));
+                let requests: alloc::vec::Vec<RequestKey> = self.pending.keys().copied().collect();
+                for key in requests {
+                    self.advance(now, replica, key);
+                }
+            }
             Some(_) => {
                 self.leaderless_since = None;
                 let requests: alloc::vec::Vec<RequestKey> = self.pending.keys().copied().collect();
                 for key in requests {
-                    self.advance(now, replica, key);
+                    self.offer_again(now, replica, key);
                 }
                 let waits: alloc::vec::Vec<u64> = self.waits.keys().copied().collect();
                 for id in waits {

@@ -214,6 +214,10 @@ impl Gateway {
                 Ok(room) => self.follow(replica, connection, id, room, *from),
                 Err(refusal) => self.refuse_or_wait(now, replica, connection, request, fresh, refusal),
             },
+            Ask::Tentative { room } => match self.followable(replica, user, room) {
+                Ok(room) => self.tentative(replica, connection, id, room),
+                Err(refusal) => self.refuse_or_wait(now, replica, connection, request, fresh, refusal),
+            },
             Ask::Unfollow { room } => {
                 self.unfollow(connection, *room);
                 self.reply(connection, id, Ok(Answer::Unfollowed));

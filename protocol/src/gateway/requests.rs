@@ -4,6 +4,7 @@ use super::*;
 use crate::chat::{Command, Opening, decode_reply, decode_signed_in};
 use crate::contract::Class;
 use crate::node::{Body, ForwardAnswer, Message};
+use crate::outbox::Offered;
 use crate::replica::{Executed, Identity, Offer, SessionRefusal, Slot, Submission, digest};
 #[cfg(feature = "zoo")]
 use crate::zoo::Bug;
@@ -28,6 +29,48 @@ pub(super) struct Pending {
     outcome: Option<u64>,
     pub(super) timer: Instant,
     bytes: u32,
+    taken_at: Instant,
+    /// When it is offered to a leader (again).
+    offer_at: Instant,
+    /// It may be accepted without a leader.
+    carried: Option<Carried>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Carried {
+    /// On how many nodes it must be, and is.
+    wanted: u32,
+    copies: u32,
+}
+
+impl Pending {
+    pub(super) fn command(&self) -> &Bytes {
+        self.submission.command()
+    }
+
+    pub(super) fn identity(&self) -> Option<Identity> {
+        if let Submission::Execute { identity, .. } = &self.submission { Some(*identity) } else { None }
+    }
+
+    /// As it goes into the outbox.
+    pub(super) fn offered(&self) -> Option<Offered> {
+        let Submission::Execute { session, identity, first_unacked, command } = &self.submission else { return None };
+        Some(Offered { session: *session, identity: *identity, first_unacked: *first_unacked, command: command.clone() })
+    }
+
+    /// It is on so many nodes; says how many are wanted.
+    pub(super) fn carried_on(&mut self, copies: u32) -> Option<u32> {
+        let carried = self.carried.as_mut()?;
+        carried.copies = copies;
+        Some(carried.wanted)
+    }
+
+    /// The nodes that it is on, and how many it must be on.
+    pub(super) fn too_few(&self) -> Option<(u32, u32)> {
+        self.carried
+            .filter(|carried| (1..carried.wanted).contains(&carried.copies))
+            .map(|carried| (carried.copies, carried.wanted))
+    }
 }
 
 impl Gateway {
@@ -145,59 +188,114 @@ impl Gateway {
         let waiters = Vec::from([(connection, id)]);
         self.pending.insert(
             key,
-            Pending { submission, digest, waiters, expires, held_until: None, outcome: None, timer: now.instant, bytes },
+            Pending {
+                submission,
+                digest,
+                waiters,
+                expires,
+                held_until: None,
+                outcome: None,
+                timer: now.instant,
+                bytes,
+                taken_at: now.instant,
+                offer_at: now.instant,
+                carried: None,
+            },
         );
+        self.advance(now, replica, key);
+    }
+
+    /// There is another leader than the last time.
+    pub(super) fn offer_again(&mut self, now: Now, replica: &mut Replica<Chat>, key: RequestKey) {
+        if let Some(pending) = self.pending.get_mut(&key) {
+            pending.offer_at = now.instant;
+        }
         self.advance(now, replica, key);
     }
 
     /// Does what there is to do for one request now, and says when to look at it again.
     pub(super) fn advance(&mut self, now: Now, replica: &mut Replica<Chat>, key: RequestKey) {
-        let leader = replica.raft().leader();
-        #[cfg(feature = "zoo")]
-        let promises = self.has(Bug::AnswerAtAppend);
-        let Some(pending) = self.pending.get_mut(&key) else { return };
+        let Some(pending) = self.pending.get(&key) else { return };
         if now.instant >= pending.expires {
             return self.settle(key, &Err(Refusal::Unknown));
         }
         #[cfg(feature = "zoo")]
-        if leader.is_some() && self.was_offered(key) {
+        if replica.raft().leader().is_some() && self.was_offered(key) {
             return;
         }
-        #[cfg(feature = "zoo")]
-        let Some(pending) = self.pending.get_mut(&key) else { return };
-        let mut again_at = now.instant + self.timing.forward_again;
-        match leader {
-            None => {
-                let until = *pending.held_until.get_or_insert(now.instant + self.timing.hold);
-                if now.instant >= until {
-                    let refusal = self.no_leader(now);
-                    return self.settle(key, &Err(refusal));
-                }
-                again_at = until;
-            }
-            Some(leader) if leader == replica.raft().node() => {
-                pending.held_until = None;
-                let submission = pending.submission.clone();
-                #[cfg(feature = "zoo")]
-                let taken = submission.clone();
-                match replica.offer(now, submission) {
-                    #[cfg(feature = "zoo")]
-                    Offer::Taken if promises && self.promise(now, replica, key, &taken) => return,
-                    Offer::Taken | Offer::NotNow => {}
-                    Offer::Known => return self.settle_from_table(replica, key),
-                    Offer::Busy | Offer::Foreign => return self.settle(key, &Err(Refusal::Busy { retry_after_ms: BUSY_MS })),
-                }
-            }
-            Some(leader) => {
-                pending.held_until = None;
-                let message = Message { group: GROUP, body: Body::Forward(pending.submission.clone()) };
-                self.outputs.push_back(node::Output::Send { to: leader, class: Class::Data, message });
-            }
-        }
+        let again_at = match replica.raft().leader() {
+            None => self.wait_without_leader(now, replica, key),
+            Some(leader) => self.offer_to(now, replica, key, leader),
+        };
         let Some(pending) = self.pending.get_mut(&key) else { return };
         self.timers.remove(&(pending.timer, Timer::Request(key)));
         pending.timer = again_at.min(pending.expires);
         self.timers.insert((pending.timer, Timer::Request(key)));
+    }
+
+    /// What may be accepted without a leader wants the outbox at once; everything else waits for one, and not for long.
+    fn wait_without_leader(&mut self, now: Now, replica: &Replica<Chat>, key: RequestKey) -> Instant {
+        self.want_outbox(now, replica, key);
+        let hold = self.timing.hold;
+        let Some(pending) = self.pending.get_mut(&key) else { return now.instant };
+        let until = *pending.held_until.get_or_insert(now.instant + hold);
+        if now.instant >= until {
+            let refusal = self.not_accepted(now, key);
+            self.settle(key, &Err(refusal));
+        }
+        until
+    }
+
+    fn want_outbox(&mut self, now: Now, replica: &Replica<Chat>, key: RequestKey) {
+        if self.wanting.contains(&key) {
+            return;
+        }
+        if let Some(wanted) = self.may_be_carried(now, replica, key)
+            && let Some(pending) = self.pending.get_mut(&key)
+        {
+            pending.carried = Some(Carried { wanted, copies: 0 });
+            self.wanting.insert(key);
+        }
+    }
+
+    /// Offers a request to the leader that is known, now and then; one that has fallen silent may be gone.
+    fn offer_to(&mut self, now: Now, replica: &mut Replica<Chat>, key: RequestKey, leader: NodeId) -> Instant {
+        let silence = self.timing.leader_silence;
+        let Some(pending) = self.pending.get_mut(&key) else { return now.instant };
+        pending.held_until = None;
+        if now.instant >= pending.offer_at {
+            pending.offer_at = now.instant + self.timing.forward_again;
+            self.offer(now, replica, key, leader);
+        }
+        let Some(pending) = self.pending.get(&key) else { return now.instant };
+        let (again_at, patient_until) = (pending.offer_at, pending.taken_at + silence);
+        if now.instant < patient_until {
+            return again_at.min(patient_until);
+        }
+        if !replica.raft().leader_answers(now) {
+            self.want_outbox(now, replica, key);
+        }
+        again_at
+    }
+
+    fn offer(&mut self, now: Now, replica: &mut Replica<Chat>, key: RequestKey, leader: NodeId) {
+        #[cfg(feature = "zoo")]
+        let promises = self.has(Bug::AnswerAtAppend);
+        let Some(pending) = self.pending.get(&key) else { return };
+        let submission = pending.submission.clone();
+        if leader != replica.raft().node() {
+            let message = Message { group: GROUP, body: Body::Forward(submission) };
+            return self.outputs.push_back(node::Output::Send { to: leader, class: Class::Data, message });
+        }
+        #[cfg(feature = "zoo")]
+        let taken = submission.clone();
+        match replica.offer(now, submission) {
+            #[cfg(feature = "zoo")]
+            Offer::Taken if promises => _ = self.promise(now, replica, key, &taken),
+            Offer::Taken | Offer::NotNow => {}
+            Offer::Known => self.settle_from_table(replica, key),
+            Offer::Busy | Offer::Foreign => self.settle(key, &Err(Refusal::Busy { retry_after_ms: BUSY_MS })),
+        }
     }
 
     pub(super) fn outcome_is_here(&mut self, replica: &Replica<Chat>, key: RequestKey) {
@@ -281,6 +379,7 @@ impl Gateway {
     fn remove(&mut self, key: RequestKey) -> Vec<(ConnectionId, u64)> {
         let Some(pending) = self.pending.remove(&key) else { return Vec::new() };
         self.timers.remove(&(pending.timer, Timer::Request(key)));
+        self.wanting.remove(&key);
         if let Some(id) = pending.outcome {
             self.waits.remove(&id);
         }
@@ -309,7 +408,7 @@ fn answer(outcome: Result<Bytes, SessionRefusal>) -> Result<Answer, Refusal> {
     }
 }
 
-fn session_refusal(refusal: SessionRefusal) -> Refusal {
+pub(super) fn session_refusal(refusal: SessionRefusal) -> Refusal {
     match refusal {
         SessionRefusal::UnknownSession => Refusal::UnknownSession,
         SessionRefusal::Forgotten => Refusal::Forgotten,

@@ -440,6 +440,10 @@ pub struct Status {
     pub round_trips: Vec<(NodeId, NodeId, u64)>,
     /// Members whose state was found to differ from that of this node at the same place of the log, and not found equal since.
     pub diverged: Vec<Divergence>,
+    /// Tentative entries that this node holds and that are not settled.
+    pub tentative: u64,
+    /// Nodes whose wall clock was ahead of this node's by more than half a second when they said last what they hold, and by how many milliseconds.
+    pub clocks_ahead: Vec<(NodeId, u64)>,
 }
 
 #[derive(Clone, PartialEq, Eq, Debug, Hash, Serialize, Deserialize)]

@@ -173,6 +173,13 @@ impl Node {
             configuration: Box::new(node.replica.raft().committed_configuration().clone()),
         };
         match admin {
+            // What it has accepted comes here first, as long as it can be reached.
+            Admin::Change(Change::Remove { node }) if self.drains_first(*node) => {
+                let left = self.outbox.undrained(*node);
+                let why = format!("node {} holds {left} messages that are being put in order first", node.0);
+                self.replica.tell(|| Fact::Reached { point: crate::point!("outbox.drained_before_removal") });
+                AdminOutcome::Pending { why }
+            }
             Admin::Change(change) => match self.replica.change(self.now, change) {
                 Err(refusal) => AdminOutcome::Refused { why: refusal.to_string() },
                 Ok(Changing::Done) => {

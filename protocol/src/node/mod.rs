@@ -5,6 +5,7 @@
 
 mod admin;
 mod house;
+mod tentative;
 mod types;
 pub use admin::{Admin, AdminOutcome};
 pub use types::*;
@@ -15,6 +16,7 @@ use crate::contract::*;
 use crate::facts::Fact;
 use crate::gateway::{ClientHello, Found, Gateway, MemberStatus, Request, Role, Standing, Status};
 use crate::ids::*;
+use crate::outbox::Outbox;
 use crate::raft::Member;
 use crate::replica::{self, Offer, Replica, Submission};
 use crate::time::Instant;
@@ -34,6 +36,9 @@ pub struct Node {
     cluster: ClusterId,
     replica: Replica<Chat>,
     gateway: Gateway,
+    outbox: Outbox,
+    /// When to propose again what the log could not take.
+    propose_at: Option<Instant>,
     limits: Limits,
     now: Now,
     /// The addresses that were given out, and the version of the members that they are of.
@@ -63,9 +68,12 @@ impl Node {
         let gateway = Gateway::new(config.limits, config.timing, now).with_passwords(config.passwords);
         #[cfg(feature = "zoo")]
         let gateway = gateway.with_bug(config.bug);
+        let outbox = tentative::restore(&config, &restored, &replica, now)?;
         Ok(Node {
             cluster: config.cluster,
             gateway,
+            outbox,
+            propose_at: None,
             limits: config.limits,
             now,
             replica,
@@ -151,7 +159,7 @@ impl Node {
             Body::Snapshot(message) => self.replica.handle_snapshot(now, from, *message),
             Body::Compare(message) => self.replica.handle_compare(now, from, *message),
             Body::Forwarded { request, answer } => self.gateway.handle_forwarded(&mut self.replica, request, answer),
-            Body::Outbox(_) => {}
+            Body::Outbox(message) => self.handle_outbox(from, *message),
             Body::Admin { ticket, boot, admin } => self.handle_admin_asked(from, ticket, boot, &admin),
             Body::Hint(hint) => self.gateway.handle_hint(now, &self.replica, from, hint),
             Body::Administered { ticket, boot, outcome } => self.handle_administered(ticket, boot, outcome),
@@ -162,6 +170,7 @@ impl Node {
     pub fn handle_link(&mut self, now: Now, peer: NodeId, link: Link) {
         self.tick(now);
         self.replica.handle_link(now, peer, link);
+        self.outbox.handle_link(now, peer, link);
     }
 
     pub fn handle_connected(&mut self, now: Now, connection: ConnectionId, hello: ClientHello) {
@@ -200,7 +209,7 @@ impl Node {
     /// All writes of the outbox lane up to this one are durable.
     pub fn handle_kept(&mut self, now: Now, up_to: u64) {
         self.tick(now);
-        let _ = up_to;
+        self.outbox.handle_kept(now, up_to);
     }
 
     /// A write of the outbox lane failed; the node halts.
@@ -232,6 +241,7 @@ impl Node {
         self.tick(now);
         self.replica.handle_timeout(now);
         self.gateway.handle_timeout(now, &mut self.replica);
+        self.handle_outbox_timeout();
         self.go_on_with_calls();
         self.keep_house();
     }
@@ -247,7 +257,7 @@ impl Node {
                 self.take(output);
                 continue;
             }
-            if self.keep_house() || self.see_leader() || self.see_disk() {
+            if self.keep_house() || self.see_leader() || self.see_disk() || self.see_tentative() {
                 continue;
             }
             if let Some(output) = self.gateway.poll_output() {
@@ -259,7 +269,8 @@ impl Node {
 
     /// When to call [`Node::handle_timeout`].
     pub fn poll_timeout(&self) -> Option<Instant> {
-        let timers = [self.gateway.poll_timeout(), self.calls.poll_timeout(), self.house.poll_timeout()];
+        let outbox = earliest(self.outbox.poll_timeout(), self.propose_at);
+        let timers = [self.gateway.poll_timeout(), self.calls.poll_timeout(), self.house.poll_timeout(), outbox];
         timers.into_iter().fold(self.replica.poll_timeout(), earliest)
     }
 
@@ -269,7 +280,8 @@ impl Node {
     }
 
     pub fn status(&self) -> Status {
-        status_of(&self.replica)
+        let (tentative, clocks_ahead) = (self.outbox.len(), self.outbox.clocks_ahead());
+        Status { tentative, clocks_ahead, ..status_of(&self.replica) }
     }
 
     /// What this node has taken and not finished: nothing of it stays when nobody waits for anything.
@@ -284,6 +296,7 @@ impl Node {
             proposed,
             held,
             early,
+            tentative: self.outbox.len() as u32,
         }
     }
 
@@ -329,7 +342,10 @@ impl Node {
                 self.outputs.push_back(Output::Send { to, class, message: Message { group: GROUP, body: Body::Raft(message) } });
             }
             replica::Output::Store { id, batch } => self.outputs.push_back(Output::Store { id, batch }),
-            replica::Output::Apply { through, rows } => self.outputs.push_back(Output::Apply { through, rows }),
+            replica::Output::Apply { through, rows } => {
+                self.outputs.push_back(Output::Apply { through, rows });
+                self.outbox.handle_applied(through);
+            }
             replica::Output::Load { id, query } => self.outputs.push_back(Output::Load { id, query }),
             replica::Output::Snapshot { to, class, message } => {
                 self.outputs.push_back(Output::Send {
@@ -347,13 +363,17 @@ impl Node {
             replica::Output::Trim { through } => self.outputs.push_back(Output::Trim { through }),
             replica::Output::Jumping => self.gateway.handle_jumping(&self.replica),
             replica::Output::Jumped => {
+                self.review_tentative();
                 self.gateway.handle_jumped(&self.replica);
                 for (load, loaded) in core::mem::take(&mut self.read_meanwhile) {
                     self.gateway.handle_loaded(&self.replica, load, loaded);
                 }
             }
             replica::Output::Halt { reason } => self.outputs.push_back(Output::Halt { reason }),
-            replica::Output::Executed(executed) => self.gateway.handle_executed(&self.replica, &executed),
+            replica::Output::Executed(executed) => {
+                self.gateway.handle_executed(&self.replica, &executed);
+                self.settle_tentative(&executed);
+            }
             replica::Output::Event(event) => {
                 if let Some(fact) = Gateway::fact(&event) {
                     self.replica.tell(|| fact);
@@ -506,6 +526,8 @@ pub(crate) fn status_of(replica: &Replica<Chat>) -> Status {
         round_trips: raft.round_trips(),
         state_hash: replica.hash().0,
         diverged: replica.divergences(),
+        tentative: 0,
+        clocks_ahead: Vec::new(),
     }
 }
 

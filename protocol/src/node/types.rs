@@ -274,6 +274,8 @@ pub struct OpenWork {
     pub held: u32,
     /// Forwarded requests that wait for the term's first entry.
     pub early: u32,
+    /// Tentative entries that are not settled.
+    pub tentative: u32,
 }
 
 impl OpenWork {

@@ -1,7 +1,7 @@
 //! One tentative entry: a session's request as a node has accepted it, and what it depends on.
 
 use crate::ids::*;
-use crate::replica::{Identity, Submission, message_id};
+use crate::replica::{Identity, Slot, Submission, message_id};
 use crate::time::Timestamp;
 use crate::wire::{EnvelopeError, Kind, open, seal};
 use alloc::vec::Vec;
@@ -27,9 +27,14 @@ pub struct Entry {
 }
 
 impl Entry {
-    /// The bytes that it counts for.
+    /// The bytes that it counts for, in memory and on its way.
     pub fn cost(&self) -> u64 {
         (96 + self.command.len() + 24 * self.seen.len()) as u64
+    }
+
+    /// What makes its request the same one, in whatever outbox or log it stands.
+    pub fn request(&self) -> (SessionId, Slot) {
+        (self.session, self.identity.slot())
     }
 
     /// The message's identity, if it is a post.
@@ -47,15 +52,28 @@ impl Entry {
             written_at: self.written_at,
         }
     }
+}
 
-    /// As it is kept on disk.
-    pub fn seal(&self) -> Bytes {
+/// One record of the outbox lane.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub(super) enum Record {
+    Entry(Entry),
+    /// Entries through here are settled, by the log through `by`: written when records before it are dropped.
+    Settled {
+        outbox: OutboxId,
+        through: u64,
+        by: Index,
+    },
+}
+
+impl Record {
+    pub(super) fn seal(&self) -> Bytes {
         seal(Kind::Tentative, self)
     }
 
     /// # Errors
-    /// The bytes are no entry, or one of a later version.
-    pub fn open(record: &Bytes) -> Result<Entry, EnvelopeError> {
+    /// The bytes are no record, or one of a later version.
+    pub(super) fn open(record: &Bytes) -> Result<Record, EnvelopeError> {
         open(Kind::Tentative, record)
     }
 }

@@ -11,12 +11,13 @@
 //!
 //! Where things are: `election.rs` votes, `replication.rs` appends on both sides, `storage.rs` batches and their completion, `read.rs` ReadIndex and leases,
 //! `configuration.rs` who has a say and `membership.rs` how that changes, `transfer.rs` handing over, `placement.rs` to whom, `repair.rs` damaged logs,
-//! `snapshot.rs` where the log begins.
+//! `snapshot.rs` where the log begins, `hearsay.rs` what peers know to be committed.
 
 #[cfg(feature = "zoo")]
 mod bugs;
 pub mod configuration;
 mod election;
+mod hearsay;
 mod log;
 mod membership;
 mod message;

@@ -341,7 +341,7 @@ impl Raft {
     }
 
     /// Takes entries that begin at or below the end of the log; true if the log changed. `Err`: they contradict what is committed here, or each other.
-    fn take_entries(&mut self, entries: Vec<Entry>) -> Result<bool, Index> {
+    pub(super) fn take_entries(&mut self, entries: Vec<Entry>) -> Result<bool, Index> {
         let mut appended = false;
         for entry in entries {
             match self.log.position(entry.index) {

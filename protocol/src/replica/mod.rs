@@ -367,6 +367,12 @@ impl<S: StateMachine> Replica<S> {
         self.raft.handle_message(now, from, message);
     }
 
+    /// A peer says that these entries are committed: see `raft/hearsay.rs`.
+    pub(crate) fn take_committed(&mut self, now: Now, entries: Vec<Entry>) {
+        self.now = now.instant;
+        self.raft.take_committed(now, entries);
+    }
+
     pub fn handle_link(&mut self, now: Now, peer: NodeId, link: Link) {
         self.raft.handle_link(now, peer, link);
         if let Link::Up { .. } = link {

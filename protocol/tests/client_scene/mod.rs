@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, dead_code, reason = "a test may stop at the first surprise; each test uses a part")]
 
 pub mod stories;
+pub mod tentative;
 
 use bytes::Bytes;
 use serde_json::{Value, json};
@@ -83,9 +84,20 @@ impl Scene {
                 _ => {}
             }
         }
-        let then: Vec<Value> = outputs.iter().map(told).collect();
+        let then: Vec<Value> = outputs.iter().map(|output| self.told(output)).collect();
         self.steps.push(json!({ "at_ms": self.now.instant.0 / 1_000, "input": input, "outputs": then }));
         outputs
+    }
+
+    /// An output as the file of vectors spells it; with a tail, what it is at the end of the step.
+    fn told(&self, output: &Output) -> Value {
+        match output {
+            Output::Tail { room } => {
+                let posts = self.client.tail(*room).map(|post| serde_json::to_value(post.id).unwrap());
+                json!({ "tail": { "room": room, "posts": posts.collect::<Vec<_>>() } })
+            }
+            other => told(other),
+        }
     }
 
     /// Time passes.
@@ -166,6 +178,35 @@ impl Scene {
         self.step(input)
     }
 
+    /// An event without a place.
+    pub fn hint(&mut self, room: u64, kind: EventKind) -> Vec<Output> {
+        let event = Event { room: RoomId(room), cursor: 0, kind };
+        let input = json!({ "event": serde_json::to_value(&event).unwrap() });
+        self.client.handle_event(self.now, Arc::new(event));
+        self.step(input)
+    }
+
+    pub fn unfollow(&mut self, room: u64) -> Vec<Output> {
+        self.client.unfollow(RoomId(room));
+        self.step(json!({ "unfollow": { "room": room } }))
+    }
+
+    /// The ids of the room's tail.
+    pub fn tail(&self, room: u64) -> Vec<u128> {
+        self.client.tail(RoomId(room)).map(|post| post.id.0).collect()
+    }
+
+    /// As [`Scene::pass`]; the server shows that it lives, if it is asked.
+    pub fn pass_alive(&mut self, ms: u64) -> Vec<Output> {
+        let outputs = self.pass(ms);
+        for request in requests(&outputs) {
+            if request.ask == Ask::Ping {
+                self.reply(request.id, Ok(Answer::Pong));
+            }
+        }
+        outputs
+    }
+
     /// The host has made everything durable that it was told to keep.
     pub fn synced(&mut self) -> Vec<Output> {
         self.client.handle_kept(self.now, self.last_change);
@@ -225,6 +266,13 @@ pub fn settled(outputs: &[Output]) -> Vec<u64> {
     outputs.iter().filter_map(settled).collect()
 }
 
+/// The commands that are accepted, and on how many nodes.
+pub fn accepted(outputs: &[Output]) -> Vec<(u64, u32)> {
+    let accepted =
+        |output: &Output| if let Output::Accepted { number, copies, .. } = output { Some((*number, *copies)) } else { None };
+    outputs.iter().filter_map(accepted).collect()
+}
+
 pub fn delivered(outputs: &[Output]) -> Vec<(u64, Cursor)> {
     let delivered = |output: &Output| if let Output::Deliver(event) = output { Some((event.room.0, event.cursor)) } else { None };
     outputs.iter().filter_map(delivered).collect()
@@ -264,11 +312,11 @@ fn told(output: &Output) -> Value {
             json!({ "settled": { "number": number, "result": value(serde_json::to_value(result)) } })
         }
         Output::Accepted { number, id, copies } => {
-            json!({ "accepted": { "number": number, "id": id.to_string(), "copies": copies } })
+            json!({ "accepted": { "number": number, "id": value(serde_json::to_value(id)), "copies": copies } })
         }
-        Output::Tail { room } => json!({ "tail": room }),
+        Output::Tail { .. } => unreachable!("see Scene::told"),
         Output::Withdrawn { room, post, refusal } => {
-            json!({ "withdrawn": { "room": room, "id": post.id.to_string(), "refusal": value(serde_json::to_value(refusal)) } })
+            json!({ "withdrawn": { "room": room, "id": value(serde_json::to_value(post.id)), "refusal": value(serde_json::to_value(refusal)) } })
         }
         Output::Unclear { number } => json!({ "unclear": number }),
         Output::Answered { ask, result } => {

@@ -5,7 +5,7 @@ use super::*;
 /// A story plays a scene and gives it back.
 pub type Story = fn() -> Scene;
 
-/// All of them, by the names under which the vectors stand.
+/// Those of this file, by the names under which the vectors stand.
 pub const ALL: &[(&str, Story)] = &[
     ("a lost answer is asked for again", lost_answer),
     ("unsettled commands are sent again, in order, to the next server", failover),

@@ -6,7 +6,7 @@ pub mod describe;
 pub mod stage;
 
 use bytes::Bytes;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use tertulia_protocol::chat::Settings;
 use tertulia_protocol::chat::password::PasswordParams;
@@ -16,10 +16,10 @@ use tertulia_protocol::dice::Seed;
 use tertulia_protocol::facts::Fact;
 use tertulia_protocol::gateway::{CloseReason, Event, Reply, Token};
 use tertulia_protocol::ids::*;
-use tertulia_protocol::node::{Config, Message, Node, Output};
+use tertulia_protocol::node::{Body, Config, Message, Node, Output};
 use tertulia_protocol::raft::Entry;
 use tertulia_protocol::raft::Member;
-use tertulia_protocol::replica::{Divergence, Identity};
+use tertulia_protocol::replica::Divergence;
 use tertulia_protocol::time::{Duration, Instant, Timestamp};
 
 pub const CLUSTER: ClusterId = ClusterId(7);
@@ -40,6 +40,10 @@ pub struct Disk {
     pub pinned: Vec<(AppliedRow, BTreeMap<Bytes, Bytes>)>,
     /// The log has lost what was acknowledged.
     pub damaged: bool,
+    /// The outbox lane, writes to it so far, and whether some of it is lost.
+    pub kept: Vec<Bytes>,
+    pub keeps: u64,
+    pub kept_lost: bool,
 }
 
 impl Disk {
@@ -171,8 +175,8 @@ impl Disk {
             applied,
             start: self.start,
             bytes: self.log[..skip].iter().map(|entry| entry.payload.len() as u64).sum(),
-            kept: Vec::new(),
-            damage: Damage { log: self.damaged, rows: self.rows_lost, kept: false },
+            kept: self.kept.clone(),
+            damage: Damage { log: self.damaged, rows: self.rows_lost, kept: self.kept_lost },
             log: self.log[skip..].to_vec(),
             rows: self.rows.iter().filter(|(key, _)| key[0] < COLD).map(|(key, value)| (key.clone(), value.clone())).collect(),
             incarnation: Incarnation(u128::from(node.0)),
@@ -204,12 +208,16 @@ pub struct World {
     pub limits: Limits,
     /// Points of the protocol that were reached, oldest first.
     pub reached: Vec<(NodeId, &'static str)>,
-    /// Requests that outboxes have carried and that nodes refused without executing them.
-    pub withdrawn: Vec<(NodeId, SessionId, Identity)>,
     /// What nodes said of each other's states. Without a bug of the zoo they may say nothing.
     pub diverged: Vec<(NodeId, Divergence)>,
     /// A node that no message reaches or leaves.
     pub cut: Option<NodeId>,
+    /// Messages from the first to the second are lost.
+    pub cuts: BTreeSet<(NodeId, NodeId)>,
+    /// What nodes told, but for points: those of tentative messages alone.
+    pub told: Vec<(NodeId, Fact)>,
+    /// Bytes of messages about outboxes, as they would cross the wire.
+    pub outbox_bytes: u64,
     /// Of nodes that start, and of clients that are added.
     #[cfg(feature = "zoo")]
     pub bug: Option<tertulia_protocol::zoo::Bug>,
@@ -248,9 +256,11 @@ impl World {
             voters: (1..=size).map(voter).collect(),
             limits: Limits::default(),
             reached: Vec::new(),
-            withdrawn: Vec::new(),
             diverged: Vec::new(),
             cut: None,
+            cuts: BTreeSet::new(),
+            told: Vec::new(),
+            outbox_bytes: 0,
             #[cfg(feature = "zoo")]
             bug: None,
             stalled: None,
@@ -288,6 +298,16 @@ impl World {
             let other_boot = Boot(self.disks[&other].boots);
             self.nodes.get_mut(&id).unwrap().handle_link(self.now, other, Link::Up { boot: other_boot });
             self.nodes.get_mut(&other).unwrap().handle_link(self.now, id, Link::Up { boot });
+        }
+    }
+
+    /// Nothing passes between these groups any more; nodes that are in none reach everybody.
+    pub fn split(&mut self, groups: &[&[u64]]) {
+        self.cuts.clear();
+        for (nth, group) in groups.iter().enumerate() {
+            for other in groups.iter().enumerate().filter(|(other, _)| *other != nth).flat_map(|(_, other)| other.iter()) {
+                self.cuts.extend(group.iter().map(|id| (NodeId(*id), NodeId(*other))));
+            }
         }
     }
 
@@ -344,7 +364,7 @@ impl World {
         self.drain();
         let wire = if self.backwards { self.wires.pop_back() } else { self.wires.pop_front() };
         if let Some((from, to, message)) = wire {
-            let cut = self.cut == Some(from) || self.cut == Some(to);
+            let cut = self.cut == Some(from) || self.cut == Some(to) || self.cuts.contains(&(from, to));
             if let Some(node) = self.nodes.get_mut(&to).filter(|_| !cut) {
                 node.handle_message(self.now, from, message);
             }
@@ -372,7 +392,7 @@ impl World {
             for fact in self.nodes.get_mut(&id).unwrap().take_facts() {
                 match fact {
                     Fact::Reached { point } => self.reached.push((id, point)),
-                    Fact::TentativeRefused { session, identity, .. } => self.withdrawn.push((id, session, identity)),
+                    Fact::Kept { .. } | Fact::Accepted { .. } | Fact::TentativeRefused { .. } => self.told.push((id, fact)),
                     _ => {}
                 }
             }
@@ -387,11 +407,25 @@ impl World {
     fn carry_out(&mut self, id: NodeId, output: Output) {
         let (node, disk, now) = (self.nodes.get_mut(&id).unwrap(), self.disks.get_mut(&id).unwrap(), self.now);
         match output {
-            Output::Send { to, message, .. } => self.wires.push_back((id, to, message)),
+            Output::Send { to, message, .. } => {
+                if let Body::Outbox(said) = &message.body {
+                    self.outbox_bytes += tertulia_protocol::wire::seal(tertulia_protocol::wire::Kind::Peer, said).len() as u64;
+                }
+                self.wires.push_back((id, to, message));
+            }
             Output::Store { .. } if self.stalled == Some(id) => {}
             Output::Store { id: batch_id, batch } => {
                 disk.write(batch);
                 node.handle_stored(now, batch_id);
+            }
+            Output::Keep { .. } if self.stalled == Some(id) => {}
+            Output::Keep { id: kept, keep } => {
+                if keep.clear {
+                    disk.kept.clear();
+                }
+                disk.kept.extend(keep.records);
+                disk.keeps += 1;
+                node.handle_kept(now, kept);
             }
             Output::Apply { rows, .. } => disk.apply(rows),
             Output::Load { id: load, query } => node.handle_loaded(now, load, Ok(disk.read(&query))),

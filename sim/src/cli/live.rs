@@ -6,7 +6,7 @@ use crate::live::playable::{Plain, Trouble, check, left_out};
 use crate::live::{self, Played, Setup};
 use crate::scenario::{Scenario, Template};
 use clap::Args;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::Relaxed;
@@ -68,8 +68,8 @@ impl Live {
         let scenario = template.scenario(seed).map_err(|error| error.to_string())?;
         check(&scenario)?;
         left_out(&scenario).iter().for_each(|told| println!("  {told}"));
-        let node = self.binary()?;
-        let dir = self.folder(seed)?;
+        let node = binary(self.node.as_deref())?;
+        let dir = folder(self.dir.clone(), &format!("live-{}-{seed}", std::process::id()))?;
         if let Some(text) = text {
             let file = dir.join("scenario.toml");
             std::fs::write(&file, text).map_err(|error| format!("{}: cannot be written: {error}", file.display()))?;
@@ -113,28 +113,6 @@ impl Live {
         Ok((plain.template()?, Some(plain.text())))
     }
 
-    fn binary(&self) -> Result<PathBuf, String> {
-        if let Some(node) = &self.node {
-            return if node.is_file() { Ok(node.clone()) } else { Err(format!("there is no {}", node.display())) };
-        }
-        let beside = std::env::current_exe().ok().and_then(|sim| Some(sim.parent()?.join("node")));
-        let all = beside.into_iter().chain([PathBuf::from("target/release/node")]);
-        all.into_iter()
-            .find(|node| node.is_file())
-            .ok_or_else(|| "there is no binary `node`: cargo build --release --bin node, or name one with --node".to_owned())
-    }
-
-    fn folder(&self, seed: u64) -> Result<PathBuf, String> {
-        let made = || std::env::temp_dir().join(format!("tertulia-live-{}-{seed}", std::process::id()));
-        let dir = self.dir.clone().unwrap_or_else(made);
-        let fail = |error: std::io::Error| format!("{}: {error}", dir.display());
-        std::fs::create_dir_all(&dir).map_err(fail)?;
-        if std::fs::read_dir(&dir).map_err(fail)?.next().is_some() {
-            return Err(format!("{} is not empty: a run begins with nothing", dir.display()));
-        }
-        std::path::absolute(&dir).map_err(fail)
-    }
-
     fn tell(&self, seed: u64, scenario: &Scenario, played: &Played, judged: &str, verdict: &Verdict) {
         let failed = matches!(verdict, Verdict::Failed { .. });
         if failed || self.story {
@@ -173,6 +151,29 @@ impl Live {
             }
         }
     }
+}
+
+/// The binary `node`: the one that is named, else the one beside this program.
+pub(super) fn binary(named: Option<&Path>) -> Result<PathBuf, String> {
+    if let Some(node) = named {
+        return if node.is_file() { Ok(node.to_owned()) } else { Err(format!("there is no {}", node.display())) };
+    }
+    let beside = std::env::current_exe().ok().and_then(|sim| Some(sim.parent()?.join("node")));
+    let all = beside.into_iter().chain([PathBuf::from("target/release/node")]);
+    all.into_iter()
+        .find(|node| node.is_file())
+        .ok_or_else(|| "there is no binary `node`: cargo build --release --bin node, or name one with --node".to_owned())
+}
+
+/// An empty folder: the one that is named, else a new one of this name among the system's temporary things.
+pub(super) fn folder(named: Option<PathBuf>, name: &str) -> Result<PathBuf, String> {
+    let dir = named.unwrap_or_else(|| std::env::temp_dir().join(format!("tertulia-{name}")));
+    let fail = |error: std::io::Error| format!("{}: {error}", dir.display());
+    std::fs::create_dir_all(&dir).map_err(fail)?;
+    if std::fs::read_dir(&dir).map_err(fail)?.next().is_some() {
+        return Err(format!("{} is not empty: a run begins with nothing", dir.display()));
+    }
+    std::path::absolute(&dir).map_err(fail)
 }
 
 /// Plays on this thread: the nodes end with the thread that started them. Ctrl-C ends the run in good order.

@@ -6,6 +6,7 @@
 mod bench;
 #[cfg(feature = "zoo")]
 mod branching;
+mod cluster;
 mod determinism;
 mod explore;
 mod hunt;
@@ -63,6 +64,8 @@ enum Command {
     Branching(branching::Compare),
     /// Plays faults on real processes on this machine, and judges them
     Live(live::Live),
+    /// Keeps a cluster of real processes whose links are cut by whoever types
+    Cluster(cluster::Cluster),
     /// Judges what was recorded, by a run or by a live cluster
     Judge(JudgeFiles),
     /// Prints what a scenario leaves to the seed, as it is drawn for one
@@ -160,6 +163,7 @@ pub fn main() -> ExitCode {
         #[cfg(feature = "zoo")]
         Command::Branching(compare) => branching::compare(&compare),
         Command::Live(live) => live.run(),
+        Command::Cluster(cluster) => cluster.run(),
         Command::Judge(files) => judge::judge(&files),
         Command::Show(show) => show.run(),
         Command::Schema(schema) => schema.run(),
@@ -299,8 +303,9 @@ fn evidence(outcome: &Outcome, story: bool) -> String {
         let tally = &outcome.tally;
         let _ = writeln!(
             text,
-            "  {} posts, {} acknowledged, {} deliveries, {} reads, {} elections, {} hand-overs, {} crashes, {} messages lost or doubled, longest wait {} ms",
+            "  {} posts, {} accepted without a leader, {} acknowledged, {} deliveries, {} reads, {} elections, {} hand-overs, {} crashes, {} messages lost or doubled, longest wait {} ms",
             tally.submitted,
+            tally.accepted,
             tally.acked,
             tally.delivered,
             tally.reads,

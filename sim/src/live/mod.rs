@@ -9,11 +9,13 @@
 //! - [`clients`]: the clients.
 //! - [`tail`]: what the nodes write down, as they write it: who leads, what is applied.
 //! - [`stage`]: what all of these share.
+//! - [`cluster`]: the same processes and links without clients and judge, for whoever types.
 //!
 //! The order of the records is right because all are written with one machine's wall clock, each before what follows from it leaves whoever wrote it
 //! (docs/FACTS.md). The run itself judges nothing but that it comes to its end; whoever started it judges the records.
 
 mod clients;
+pub mod cluster;
 pub mod playable;
 mod process;
 mod proxy;

@@ -190,6 +190,13 @@ impl Conditions {
         self.weather.iter().filter(move |weather| weather.on & ends != 0).map(|weather| weather.kind)
     }
 
+    /// Ways between nodes of different sides are blocked from now on, and no others. `sides`: by node.
+    pub(crate) fn part(&mut self, sides: &[usize]) {
+        for (way, blocked) in self.blocked.iter_mut().enumerate() {
+            *blocked = u16::from(sides[way / self.nodes] != sides[way % self.nodes]);
+        }
+    }
+
     pub fn blocked(&self, from: usize, to: usize) -> bool {
         self.blocked[from * self.nodes + to] > 0
     }

@@ -175,7 +175,7 @@ fn prepare(stage: &Arc<Stage>, node: usize) -> Result<Setup<TurmoilNet, SimStore
             (conditions.slow_disk(node).unwrap_or(sync), conditions.stalled_until(node).unwrap_or(0))
         };
         let own = match job {
-            Job::Append { .. } | Job::Receive(Receive::Install { .. }) => {
+            Job::Append { .. } | Job::Keep { .. } | Job::Receive(Receive::Install { .. }) => {
                 sync.pick(draw(seed, Purpose::DiskSync, who, boot, jobs))
             }
             Job::Apply { .. } | Job::Load { .. } | Job::Trim { .. } | Job::Receive(_) => 0,

@@ -1,0 +1,156 @@
+//! What is on disk: records in the order of the entries, so that a prefix of them depends on nothing that is missing.
+//!
+//! - Entries are written while no leader answers, those of others as well; what this node held for a leader before is written when that one is gone.
+//! - When nothing is open any more, all records go at once; when most of them are of settled entries, what is left is written anew.
+//! - A start takes what it finds. Entries behind a hole (their records rotted) go into the new outbox of this start: their identity is the same, and what they depended on
+//!   is lost here.
+
+use super::entry::Record;
+use super::*;
+use crate::wire::EnvelopeError;
+
+/// Records that may be of settled entries before what is left is written anew, in bytes beside as many as are needed.
+const SLACK: u64 = 1 << 20;
+
+#[derive(Clone, Debug, Default)]
+pub(super) struct Lane {
+    made: u64,
+    /// Under way, with what becomes durable by each.
+    writing: VecDeque<(u64, Vec<(OutboxId, u64)>)>,
+    /// Bytes of records on disk or on their way there.
+    bytes: u64,
+    /// Something is to be written.
+    owes: bool,
+}
+
+impl Outbox {
+    /// Takes the records of earlier starts. `damaged`: some are missing.
+    ///
+    /// # Errors
+    /// A record that this version cannot read.
+    pub(crate) fn restore(&mut self, records: &[Bytes], damaged: bool) -> Result<(), EnvelopeError> {
+        let mut behind_holes = Vec::new();
+        for record in records {
+            self.lane.bytes += record.len() as u64;
+            match Record::open(record)? {
+                Record::Settled { outbox, through, by } => self.learn_settled(outbox, through, by),
+                Record::Entry(entry) => {
+                    let held = self.known.get(&entry.outbox).map(|known| known.held);
+                    if held.is_none() && entry.n > 1 {
+                        // Its predecessors were settled when it was written down; the record that said so is one of the lost.
+                        self.learn_settled(entry.outbox, entry.n - 1, 0);
+                    }
+                    let next = held.is_none_or(|held| entry.n == held + 1);
+                    if next && self.has_seen(&entry) { self.hold(entry) } else { behind_holes.push(entry) }
+                }
+            }
+        }
+        if damaged {
+            self.outputs.push_back(Output::Told(Fact::OutboxDamaged));
+        }
+        let mut restored: Vec<Order> = self.open.iter().copied().collect();
+        restored.sort_unstable();
+        for known in self.known.values_mut() {
+            (known.written, known.durable) = (known.held, known.held);
+        }
+        for (_, outbox, n) in restored {
+            self.became_durable(outbox, n);
+        }
+        for entry in behind_holes {
+            let n = self.known.get(&self.own).map_or(0, |known| known.held) + 1;
+            if !self.holds(&entry.request()) {
+                self.hold(Entry { outbox: self.own, n, seen: Vec::new(), ..entry });
+            }
+        }
+        self.write();
+        if !self.open.is_empty() {
+            self.tell_point(crate::point!("outbox.restored"));
+        }
+        Ok(())
+    }
+
+    /// All writes up to this one are durable.
+    pub(crate) fn handle_kept(&mut self, now: Now, up_to: u64) {
+        self.tick(now);
+        while let Some((_, entries)) = self.lane.writing.pop_front_if(|(id, _)| *id <= up_to) {
+            for (outbox, n) in entries {
+                if let Some(known) = self.known.get_mut(&outbox) {
+                    known.durable = known.durable.max(n);
+                }
+                self.became_durable(outbox, n);
+            }
+            self.owe_answers();
+        }
+    }
+
+    /// What is held and not written is to be written, when everything else of this moment is done.
+    pub(super) fn write(&mut self) {
+        self.lane.owes |= self.reach == Reach::Nobody;
+    }
+
+    /// True if something was written.
+    pub(super) fn make_write(&mut self) -> bool {
+        if !core::mem::take(&mut self.lane.owes) || self.reach != Reach::Nobody {
+            return false;
+        }
+        let unwritten = self
+            .known
+            .iter()
+            .flat_map(|(outbox, known)| known.entries.range(known.written + 1..).map(|(n, held)| (held.order, (*outbox, *n))));
+        let mut unwritten: Vec<(Order, (OutboxId, u64))> = unwritten.collect();
+        if unwritten.is_empty() {
+            return false;
+        }
+        unwritten.sort_unstable();
+        let places: Vec<(OutboxId, u64)> = unwritten.into_iter().map(|(_, place)| place).collect();
+        let records: Vec<Bytes> = places.iter().filter_map(|place| self.record(place)).collect();
+        for (outbox, n) in &places {
+            if let Some(known) = self.known.get_mut(outbox) {
+                known.written = known.written.max(*n);
+            }
+        }
+        self.keep(Keep { clear: false, records }, places);
+        true
+    }
+
+    /// Drops records of settled entries when it is worth it.
+    pub(super) fn shrink(&mut self) {
+        if self.lane.bytes == 0 || !self.open.is_empty() && self.lane.bytes < 2 * self.bytes + SLACK {
+            return;
+        }
+        let mut records = Vec::new();
+        let mut places = Vec::new();
+        let open: BTreeSet<OutboxId> = self.open.iter().map(|(_, outbox, _)| *outbox).collect();
+        for outbox in &open {
+            let Some(known) = self.known.get(outbox) else { continue };
+            let through = known.entries.keys().next().map_or(known.held, |first| first - 1);
+            if through > 0 {
+                records.push(Record::Settled { outbox: *outbox, through, by: known.settled_by }.seal());
+            }
+        }
+        let mut held: Vec<(Order, (OutboxId, u64))> = Vec::new();
+        for outbox in &open {
+            let Some(known) = self.known.get(outbox) else { continue };
+            held.extend(known.entries.range(..=known.written).map(|(n, held)| (held.order, (*outbox, *n))));
+        }
+        held.sort_unstable();
+        for (_, place) in held {
+            records.extend(self.record(&place));
+            places.push(place);
+        }
+        self.lane.bytes = 0;
+        self.keep(Keep { clear: true, records }, places);
+    }
+
+    fn record(&self, (outbox, n): &(OutboxId, u64)) -> Option<Bytes> {
+        let held = self.known.get(outbox)?.entries.get(n)?;
+        Some(Record::Entry(held.entry.clone()).seal())
+    }
+
+    fn keep(&mut self, keep: Keep, places: Vec<(OutboxId, u64)>) {
+        self.lane.made += 1;
+        self.lane.bytes += keep.records.iter().map(|record| record.len() as u64).sum::<u64>();
+        self.lane.writing.push_back((self.lane.made, places));
+        self.outputs.push_back(Output::Keep { id: self.lane.made, keep });
+    }
+}

@@ -1,0 +1,177 @@
+//! Two browser windows on both sides of a real cut: five processes, the links between them held by `sim cluster`, the page that the nodes serve.
+//!
+//! Without a browser there is nothing to see, and the tests say so; with `TERTULIA_BROWSER=required` that fails. `TERTULIA_PICTURES=DIR` keeps the README's picture.
+
+#![cfg(target_os = "linux")]
+#![allow(clippy::unwrap_used, reason = "a test ends at what it did not expect")]
+
+mod cluster;
+mod devtools;
+mod strip;
+
+use cluster::{Cluster, Person};
+use devtools::{Browser, Window};
+use serde_json::Value;
+use std::collections::{BTreeMap, BTreeSet};
+
+const SIZE: (u32, u32) = (470, 500);
+/// Of all messages on the screen: id, how it stands, text.
+const SHOWN: &str = "[...document.querySelectorAll('#messages > .message')].map((item) => \
+    [item.dataset.name, item.classList[1], item.querySelector('.text').textContent])";
+
+fn browser() -> Option<Browser> {
+    match devtools::installed() {
+        Some(binary) => Some(Browser::start(&binary)),
+        None if std::env::var("TERTULIA_BROWSER").is_ok_and(|wanted| wanted == "required") => {
+            panic!("no browser is installed: apt-get install chromium, or name one in CHROMIUM")
+        }
+        None => {
+            eprintln!("SKIPPED: no browser is installed; apt-get install chromium, or name one in CHROMIUM");
+            None
+        }
+    }
+}
+
+/// A message on a screen.
+#[derive(Clone, PartialEq, Eq, Debug)]
+struct Shown {
+    id: String,
+    state: String,
+    text: String,
+}
+
+fn shown(browser: &mut Browser, window: &Window) -> Vec<Shown> {
+    let all = browser.value(window, SHOWN);
+    let word = |value: &Value| value.as_str().unwrap().to_owned();
+    all.as_array().unwrap().iter().map(|one| Shown { id: word(&one[0]), state: word(&one[1]), text: word(&one[2]) }).collect()
+}
+
+fn texts(shown: &[Shown]) -> Vec<&str> {
+    shown.iter().map(|message| message.text.as_str()).collect()
+}
+
+/// Waits until a window shows this text in this state.
+fn sees(browser: &mut Browser, window: &Window, state: &str, text: &str) {
+    let found = format!("{SHOWN}.some(([, state, text]) => state === '{state}' && text === {text:?})");
+    browser.until(window, &format!("\"{text}\" is {state}"), &found);
+}
+
+fn says(browser: &mut Browser, window: &Window, text: &str) {
+    browser.write(window, "#text", text);
+}
+
+/// A window in which somebody has signed in and entered the room; it reaches these nodes alone.
+fn enter(browser: &mut Browser, cluster: &Cluster, name: &str, reached: &[usize]) -> Window {
+    let window = browser.open(cluster.url(reached[0]), SIZE, &cluster.all_but(reached));
+    browser.until(
+        &window,
+        "the page has looked at the cluster",
+        "document.querySelector('#status').textContent.startsWith('node')",
+    );
+    browser.write(&window, "#name", name);
+    let room = "[...document.querySelectorAll('#rooms button')].find((button) => button.textContent.includes('lobby'))";
+    browser.until(&window, "the room's name", room);
+    browser.value(&window, &format!("{room}.click()"));
+    browser.until(&window, "the room", "document.querySelector('#text:enabled')");
+    window
+}
+
+/// Waits until nothing waits any more in any window.
+fn all_settled(browser: &mut Browser, windows: &[&Window]) {
+    for window in windows {
+        let settled =
+            "!document.querySelector('#messages .waiting, #messages .sending') && document.querySelector('#cut-off').hidden";
+        browser.until(window, "all is settled", settled);
+    }
+}
+
+/// The same messages, once each, with the same ids, in the same order: on both screens and in what each node answers.
+fn one_order(browser: &mut Browser, cluster: &Cluster, reader: &Person, windows: &[&Window], said: &[&str]) {
+    let first = shown(browser, windows[0]);
+    for window in windows {
+        let shown = shown(browser, window);
+        assert_eq!(shown, first, "the screens differ");
+        assert!(shown.iter().all(|message| message.state == "committed"));
+    }
+    let mut sorted = texts(&first);
+    sorted.sort_unstable();
+    let mut wanted = said.to_vec();
+    wanted.sort_unstable();
+    assert_eq!(sorted, wanted, "lost or doubled");
+    assert_eq!(first.iter().map(|message| &message.id).collect::<BTreeSet<_>>().len(), first.len());
+    for node in 1..=5 {
+        cluster.until_answers(node, reader, |history| {
+            history
+                .iter()
+                .map(|(id, text)| (id.as_str(), text.as_str()))
+                .eq(first.iter().map(|m| (m.id.as_str(), m.text.as_str())))
+        });
+    }
+}
+
+#[test]
+fn both_sides_of_a_cut_go_on_talking_and_end_with_one_order_on_every_screen() {
+    let Some(mut browser) = browser() else { return };
+    let mut cluster = Cluster::start(5);
+    let people = cluster.people(&["dora", "cleo"]);
+    let [dora, cleo] = &people[..] else { panic!() };
+    let (mut ana, mut ben) = (enter(&mut browser, &cluster, "ana", &[1, 2]), enter(&mut browser, &cluster, "ben", &[3, 4, 5]));
+    let mut said = Vec::new();
+    let mut say = |browser: &mut Browser, window: &Window, text: &'static str, state: &str| {
+        says(browser, window, text);
+        sees(browser, window, state, text);
+        said.push(text);
+    };
+
+    // Together.
+    say(&mut browser, &ana, "The boat leaves at nine.", "committed");
+    sees(&mut browser, &ben, "committed", "The boat leaves at nine.");
+    say(&mut browser, &ben, "I bring bread and olives.", "committed");
+    sees(&mut browser, &ana, "committed", "I bring bread and olives.");
+
+    // Apart.
+    cluster.say("cut 1 2 | 3 4 5");
+    browser.until(&ana, "it is said that there is no majority", "!document.querySelector('#cut-off').hidden");
+    say(&mut browser, &ana, "Is anybody still there?", "waiting");
+    say(&mut browser, &ben, "Ana and Cleo have dropped out.", "committed");
+    cluster.post(2, cleo, "I am. The others have gone quiet.");
+    sees(&mut browser, &ana, "waiting", "I am. The others have gone quiet.");
+    say(&mut browser, &ana, "Then we keep to the plan: nine, at the pier.", "waiting");
+    cluster.post(5, dora, "Let us take the big tent for all of us.");
+    sees(&mut browser, &ben, "committed", "Let us take the big tent for all of us.");
+    browser.until(
+        &ana,
+        "both nodes of this side have all",
+        "document.querySelectorAll('#messages .waiting').length === 3 && \
+        [...document.querySelectorAll('#messages .waiting .state')].every((state) => state.textContent.includes('on 2 nodes'))",
+    );
+    let before = shown(&mut browser, &ana);
+    let apart = [browser.picture(&ana), browser.picture(&ben)];
+    browser.value(
+        &ana,
+        "void document.querySelectorAll('#messages > .message').forEach((item) => { item.is = item.dataset.name; })",
+    );
+
+    // Together again.
+    cluster.say("heal");
+    all_settled(&mut browser, &[&ana, &ben]);
+    said.extend(["I am. The others have gone quiet.", "Let us take the big tent for all of us."]);
+    sees(&mut browser, &ben, "committed", "Then we keep to the plan: nine, at the pier.");
+    one_order(&mut browser, &cluster, cleo, &[&ana, &ben], &said);
+    let kept = browser.value(
+        &ana,
+        "[...document.querySelectorAll('#messages > .message')].filter((item) => item.is === item.dataset.name).length",
+    );
+    assert_eq!(kept, before.len(), "a message that was on the screen is the same element when it has its place");
+    let after: BTreeMap<String, String> =
+        shown(&mut browser, &ana).into_iter().map(|message| (message.text, message.id)).collect();
+    assert!(before.iter().all(|message| after[&message.text] == message.id), "the ids are stable");
+    let together = [browser.picture(&ana), browser.picture(&ben)];
+    if let Ok(folder) = std::env::var("TERTULIA_PICTURES") {
+        strip::keep(&mut browser, &folder, &apart, &together);
+        for window in [&mut ana, &mut ben] {
+            browser.color_scheme(window, "light");
+        }
+    }
+    assert!(browser.errors.is_empty(), "{:#?}", browser.errors);
+}
