@@ -99,8 +99,13 @@ impl Browser {
         self.call(Some(&window), "Emulation.setFocusEmulationEnabled", json!({"enabled": true}));
         self.color_scheme(&window, "light");
         self.call(Some(&window), "Network.setBlockedURLs", json!({"urls": blocked}));
-        self.call(Some(&window), "Page.navigate", json!({"url": url}));
+        self.navigate(&window, url);
         window
+    }
+
+    /// Goes to a page, in the session that the window has.
+    pub fn navigate(&mut self, window: &Window, url: &str) {
+        self.call(Some(window), "Page.navigate", json!({"url": url}));
     }
 
     pub fn color_scheme(&mut self, window: &Window, scheme: &str) {
