@@ -43,6 +43,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
                 let from = client.cursor(room).await.map_or(From::Last(10), From::After);
                 client.follow(RoomRef::Id(room), from).await;
             }
+            ClientEvent::Accepted { copies, .. } => println!("-- accepted without a leader, on {copies} node(s)"),
             ClientEvent::Settled { result: Err(refusal), .. } | ClientEvent::Rejected(refusal) => println!("-- {refusal}"),
             ClientEvent::Deliver(event) =>
             {

@@ -86,7 +86,7 @@ pub enum ClientFact {
     TooManyDevices { client: u32, limit: u32, devices: u32 },
     /// It was told that its session is over. `asked`: it had asked to be logged out.
     SignedOut { client: u32, asked: bool },
-    /// It will never hear what became of this post: its session is over.
+    /// It will never hear what became of this post: its session is over, or its device is lost.
     GaveUp { client: u32, number: u64 },
 
     // its rooms

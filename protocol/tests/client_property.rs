@@ -60,6 +60,8 @@ enum Step {
     ToClient,
     LoseToServer,
     LoseToClient,
+    /// All is well for a moment: a connection stands, and whatever is under way arrives.
+    Talk,
     /// The server is busy.
     Refuse,
     Pass {
@@ -87,6 +89,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => Just(Step::Disconnect),
         6 => Just(Step::ToServer),
         6 => Just(Step::ToClient),
+        4 => Just(Step::Talk),
         1 => Just(Step::LoseToServer),
         1 => Just(Step::LoseToClient),
         1 => Just(Step::Refuse),
@@ -334,6 +337,7 @@ impl World {
             Step::ToServer => self.serve(false),
             Step::Refuse => self.serve(true),
             Step::ToClient => self.hear(),
+            Step::Talk => self.talk(),
             Step::LoseToServer => drop(self.to_server.pop_front()),
             Step::LoseToClient => drop(self.cluster.connection.words.pop_front()),
             Step::Pass { ms } => {
@@ -376,6 +380,16 @@ impl World {
         self.last_change = 0;
     }
 
+    fn talk(&mut self) {
+        self.step(Step::Sync);
+        self.step(Step::Connect { works: true });
+        while !self.to_server.is_empty() || !self.cluster.connection.words.is_empty() {
+            self.step(Step::ToServer);
+            self.step(Step::ToClient);
+            self.step(Step::Sync);
+        }
+    }
+
     /// No more trouble: all comes to rest.
     fn heal(&mut self) {
         // A last event that was lost is missed by nobody before the next one comes, or the next connection.
@@ -386,13 +400,7 @@ impl World {
                 self.step(Step::Commit { server, refused: false });
             }
             (0..SERVERS).for_each(|server| self.step(Step::Apply { server }));
-            self.step(Step::Sync);
-            self.step(Step::Connect { works: true });
-            while !self.to_server.is_empty() || !self.cluster.connection.words.is_empty() {
-                self.step(Step::ToServer);
-                self.step(Step::ToClient);
-                self.step(Step::Sync);
-            }
+            self.talk();
             let tails = (1..=ROOMS).map(|room| self.client.tail(RoomId(room)).count()).sum::<usize>();
             if self.texts.is_empty() && self.missing().is_none() && tails == 0 {
                 return;

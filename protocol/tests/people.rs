@@ -11,8 +11,9 @@ use tertulia_protocol::chat::{
 };
 use tertulia_protocol::gateway::*;
 use tertulia_protocol::ids::*;
-use tertulia_protocol::replica::Identity;
-use tertulia_protocol::time::Duration;
+use tertulia_protocol::node::{Body, Message, Node};
+use tertulia_protocol::replica::{Identity, Submission};
+use tertulia_protocol::time::{Duration, Timestamp};
 
 const SOON: Duration = Duration::from_secs(20);
 
@@ -107,10 +108,60 @@ impl Town {
         self.world.run_until(time + SOON, |world| world.now.instant >= until);
     }
 
+    /// All nodes start again, and these devices come back to them.
+    fn restart_all(&mut self, devices: &[Device]) {
+        for id in (1..=3).map(NodeId) {
+            self.world.kill(id);
+        }
+        for id in (1..=3).map(NodeId) {
+            self.world.start(id);
+        }
+        self.world.run_until(SOON, |world| world.leader().is_some());
+        for device in devices {
+            let hello = ClientHello { token: Some(device.token) };
+            self.world.nodes.get_mut(&device.node).unwrap().handle_connected(self.world.now, device.connection, hello);
+        }
+    }
+
+    /// An outbox brings this to the leader.
+    fn bring(&mut self, session: SessionId, identity: Identity, text: &str) {
+        let command = Command::Post { room: lobby(), text: text.into() }.encode();
+        let written_at = Timestamp(self.world.now.wall.0 - 1_000_000);
+        let submission = Submission::Carried { session, identity, first_unacked: 0, command, written_at };
+        let (leader, now) = (self.world.leader().unwrap(), self.world.now);
+        let message = Message { group: GROUP, body: Body::Forward(submission) };
+        self.world.nodes.get_mut(&leader).unwrap().handle_message(now, NodeId(leader.0 % 3 + 1), message);
+    }
+
+    /// All that was said in the lobby, once all nodes have the same state.
+    fn said(&mut self, device: Device) -> Vec<String> {
+        self.pass(Duration::from_secs(1));
+        let state = |node: &Node| (node.status().applied, node.status().state_hash);
+        self.world.run_until(SOON, |world| {
+            let states: BTreeSet<_> = world.nodes.values().map(state).collect();
+            states.len() == 1
+        });
+        let page = Ask::History { room: lobby(), after: None, before: None, limit: 1_000, at_least: None };
+        let Ok(Answer::History { posts, .. }) = self.ask(device, page) else { panic!("no page") };
+        posts.into_iter().map(|post| post.text).filter(|text| !text.starts_with("xxx")).collect()
+    }
+
+    /// Time passes in which nothing is heard but of one device.
+    fn hear_only(&mut self, device: Device, seconds: u64) {
+        for _ in 0..seconds / 2 {
+            self.pass(Duration::from_secs(2));
+            self.ask(device, Ask::Ping).unwrap();
+        }
+    }
+
     fn heard(&self, device: Device) -> Vec<EventKind> {
         let mine = self.world.events.iter().filter(|(to, _)| *to == device.connection);
         mine.map(|(_, event)| event.kind.clone()).collect()
     }
+}
+
+fn lobby() -> RoomRef {
+    RoomRef::Name("lobby".into())
 }
 
 fn password(text: &str) -> Password {
@@ -351,4 +402,116 @@ fn a_deleted_account_leaves_no_text_behind_where_the_cluster_says_so() {
     }
     let (_, again) = town.user(3, "ada");
     assert_ne!(again, posts[1].author, "the name is free, and somebody else's");
+}
+
+/// Ada on one node, Bob's phone on another, both in the lobby; Bob has said "hello" as his number 2. And his session.
+fn lobby_of_two(settings: Settings) -> (Town, Device, Device, SessionId) {
+    let mut town = Town::new(settings);
+    let leader = town.world.leader().unwrap().0;
+    let ((ada, _), (bob, _)) = (town.user(leader, "ada"), town.user(leader % 3 + 1, "bob"));
+    town.run(ada, Command::CreateRoom { name: "lobby".into() }).unwrap();
+    for (number, command) in [(1, Command::Join { room: lobby() }), (2, Command::Post { room: lobby(), text: "hello".into() })] {
+        let ask = Ask::Submit { identity: Identity::Number(number), first_unacked: 0, command };
+        town.ask(bob, ask).unwrap();
+    }
+    let session = town.me(bob).session;
+    (town, ada, bob, session)
+}
+
+#[test]
+fn what_a_silent_device_had_said_is_heard_after_it_has_expired() {
+    let (mut town, ada, bob, session) = lobby_of_two(Settings { idle_ms: 10_000, ..Settings::default() });
+    town.hear_only(ada, 20);
+    assert!(town.world.closed.contains(&(bob.connection, CloseReason::LoggedOut)));
+    // The later one comes first, and waits for the one before it.
+    town.bring(session, Identity::Number(4), "fourth");
+    assert_eq!(town.said(ada), ["hello"]);
+    town.bring(session, Identity::Number(3), "third");
+    assert_eq!(town.said(ada), ["hello", "third", "fourth"]);
+    for (number, text) in [(2, "hello"), (3, "third"), (4, "fourth")] {
+        town.bring(session, Identity::Number(number), text);
+    }
+    assert_eq!(town.said(ada), ["hello", "third", "fourth"], "each once, whoever brings it again");
+    town.restart_all(&[ada, bob]);
+    for (number, text) in [(4, "fourth"), (5, "fifth")] {
+        town.bring(session, Identity::Number(number), text);
+    }
+    assert_eq!(town.said(ada), ["hello", "third", "fourth", "fifth"]);
+    assert_eq!(town.world.withdrawn, []);
+    assert_eq!(town.ask(bob, Ask::Me), Err(Refusal::LoggedOut), "it is signed in no more all the same");
+}
+
+#[test]
+fn what_a_device_had_said_that_was_logged_out_is_withdrawn() {
+    let (mut town, ada, bob, session) = lobby_of_two(Settings::default());
+    let (laptop, _) = town.user(1, "bob");
+    town.run(laptop, Command::LogOut { devices: Devices::Others }).unwrap();
+    town.world.run_until(SOON, |world| world.closed.contains(&(bob.connection, CloseReason::LoggedOut)));
+    let key = town.key();
+    town.bring(session, Identity::Number(3), "third");
+    town.bring(session, key, "by key");
+    town.bring(session, Identity::Number(2), "hello");
+    assert_eq!(town.said(ada), ["hello"]);
+    let withdrawn: BTreeSet<_> = town.world.withdrawn.iter().copied().collect();
+    let on_all = |identity| (1..=3).map(move |node| (NodeId(node), session, identity));
+    assert_eq!(withdrawn, on_all(Identity::Number(3)).chain(on_all(key)).collect(), "what was executed before is not");
+}
+
+#[test]
+fn what_was_carried_to_a_room_that_has_banned_its_author_meanwhile_is_refused_as_banned() {
+    let (mut town, ada, bob, session) = lobby_of_two(Settings::default());
+    let ban = |on| Command::Ban { room: lobby(), user: UserRef::Name("bob".into()), on };
+    town.run(ada, ban(true)).unwrap();
+    town.bring(session, Identity::Number(3), "third");
+    assert_eq!(town.said(ada), ["hello"]);
+    let command = Command::Post { room: lobby(), text: "third".into() };
+    let again = Ask::Submit { identity: Identity::Number(3), first_unacked: 0, command };
+    assert_eq!(town.ask(bob, again.clone()), Err(Refusal::Banned { room: RoomId(1) }));
+    town.run(ada, ban(false)).unwrap();
+    town.run(bob, Command::Join { room: lobby() }).unwrap();
+    assert_eq!(town.ask(bob, again), Err(Refusal::Banned { room: RoomId(1) }), "it was its turn, once");
+    assert_eq!(town.world.withdrawn, [], "the room refused it, not the session");
+}
+
+#[test]
+fn what_was_executed_before_the_session_expired_is_not_executed_again_whoever_got_a_snapshot_in_between() {
+    let (mut town, ada, bob, session) = lobby_of_two(Settings { idle_ms: 10_000, ..Settings::default() });
+    (town.world.limits.log_bytes, town.world.limits.snapshot_part_bytes) = (16 << 10, 4 << 10);
+    town.restart_all(&[ada, bob]);
+    let (before, late) = (town.key(), Identity::Key { key: 1_000, stamp: town.world.now.wall });
+    let command = Command::Post { room: lobby(), text: "by key".into() };
+    town.ask(bob, Ask::Submit { identity: before, first_unacked: 0, command }).unwrap();
+    town.hear_only(ada, 20);
+    assert!(town.world.closed.contains(&(bob.connection, CloseReason::LoggedOut)));
+    town.bring(session, late, "late");
+    town.bring(session, Identity::Number(3), "third");
+    assert_eq!(town.said(ada), ["hello", "by key", "late", "third"]);
+    // A node sleeps until the log does not reach back to it.
+    let sleeper = (1..=3).map(NodeId).find(|node| *node != ada.node && Some(*node) != town.world.leader()).unwrap();
+    town.world.kill(sleeper);
+    for nth in 0..150 {
+        town.run(ada, Command::Post { room: lobby(), text: format!("xxx {nth} {}", "x".repeat(400)) }).unwrap();
+    }
+    town.world.start(sleeper);
+    let has_jumped = |world: &World| world.reached.contains(&(sleeper, "snapshot.installed"));
+    town.world.run_until(SOON, has_jumped);
+    // Then it leads: its table is that of the snapshot.
+    for _ in 0..50 {
+        if town.world.leader() == Some(sleeper) {
+            break;
+        }
+        let leader = town.world.leader().unwrap();
+        town.world.cut = Some(leader);
+        town.pass(Duration::from_secs(5));
+        town.world.cut = None;
+        town.pass(Duration::from_secs(5));
+    }
+    assert_eq!(town.world.leader(), Some(sleeper));
+    let (ada, _) = town.user(sleeper.0, "ada");
+    for (identity, text) in [(before, "by key"), (late, "late"), (Identity::Number(3), "third"), (Identity::Number(4), "fourth")]
+    {
+        town.bring(session, identity, text);
+    }
+    assert_eq!(town.said(ada), ["hello", "by key", "late", "third", "fourth"]);
+    assert_eq!(town.world.withdrawn, []);
 }

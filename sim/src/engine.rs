@@ -196,6 +196,16 @@ pub(crate) fn judge_the_whole(scenario: &Scenario, plan: &FaultPlan, witness: &W
         let told = format!("somebody waited and nobody was answered for {} us, the scenario allows {max} us", tally.longest_wait);
         return Verdict::failed("unavailable", told);
     }
+    let longest = witness.longest_unanswered();
+    if let Some(max) = expect.accepted_within.filter(|max| longest.waited > *max) {
+        let (client, node, number) = (longest.client + 1, longest.node + 1, longest.number);
+        let told = format!(
+            "client {client} waited {} us, until {}, at n{node}, which was well, and its post {number} was neither accepted nor settled; the scenario allows {max} us",
+            longest.waited,
+            tertulia_judge::At(longest.until)
+        );
+        return Verdict::failed("accepted-within", told);
+    }
     if tally.acked < expect.min_acked {
         let told = format!("{} posts were acknowledged, the scenario expects {}", tally.acked, expect.min_acked);
         return Verdict::failed("min-acked", told);
@@ -222,6 +232,13 @@ pub(crate) fn judge_the_whole(scenario: &Scenario, plan: &FaultPlan, witness: &W
     why.extend(missing.map(|point| format!("the point \"{point}\" was never reached")));
     if tally.acked < expect.proof.acked {
         why.push(format!("{} posts were acknowledged, it takes {} to prove anything", tally.acked, expect.proof.acked));
+    }
+    if tally.accepted < expect.proof.accepted {
+        let told = format!(
+            "{} posts were accepted without a leader, it takes {} to prove anything",
+            tally.accepted, expect.proof.accepted
+        );
+        why.push(told);
     }
     if plan.fired() < expect.proof.fired {
         why.push(format!("faults fired {} times, it takes {} to prove anything", plan.fired(), expect.proof.fired));

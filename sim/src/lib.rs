@@ -7,6 +7,7 @@
 //! - [`operator`]: whoever changes the members, and asks until it is done.
 //! - [`workload`]: what the clients do and what they saw: one script for both engines.
 //! - [`witness`]: everything that the judge is told, and the first thing that it objects to.
+//! - [`answers`]: how long posters wait for a first answer.
 //! - [`liveness`]: when progress is owed, and that it is made.
 //! - [`fast`]: the discrete-event engine over the bare machines. It hunts.
 //! - [`turmoil_engine`]: the production driver on turmoil's network. It confirms.
@@ -23,6 +24,7 @@
 //!
 //! What every part but [`live`] keeps: a run is a pure function of (scenario, seed, engine, bug). No clock, no global randomness, no iteration over hashed maps.
 
+pub mod answers;
 pub mod cli;
 pub mod engine;
 pub mod explore;

@@ -3,6 +3,7 @@
 //! Beside the judge it keeps who leads, which named points were reached, how far each room has come, and the longest time in which somebody waited
 //! and nobody was answered.
 
+use crate::answers::{Answers, Longest};
 use crate::liveness::{self, Bounds, Liveness, Word};
 use crate::plan::{ClusterView, Conditions};
 use crate::points::Crossings;
@@ -28,6 +29,7 @@ pub struct Witness {
     record: Option<Writer<Vec<u8>>>,
     violation: Option<Violation>,
     live: Liveness,
+    answers: Answers,
     pub roster: Roster,
     leading: Vec<Option<Term>>,
     pub up: Vec<bool>,
@@ -78,6 +80,8 @@ pub struct Tally {
     pub transfers: u64,
     pub submitted: u64,
     pub acked: u64,
+    /// Posts of which somebody was told that they are accepted without a leader.
+    pub accepted: u64,
     pub refused: u64,
     pub delivered: u64,
     pub reads: u64,
@@ -110,6 +114,7 @@ impl Witness {
             judge: Judge::new(Cluster { voters }),
             roster,
             violation: None,
+            answers: Answers::new(hosts, clients),
             live: Liveness::new(hosts, clients, Bounds::new(scenario, reconnect)),
             leading: vec![None; hosts],
             up: vec![false; hosts],
@@ -153,7 +158,12 @@ impl Witness {
 
     /// Counts of the run so far.
     pub fn tally(&self) -> Tally {
-        Tally { progress: self.live.tally(), ..self.counts }
+        Tally { progress: self.live.tally(), accepted: self.answers.accepted_ever(), ..self.counts }
+    }
+
+    /// The longest time that a post waited for a first answer at a node that was well.
+    pub fn longest_unanswered(&self) -> Longest {
+        self.answers.longest()
     }
 
     /// The greatest index that any node knew to be committed.
@@ -276,11 +286,13 @@ impl Witness {
     pub fn started(&mut self, now: u64, node: usize) {
         self.up[node] = true;
         self.live.runs(now, node, true);
+        self.answers.runs(now, node, true);
     }
 
     /// A process stands still, or goes on.
     pub fn paused(&mut self, now: u64, node: usize, paused: bool) {
         self.live.pauses(now, node, paused);
+        self.answers.pauses(now, node, paused);
     }
 
     /// The connections of these two have broken.
@@ -291,11 +303,13 @@ impl Witness {
     /// The plan may have changed links and disks.
     pub fn conditions(&mut self, now: u64, conditions: &Conditions) {
         self.live.conditions(now, conditions);
+        self.answers.conditions(now, conditions);
     }
 
     /// Where a client is connected; `None`: nowhere.
     pub fn client_at(&mut self, now: u64, client: usize, node: Option<usize>) {
         self.live.sits(now, client, node);
+        self.answers.sits(now, client, node);
     }
 
     pub fn crashed(&mut self, now: u64, node: usize) {
@@ -309,6 +323,7 @@ impl Witness {
         self.counts.crashes += 1;
         self.live.members(self.roster.members());
         self.live.runs(now, node, false);
+        self.answers.runs(now, node, false);
         self.observe(now, Observed::Crashed { node: self.id(node) });
     }
 
@@ -347,26 +362,33 @@ impl Witness {
         match fact {
             ClientFact::Submitted { client, number, .. } => {
                 self.live.posts(now, seat(*client), *number);
+                self.answers.posts(now, seat(*client), *number);
                 self.counts.submitted += 1;
                 self.waiting_since.get_or_insert(now);
             }
             ClientFact::Acknowledged { client, number, room, seq, .. } => {
-                self.live.is_answered(now, seat(*client), *number);
+                self.settled(now, *client, *number);
                 self.counts.acked += 1;
                 let newest = self.acked.entry(*room).or_insert(0);
                 *newest = (*newest).max(*seq);
                 self.answered(now);
             }
             ClientFact::RefusedFinally { client, number } => {
-                self.live.is_answered(now, seat(*client), *number);
+                self.settled(now, *client, *number);
                 self.counts.refused += 1;
                 self.answered(now);
             }
             // Nobody owes it anything any more.
             ClientFact::GaveUp { client, number } => {
-                self.live.is_answered(now, seat(*client), *number);
+                self.settled(now, *client, *number);
                 self.counts.submitted -= 1;
                 self.answered(now);
+            }
+            // An answer to its poster, who need not wait; what is owed by a leader is owed all the same.
+            ClientFact::Accepted { client, number, .. } => {
+                if self.answers.accepted(now, seat(*client), *number) {
+                    self.answered(now);
+                }
             }
             ClientFact::Delivered { .. } => self.counts.delivered += 1,
             ClientFact::Read { .. } => self.counts.reads += 1,
@@ -405,11 +427,17 @@ impl Witness {
         }
     }
 
+    /// A post has its place, or is refused, or nobody waits for it any more.
+    fn settled(&mut self, now: u64, client: u32, number: u64) {
+        self.live.is_answered(now, seat(client), number);
+        self.answers.settled(now, seat(client), number);
+    }
+
     /// A post was answered: the wait that it ends counts, and the next one begins if others still wait.
     fn answered(&mut self, now: u64) {
         let Some(since) = self.waiting_since else { return };
         self.counts.longest_wait = self.counts.longest_wait.max(now - since);
-        let open = self.counts.submitted > self.counts.acked + self.counts.refused;
+        let open = self.counts.submitted > self.counts.acked + self.counts.refused + self.answers.accepted_now();
         self.waiting_since = open.then_some(now);
     }
 

@@ -201,6 +201,7 @@ fn kind_of(verb: &Verb) -> &'static str {
         Verb::Crash { rot: Some(Rot::Log), .. } => "rot of the log",
         Verb::Crash { rot: Some(Rot::Rows), .. } => "rot of rows",
         Verb::Crash { rot: Some(Rot::Vote), .. } => "rot of the vote",
+        Verb::Crash { rot: Some(Rot::Outbox), .. } => "rot of the outbox",
         Verb::Crash { .. } => "crash",
         Verb::Pause { .. } => "pause",
         Verb::Partition(_) => "partition",

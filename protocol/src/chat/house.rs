@@ -113,6 +113,11 @@ impl Chat {
         }
     }
 
+    /// Removed nodes whose outboxes nobody waits for.
+    pub(crate) fn seals(&self) -> impl ExactSizeIterator<Item = NodeId> + '_ {
+        self.seals.keys().copied()
+    }
+
     /// Through where the outboxes of a node were known when it was removed; `None`: it was not, or so long ago that many others were since then.
     pub fn sealed(&self, node: NodeId) -> Option<&Sealed> {
         self.seals.get(&node)

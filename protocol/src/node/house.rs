@@ -4,9 +4,12 @@
 //! request.
 
 use super::*;
-use crate::chat::{Due, Settings};
+use crate::chat::{Due, Housekeeping, Settings};
 use crate::time::{Duration, Timestamp};
+use bytes::Bytes;
 
+/// Of so many ids that were given last, those that are no members any more are looked at.
+const REMOVED: u64 = 256;
 /// How long one command may take before it is offered again.
 const AGAIN: Duration = Duration::from_secs(1);
 
@@ -18,11 +21,13 @@ pub(super) struct House {
     /// The state at the last look, when something was proposed: the next one comes when that is applied, or has taken too long.
     proposed: Option<(Index, Instant)>,
     look_at: Option<Instant>,
+    /// The version of the members in which every removed node's outboxes were found sealed.
+    sealed_for: Option<u64>,
 }
 
 impl House {
     pub(super) fn new(founding: Settings) -> House {
-        House { founding, led: None, proposed: None, look_at: None }
+        House { founding, led: None, proposed: None, look_at: None, sealed_for: None }
     }
 
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
@@ -37,6 +42,7 @@ impl Node {
         let ready = raft.opened_by().is_some_and(|opened_by| self.replica.applied() >= opened_by);
         if !raft.is_leader() || !ready {
             (self.house.led, self.house.proposed, self.house.look_at) = (None, None, None);
+            self.house.sealed_for = None;
             return false;
         }
         let now = self.now.wall.max(self.replica.applied_at());
@@ -50,7 +56,8 @@ impl Node {
         if self.house.look_at.is_some_and(|at| self.now.instant < at) && !self.replica.machine().has_chores() {
             return false;
         }
-        let due = match self.replica.machine().founding(&self.house.founding) {
+        let first = self.replica.machine().founding(&self.house.founding).or_else(|| self.unsealed());
+        let due = match first {
             Some(command) => Due::Now(command),
             None => self.replica.machine().due(now, since),
         };
@@ -69,5 +76,22 @@ impl Node {
             }
             Due::Never => false,
         }
+    }
+
+    /// Says, for a removed node of which it is not said yet, through where its outboxes are known: what else they held is lost, and nobody waits for it.
+    fn unsealed(&mut self) -> Option<Bytes> {
+        let raft = self.replica.raft();
+        let version = raft.members_version();
+        if self.house.sealed_for == Some(version) {
+            return None;
+        }
+        let chat = self.replica.machine();
+        let removed = raft.committed_configuration().removed(REMOVED).find(|node| chat.sealed(*node).is_none());
+        let Some(node) = removed else {
+            self.house.sealed_for = Some(version);
+            return None;
+        };
+        let outboxes = self.outbox.extents_of(node);
+        Some(Housekeeping::Seal { node, outboxes }.encode())
     }
 }

@@ -43,6 +43,7 @@ impl Node {
     /// What the outbox must know of the rest before it goes on.
     fn tell_outbox(&mut self) {
         self.outbox.see_reach(self.now, self.reach());
+        self.outbox.see_seals(self.replica.machine().seals());
         if let Some(commit) = self.replica.raft().committed() {
             self.outbox.see_commit(commit);
         }

@@ -324,9 +324,12 @@ impl Outbox {
         self.spread.reach_changed(now);
     }
 
-    /// A node was removed: what its outboxes hold beyond what is known, nobody waits for.
-    pub(crate) fn seal(&mut self, node: NodeId) {
-        self.sealed.insert(node);
+    /// These nodes were removed: what their outboxes hold beyond what is known, nobody waits for.
+    pub(crate) fn see_seals(&mut self, seals: impl ExactSizeIterator<Item = NodeId>) {
+        if seals.len() != self.sealed.len() {
+            self.sealed = seals.collect();
+            self.tell_point(crate::point!("outbox.sealed"));
+        }
     }
 
     /// What this node, as the leader of a term, should propose next of what it has not proposed in it: in order, at most so many.

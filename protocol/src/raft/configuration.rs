@@ -158,6 +158,11 @@ impl Configuration {
         id.0 < self.next_id && !self.is_member(id)
     }
 
+    /// Nodes that were members once, of the last so many ids that were given.
+    pub fn removed(&self, most: u64) -> impl Iterator<Item = NodeId> + '_ {
+        (self.next_id.saturating_sub(most).max(1)..self.next_id).map(NodeId).filter(|id| !self.is_member(*id))
+    }
+
     pub fn learners(&self) -> impl Iterator<Item = NodeId> + '_ {
         self.members.iter().map(|member| member.id).filter(|id| !self.is_voter(*id))
     }

@@ -291,7 +291,7 @@ pub fn all_rooms() -> Scene {
 }
 
 /// Answers what is asked of the present server after so many ms, until a probe is wanted.
-fn until_probe(scene: &mut Scene, answers_in: u64) -> (u32, Vec<Output>) {
+pub fn until_probe(scene: &mut Scene, answers_in: u64) -> (u32, Vec<Output>) {
     for _ in 0..20 {
         let outputs = scene.pass(5_000);
         let probed = probes(&outputs);

@@ -10,12 +10,14 @@ pub const ALL: &[(&str, Story)] = &[
     ("a restart forgets that something was accepted, and asks", accepted_restart),
     ("all servers are tried once for a leader while posts are accepted", one_round),
     ("a server that cannot be reached is not waited for while another one accepts", unreachable),
+    ("a round goes to the best servers first", round_by_figure),
     ("a join that waits for a leader does not take the client from server to server", join_waits),
     ("where nothing is accepted, a server without a leader is given up", never_accepted),
     ("a request that is kept on too few nodes is tried again", too_few_copies),
     ("a tentative message is shown until it is committed or refused", tail_events),
     ("a tentative message settles without leaving the screen", settles_in_place),
     ("what was delivered is not tentative again on a node that is behind", behind_with_a_tail),
+    ("what an earlier run was delivered is not tentative for long", behind_after_a_restart),
     ("what is on the screen is asked about on a new connection", asks_for_the_tail),
     ("an own message stays until its command is settled", own_stays),
     ("a room that is followed no more has no tail", tail_dropped),
@@ -45,9 +47,13 @@ impl Scene {
     fn accepted_once() -> Scene {
         let mut scene = Scene::new();
         scene.sign_in(1);
-        let request = requests(&scene.submit("one").1).remove(0);
-        scene.accept(&request, 5, 1);
+        scene.submit_accepted();
         scene
+    }
+
+    fn submit_accepted(&mut self) {
+        let request = requests(&self.submit("one").1).remove(0);
+        self.accept(&request, 5, 1);
     }
 
     /// The server goes on to say so, about every second, until the client goes on. To which one?
@@ -219,6 +225,24 @@ pub fn unreachable() -> Scene {
     scene
 }
 
+pub fn round_by_figure() -> Scene {
+    let mut scene = Scene::choosing();
+    scene.sign_in(1);
+    // Server 2 is nearer than server 1.
+    for _ in 0..2 {
+        let (server, _) = stories::until_probe(&mut scene, 10);
+        scene.probed(server, Some((if server == 1 { 90 } else { 30 }, 10)));
+    }
+    scene.submit_accepted();
+    assert_eq!(scene.until_it_moves(), 2);
+    scene.arrive();
+    // The first one is not avoided any more by then, and nearer; but it was tried.
+    assert_eq!(scene.until_it_moves(), 1);
+    scene.arrive();
+    scene.stays(5);
+    scene
+}
+
 pub fn join_waits() -> Scene {
     let mut scene = Scene::accepted_once();
     scene.until_it_moves();
@@ -333,6 +357,25 @@ pub fn behind_with_a_tail() -> Scene {
     assert!(scene.hint(1, EventKind::Tail(vec![post(5, 10)].into())).is_empty());
     assert!(scene.hint(1, tentative(5, 10)).is_empty());
     assert!(scene.event(1, 5).is_empty());
+    scene
+}
+
+pub fn behind_after_a_restart() -> Scene {
+    let mut scene = Scene::keeping();
+    scene.sign_in(1);
+    let ask = requests(&scene.follow(1, 4)).remove(0);
+    scene.reply(ask.id, Ok(Answer::Following { room: ROOM, cursor: 4 }));
+    scene.event(1, 5);
+    scene.synced();
+    scene.restart();
+    scene.follow(1, 5);
+    let outputs = scene.sign_in(1);
+    let ask = requests(&outputs).into_iter().find(|request| matches!(request.ask, Ask::Follow { .. })).unwrap();
+    // This node holds the fifth message, and does not know yet that it has a place. This run was never told that message.
+    scene.reply(ask.id, Ok(Answer::Following { room: ROOM, cursor: 4 }));
+    assert_eq!(scene.hint(1, tentative(5, 10)), [CHANGED]);
+    assert_eq!((scene.event(1, 5), scene.tail(1)), (vec![CHANGED], vec![]), "not delivered, and gone");
+    assert!(scene.hint(1, tentative(5, 10)).is_empty());
     scene
 }
 

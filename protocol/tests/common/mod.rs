@@ -19,7 +19,7 @@ use tertulia_protocol::ids::*;
 use tertulia_protocol::node::{Body, Config, Message, Node, Output};
 use tertulia_protocol::raft::Entry;
 use tertulia_protocol::raft::Member;
-use tertulia_protocol::replica::Divergence;
+use tertulia_protocol::replica::{Divergence, Identity};
 use tertulia_protocol::time::{Duration, Instant, Timestamp};
 
 pub const CLUSTER: ClusterId = ClusterId(7);
@@ -208,6 +208,8 @@ pub struct World {
     pub limits: Limits,
     /// Points of the protocol that were reached, oldest first.
     pub reached: Vec<(NodeId, &'static str)>,
+    /// Requests that outboxes have carried and that nodes refused without executing them.
+    pub withdrawn: Vec<(NodeId, SessionId, Identity)>,
     /// What nodes said of each other's states. Without a bug of the zoo they may say nothing.
     pub diverged: Vec<(NodeId, Divergence)>,
     /// A node that no message reaches or leaves.
@@ -256,6 +258,7 @@ impl World {
             voters: (1..=size).map(voter).collect(),
             limits: Limits::default(),
             reached: Vec::new(),
+            withdrawn: Vec::new(),
             diverged: Vec::new(),
             cut: None,
             cuts: BTreeSet::new(),
@@ -392,7 +395,11 @@ impl World {
             for fact in self.nodes.get_mut(&id).unwrap().take_facts() {
                 match fact {
                     Fact::Reached { point } => self.reached.push((id, point)),
-                    Fact::Kept { .. } | Fact::Accepted { .. } | Fact::TentativeRefused { .. } => self.told.push((id, fact)),
+                    Fact::TentativeRefused { session, identity, .. } => {
+                        self.withdrawn.push((id, session, identity));
+                        self.told.push((id, fact));
+                    }
+                    Fact::Kept { .. } | Fact::Accepted { .. } => self.told.push((id, fact)),
                     _ => {}
                 }
             }

@@ -303,8 +303,9 @@ fn evidence(outcome: &Outcome, story: bool) -> String {
         let tally = &outcome.tally;
         let _ = writeln!(
             text,
-            "  {} posts, {} acknowledged, {} deliveries, {} reads, {} elections, {} hand-overs, {} crashes, {} messages lost or doubled, longest wait {} ms",
+            "  {} posts, {} accepted without a leader, {} acknowledged, {} deliveries, {} reads, {} elections, {} hand-overs, {} crashes, {} messages lost or doubled, longest wait {} ms",
             tally.submitted,
+            tally.accepted,
             tally.acked,
             tally.delivered,
             tally.reads,

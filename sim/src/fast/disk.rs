@@ -1,17 +1,19 @@
 //! One node's disk, in memory, with the outcomes that a crash can have on a real one.
 //!
-//! Two lanes, as in production. The log lane: a batch is written at once (every load sees it) and durable after a drawn sync, in order. The row lane:
+//! Two lanes, as in production, and the outbox beside the first of them (see `kept`). The log lane: a batch is written at once (every load sees it) and durable after a drawn sync, in order. The row lane:
 //! written at once, durable at intervals, and never beyond the durable log. What a crash leaves is decided by [`Disk::crash`], after the machine is
 //! gone: nothing that a machine does while it dies can reach the disk.
 //!
 //! A snapshot that is received stands beside the rows, and takes their place when its installation is done: a crash before that leaves the old rows, or by the
 //! draw the new ones. Snapshots that are read are copies of the rows, a few at a time.
 
+mod kept;
 mod rot;
 mod torn;
 
 use crate::scenario::{Cluster, DiskFate, Span};
 use bytes::Bytes;
+use kept::Outbox;
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::Bound;
 use tertulia_protocol::contract::{
@@ -80,6 +82,7 @@ pub(super) struct Disk {
     rows_through: Index,
     next_rows: u64,
     row_commits: u64,
+    outbox: Outbox,
     /// Of what was durable, as every start tells it.
     damage: Damage,
     pins: Vec<Pin>,
@@ -114,6 +117,7 @@ impl Disk {
             rows_through: 0,
             next_rows: ROWS.from,
             row_commits: 0,
+            outbox: Outbox::default(),
             damage: Damage::default(),
             pins: Vec::new(),
             received: None,
@@ -133,7 +137,7 @@ impl Disk {
     /// Writes a batch; returns when it will be durable. `digest` names the batch for the draw.
     pub fn store(&mut self, now: u64, id: BatchId, batch: Batch, digest: u64) -> u64 {
         let takes = self.sync.pick(draw(self.seed, Purpose::DiskSync, self.node, digest, 0));
-        let due = (now + takes).max(self.pending.back().map_or(0, |last| last.due));
+        let due = put_off(now + takes, &self.pending, &self.outbox);
         self.written.take(&batch);
         self.pending.push_back(Pending { id, batch, due });
         due
@@ -294,6 +298,7 @@ impl Disk {
             DiskFate::LoseUnsynced | DiskFate::Wipe => {}
             DiskFate::Torn => self.tear(pending, torn),
         }
+        self.crash_outbox(fate, torn);
         self.move_rows();
         // The rename may have reached the disk before the crash.
         if fate != DiskFate::LoseUnsynced && below(draw(self.seed, Purpose::DiskTorn, self.node, torn, 1), 2) == 0 {
@@ -328,7 +333,7 @@ impl Disk {
             damage: self.damage,
             log: above.to_vec(),
             rows: rows.map(|(key, value)| (key.clone(), value.clone())).collect(),
-            kept: Vec::new(),
+            kept: self.outbox.durable.clone(),
             incarnation: self.incarnation,
             boot,
         })
@@ -415,6 +420,11 @@ impl Log {
             self.start = start;
         }
     }
+}
+
+/// A sync that would end at `due` ends no sooner than those that were begun before it.
+fn put_off(due: u64, pending: &VecDeque<Pending>, outbox: &Outbox) -> u64 {
+    due.max(pending.back().map_or(0, |last| last.due)).max(outbox.busy_until())
 }
 
 fn is_cold(key: &[u8]) -> bool {

@@ -38,7 +38,7 @@ pub(super) enum Event {
         node: usize,
         boot: Boot,
     },
-    /// The oldest batches may be durable.
+    /// The oldest writes of the log, or of the outbox, may be durable.
     Synced {
         node: usize,
         boot: Boot,
@@ -187,5 +187,8 @@ pub(super) enum Input {
         key: Key,
     },
     Installed,
+    Kept {
+        up_to: u64,
+    },
     Timeout,
 }

@@ -64,13 +64,18 @@ impl Host {
     /// A write has failed.
     pub fn fail_store(&mut self, at: u64, batch: BatchId, how: DiskFailure) {
         let now = self.now(at);
-        let message = match how {
-            DiskFailure::Full => "no space left on device (simulated)",
-            DiskFailure::Failing | DiskFailure::Misread => "input/output error (simulated)",
-        };
         if let Some(node) = &mut self.machine {
-            node.handle_store_failed(now, batch, StoreError { message: message.to_owned() });
+            node.handle_store_failed(now, batch, write_error(how));
             self.chain.input(at, 11);
+        }
+    }
+
+    /// A write of the outbox has failed.
+    pub fn fail_keep(&mut self, at: u64, how: DiskFailure) {
+        let now = self.now(at);
+        if let Some(node) = &mut self.machine {
+            node.handle_keep_failed(now, write_error(how));
+            self.chain.input(at, 15);
         }
     }
 
@@ -142,6 +147,10 @@ impl Host {
                 node.handle_installed(now, Ok(()));
                 11
             }
+            Input::Kept { up_to } => {
+                node.handle_kept(now, up_to);
+                digest(&(15u8, up_to))
+            }
             Input::Derived { id, key } => {
                 node.handle_derived(now, id, key);
                 digest(&(14u8, id, key))
@@ -153,4 +162,12 @@ impl Host {
         };
         self.chain.input(at, told);
     }
+}
+
+fn write_error(how: DiskFailure) -> StoreError {
+    let message = match how {
+        DiskFailure::Full => "no space left on device (simulated)",
+        DiskFailure::Failing | DiskFailure::Misread => "input/output error (simulated)",
+    };
+    StoreError { message: message.to_owned() }
 }

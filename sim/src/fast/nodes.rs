@@ -1,5 +1,8 @@
 //! Nodes: how inputs reach a machine, what becomes of its outputs, how it dies and comes back.
 
+#[cfg(test)]
+mod outbox_tests;
+
 use super::World;
 use super::codec;
 use super::event::{Event, Input, NodeWord};
@@ -284,6 +287,18 @@ impl World<'_> {
                 let due = self.hosts[node].disk.store(self.now, id, batch, told);
                 self.queue.push(due, Event::Synced { node, boot });
             }
+            Output::Keep { id, keep } => {
+                let told = digest(&(10u8, id, &keep));
+                self.hosts[node].chain.output(told);
+                let broken = self.plan.conditions().broken_disk(node);
+                if let Some(how) = broken.filter(|how| *how != DiskFailure::Misread) {
+                    return self.hosts[node].fail_keep(self.now, how);
+                }
+                let sync = self.plan.conditions().slow_disk(node).unwrap_or(self.scenario.cluster.sync);
+                self.hosts[node].disk.sync = sync;
+                let due = self.hosts[node].disk.keep(self.now, id, keep, told);
+                self.queue.push(due, Event::Synced { node, boot });
+            }
             Output::Apply { through, rows } => {
                 self.hosts[node].chain.output(digest(&(3u8, through, &rows)));
                 self.hosts[node].disk.apply(self.now, through, rows);
@@ -432,6 +447,9 @@ impl World<'_> {
         }
         if let Some(up_to) = self.hosts[node].disk.synced(self.now) {
             self.input(node, Input::Stored { up_to });
+        }
+        if let Some(up_to) = self.hosts[node].disk.kept(self.now) {
+            self.input(node, Input::Kept { up_to });
         }
     }
 

@@ -115,7 +115,7 @@ fn head(played: &Played<'_>, cut: Option<u64>) -> Value {
         "ids": recording.ids.iter().map(|id| id.map(|id| id.0)).collect::<Vec<_>>(),
         "clients": crate::workload::actors(scenario),
         "tally": [
-            ["posts", tally.submitted], ["acknowledged", tally.acked], ["refused", tally.refused], ["deliveries", tally.delivered],
+            ["posts", tally.submitted], ["accepted", tally.accepted], ["acknowledged", tally.acked], ["refused", tally.refused], ["deliveries", tally.delivered],
             ["reads", tally.reads], ["elections", tally.elections], ["hand-overs", tally.transfers], ["crashes", tally.crashes],
             ["messages lost or doubled", tally.touched], ["longest wait (ms)", tally.longest_wait / 1_000],
         ],

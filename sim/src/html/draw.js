@@ -15,7 +15,7 @@ function readColours() {
   const style = getComputedStyle(document.documentElement);
   colours = {};
   for (const name of ["page", "paper", "ink", "soft", "line", "faint", "accent", "red", "follower", "candidate", "leader", "down", "down-edge", "paused", "on-leader",
-    "votes", "appends", "heartbeats", "snapshots", "requests", "events", "reads", "operators", "clients-c", "log", "elections", "lives", "members", "points-c",
+    "votes", "appends", "heartbeats", "snapshots", "requests", "events", "reads", "tentative", "operators", "clients-c", "log", "elections", "lives", "members", "points-c",
     "f-crash", "f-partition", "f-pause", "f-disk", "f-weather", "f-operator", "f-fault"]) colours[name] = style.getPropertyValue(`--${name}`).trim();
 }
 

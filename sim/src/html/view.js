@@ -4,7 +4,7 @@ const SHORTEST = 200;
 const GROUPS = [
   { id: "votes", name: "votes", on: true }, { id: "appends", name: "appends", on: true }, { id: "heartbeats", name: "heartbeats", on: false },
   { id: "snapshots", name: "snapshots", on: true }, { id: "reads", name: "read index", on: false }, { id: "requests", name: "requests", on: true },
-  { id: "events", name: "events", on: false }, { id: "operators", name: "operators", on: true }, { id: "log", name: "log ticks", on: true },
+  { id: "events", name: "events", on: false }, { id: "tentative", name: "tentative", on: true }, { id: "operators", name: "operators", on: true }, { id: "log", name: "log ticks", on: true },
   { id: "clients", name: "what clients saw", on: true }, { id: "points", name: "named points", on: true },
 ];
 const ON = Object.fromEntries(GROUPS.map((group) => [group.id, group.on]));

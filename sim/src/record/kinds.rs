@@ -92,6 +92,11 @@ kinds! {
     ForwardOpen = "forward sign-in", "requests", Detail, true, [], "forwards a sign-in to {to}";
     Forwarded = "forward answered", "requests", Detail, true, ["index"], "answers what was forwarded: it is done by entry {index}";
     ForwardRefused = "forward refused", "requests", Notable, true, [], "refuses what was forwarded";
+    OutboxDigest = "says what it holds", "tentative", Detail, true, ["outboxes"], "tells {to} what it holds of {outboxes} outboxes";
+    OutboxWant = "wants entries", "tentative", Detail, true, ["outboxes"], "asks {to} for the next entries of {outboxes} outboxes";
+    OutboxEntries = "tentative entries", "tentative", Notable, true, ["count"], "sends {to} {count} tentative entries";
+    ToldCommitted = "hearsay", "tentative", Notable, true, ["count", "index"],
+        "tells {to}, which no leader reaches, of {count} entries that are committed, through {index}";
     Admin = "operator's call", "operators", Notable, true, [], "passes an operator's call on to {to}";
     Administered = "operator answered", "operators", Notable, true, [], "answers an operator's call";
     // Between clients and nodes.
@@ -135,12 +140,23 @@ kinds! {
     SnapshotReceived = "snapshot here", "snapshots", Turn, false, ["index", "term"], "has all of a snapshot at {index} of term {term}";
     SnapshotInstalled = "snapshot in use", "snapshots", Turn, false, ["index", "term"], "uses a snapshot: its state is that after {index} of term {term}";
     Configured = "members", "members", Turn, false, ["index"], "has the members of entry {index}";
+    Kept = "tentative on disk", "tentative", Detail, false, ["n", "session", "number"],
+        "has on disk, as entry {n} of an outbox, request {number} of session {session}";
+    Accepted = "accepts", "tentative", Notable, false, ["session", "number", "copies"],
+        "accepts request {number} of session {session} without a leader; it is durable on {copies} nodes";
+    TentativeRefused = "tentative refused", "tentative", Notable, false, ["index", "session", "number"],
+        "refuses at entry {index} request {number} of session {session}, which an outbox had carried";
+    OutboxDamaged = "outbox damaged", "lives", Turn, false, [], "has lost tentative entries that were on its disk";
     Reached = "point", "points", Notable, false, [], "reaches a named point";
     // What clients saw.
     Submitted = "submits", "clients", Detail, false, ["number"], "submits request {number}";
     ClientAcknowledged = "is acknowledged", "clients", Detail, false, ["number", "room", "seq"],
         "is told that its request {number} is message {seq} of room {room}, for good";
     ClientRefused = "is refused", "clients", Notable, false, ["number"], "is told that its request {number} was not done and never will be";
+    ClientAccepted = "is accepted", "clients", Detail, false, ["number", "copies"],
+        "is told that its request {number} is accepted on {copies} nodes, and waits for its place";
+    Tentative = "is shown tentative", "clients", Detail, false, ["room"], "is shown a tentative message in room {room}";
+    Withdrawn = "withdrawn", "clients", Notable, false, ["room"], "is told that a tentative message in room {room} was refused";
     Followed = "follows", "clients", Detail, false, ["room", "seq"], "follows room {room} from event {seq} on";
     Delivered = "is shown", "clients", Detail, false, ["room", "seq"], "is shown message {seq} of room {room}";
     ClientTold = "is told or asks", "clients", Notable, false, [], "asks or hears of the chat";

@@ -85,16 +85,24 @@ fn peer(message: &Message) -> Words {
         Body::Forward(Submission::House { .. }) => Words::new(Kind::Forward, &[0, 0]).with("a command of the house"),
         Body::Hint(hint) => Words::new(Kind::OtherRequest, &[]).with(&format!("hint: {hint:?}")),
         Body::Compare(message) => compare(message),
-        Body::Outbox(message) => Words::new(Kind::OtherRequest, &[]).with(&outbox(message)),
+        Body::Outbox(message) => outbox(message),
     }
 }
 
-fn outbox(message: &OutboxMessage) -> String {
+fn outbox(message: &OutboxMessage) -> Words {
     match message {
-        OutboxMessage::Digest { extents, .. } => format!("says what it holds of {} outboxes", extents.len()),
-        OutboxMessage::Want { behind } => format!("wants entries of {} outboxes", behind.len()),
-        OutboxMessage::Entries { entries, .. } => format!("{} tentative entries", entries.len()),
-        OutboxMessage::Committed { entries } => format!("{} committed entries", entries.len()),
+        OutboxMessage::Digest { extents, leaderless, .. } => {
+            let leaderless = if *leaderless { "it reaches no leader" } else { "" };
+            Words::new(Kind::OutboxDigest, &[extents.len() as u64]).with(leaderless)
+        }
+        OutboxMessage::Want { behind } => Words::new(Kind::OutboxWant, &[behind.len() as u64]),
+        OutboxMessage::Entries { entries, .. } => {
+            let named: Vec<String> = entries.iter().map(|entry| format!("{} of {}", entry.n, entry.outbox)).collect();
+            Words::new(Kind::OutboxEntries, &[entries.len() as u64]).with(&named.join(", "))
+        }
+        OutboxMessage::Committed { entries } => {
+            Words::new(Kind::ToldCommitted, &[entries.len() as u64, entries.last().map_or(0, |entry| entry.index)])
+        }
     }
 }
 
@@ -280,16 +288,16 @@ pub(super) fn fact(fact: &Fact) -> Words {
             Words::new(Kind::Configured, &[at.index]).with(&format!("{}; these vote: {}{joint}", list(members), list(voters)))
         }
         Fact::Repairing => Words::new(Kind::Repairing, &[]),
-        Fact::Kept { outbox, n, .. } => Words::new(Kind::Reached, &[]).with(&format!("keeps entry {n} of outbox {outbox}")),
+        Fact::Kept { outbox, n, session, identity } => {
+            Words::new(Kind::Kept, &[*n, session.0, number(*identity)]).with(&format!("outbox {outbox}"))
+        }
         Fact::Accepted { session, identity, copies } => {
-            let number = number(*identity);
-            Words::new(Kind::Reached, &[]).with(&format!("accepts request {number} of {session}, on {copies} nodes"))
+            Words::new(Kind::Accepted, &[session.0, number(*identity), u64::from(*copies)])
         }
         Fact::TentativeRefused { index, session, identity } => {
-            let number = number(*identity);
-            Words::new(Kind::Reached, &[]).with(&format!("refuses request {number} of {session} by entry {index}"))
+            Words::new(Kind::TentativeRefused, &[*index, session.0, number(*identity)])
         }
-        Fact::OutboxDamaged => Words::new(Kind::Reached, &[]).with("its outbox is damaged"),
+        Fact::OutboxDamaged => Words::new(Kind::OutboxDamaged, &[]),
         Fact::Diverged(said) => {
             let rows: Vec<String> = said.rows.iter().map(ToString::to_string).collect();
             Words::new(Kind::Diverged, &[said.peer.0, said.first, said.through]).with(&rows.join(", "))
@@ -319,6 +327,13 @@ pub(super) fn client(fact: &ClientFact) -> (u32, Words) {
             Words::new(Kind::Delivered, &[room.0, *through]).with(&format!("what is no longer kept, from event {from}")),
         ),
         ClientFact::Delivered { client, room, seq, .. } => (*client, Words::new(Kind::Delivered, &[room.0, *seq])),
+        ClientFact::Accepted { client, number, id, copies } => {
+            (*client, Words::new(Kind::ClientAccepted, &[*number, u64::from(*copies)]).with(&format!("id {id}")))
+        }
+        ClientFact::Tentative { client, room, id, author, .. } => {
+            (*client, Words::new(Kind::Tentative, &[room.0]).with(&format!("id {id}, by {author}")))
+        }
+        ClientFact::Withdrawn { client, room, id } => (*client, Words::new(Kind::Withdrawn, &[room.0]).with(&format!("id {id}"))),
         ClientFact::Read { client, room, posts, .. } => {
             let (first, last) = (posts.first().map_or(0, |post| post.seq), posts.last().map_or(0, |post| post.seq));
             (*client, Words::new(Kind::ClientRead, &[room.0, posts.len() as u64, first, last]))
@@ -338,6 +353,8 @@ pub(super) fn client(fact: &ClientFact) -> (u32, Words) {
         | ClientFact::Related { client, .. }
         | ClientFact::Relations { client, .. }
         | ClientFact::MarkedRead { client, .. }
-        | ClientFact::Marks { client, .. } => (*client, Words::new(Kind::ClientTold, &[]).with(&format!("{fact:?}"))),
+        | ClientFact::Marks { client, .. }
+        | ClientFact::Untailed { client, .. }
+        | ClientFact::Turned { client } => (*client, Words::new(Kind::ClientTold, &[]).with(&format!("{fact:?}"))),
     }
 }

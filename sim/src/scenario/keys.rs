@@ -286,6 +286,14 @@ const CLUSTER: &[Key] = &[
     ),
     key(
         Table::Cluster,
+        "leader_silence",
+        Duration,
+        "\"150ms\"",
+        "A leader that was not heard for so long does not answer: posts are accepted without it.",
+        "leader_silence = \"300ms\"",
+    ),
+    key(
+        Table::Cluster,
         "lease_drift",
         Percent,
         "(leases are off)",
@@ -324,6 +332,14 @@ const CLUSTER: &[Key] = &[
         "\"256KiB\"",
         "Events that may wait for one reader, from 256B to 16MiB; whoever falls further behind catches up from history.",
         "reader = \"8KiB\"",
+    ),
+    key(
+        Table::Cluster,
+        "outbox",
+        Size,
+        "\"64MiB\"",
+        "Tentative entries that one node holds at most, its own and others', at least 1KiB.",
+        "outbox = \"4KiB\"",
     ),
     key(Table::Disk, "sync", Span, "\"1ms..4ms\"", "How long one sync of the log takes. Drawn for each.", "sync = \"2ms..30ms\""),
     key(
@@ -453,6 +469,22 @@ const WORKLOAD: &[Key] = &[
         "(never)",
         "How often each client loses its connection and moves to another node.",
         "moves = \"3s..9s\"",
+    ),
+    key(
+        Table::Workload,
+        "stay",
+        Flag,
+        "false",
+        "Clients never turn to another node: the first one stays at `n1`, the second at `n2`, and so on around.",
+        "stay = true",
+    ),
+    key(
+        Table::Workload,
+        "quits",
+        Span,
+        "(never)",
+        "When the devices of every second client (2, 4, and so on) are lost for good, with all whose outcome they have not heard.",
+        "quits = \"6s..9s\"",
     ),
     key(
         Table::Workload,
@@ -664,9 +696,9 @@ const FAULT: &[Key] = &[
     key(
         Table::Fault,
         "rot",
-        OneOf(&["log", "rows", "vote"]),
+        OneOf(&["log", "rows", "vote", "outbox"]),
         "(nothing rots)",
-        "With `crash`: a drawn place of the log, the rows, or one of the two slots of term and vote is not as it was written. Not with `wipe`.",
+        "With `crash`: a drawn place of the log, the rows, one of the two slots of term and vote, or the outbox is not as it was written. Not with `wipe`.",
         "crash = \"follower\"\nrot = \"log\"",
     ),
     verb(
@@ -850,6 +882,14 @@ const EXPECT: &[Key] = &[
         "proof = { acked = 100, fired = 3 }",
     ),
     key(Table::Proof, "acked", Number(0, i64::MAX), "0", "Posts that were acknowledged.", "acked = 100"),
+    key(
+        Table::Proof,
+        "accepted",
+        Number(0, i64::MAX),
+        "0",
+        "Posts of which clients were told that they are accepted without a leader.",
+        "accepted = 50",
+    ),
     key(Table::Proof, "fired", Number(0, 1_000_000), "0", "Times that faults fired, all together.", "fired = 3"),
     key(
         Table::Expect,
@@ -864,8 +904,16 @@ const EXPECT: &[Key] = &[
         "unavailable_max",
         Duration,
         "(no bound)",
-        "The longest time in which somebody waited and nobody was answered.",
+        "The longest time in which somebody waited and nobody was answered; that a post is accepted is an answer.",
         "unavailable_max = \"3s\"",
+    ),
+    key(
+        Table::Expect,
+        "accepted_within",
+        Duration,
+        "(no bound)",
+        "The longest time until a post is accepted or settled whose client is connected to a node that runs, whether that reaches a leader or not. Not counted while messages between nodes are lost or late, disks are in trouble, clocks drift or clients are cut off.",
+        "accepted_within = \"500ms\"",
     ),
     key(
         Table::Expect,

@@ -143,6 +143,10 @@ pub struct Workload {
     pub pages_back: Option<Span>,
     /// How often each client's connection is cut, so that it moves.
     pub moves: Option<Span>,
+    /// Clients never turn to another node.
+    pub stay: bool,
+    /// When every second client is lost for good.
+    pub quits: Option<Span>,
     /// How often each client's process dies and comes back from what it kept.
     pub restarts: Option<Span>,
     /// When clients come. `None`: all within 300 ms.
@@ -378,6 +382,8 @@ pub enum Rot {
     Rows,
     /// One of the two slots of term and vote.
     Vote,
+    /// A drawn place of what the node has accepted without a leader.
+    Outbox,
 }
 
 /// How a disk fails.
@@ -439,6 +445,8 @@ pub struct Expect {
     pub proof: Proof,
     /// Longest time in which somebody waited and nobody was answered.
     pub unavailable_max: Option<u64>,
+    /// Longest time until a post is accepted or settled whose client is connected to a node that runs.
+    pub accepted_within: Option<u64>,
     /// The liveness phase's length.
     pub heal_within: u64,
     /// Posts that must have been acknowledged.
@@ -458,6 +466,8 @@ pub struct Expect {
 pub struct Proof {
     /// Posts that were acknowledged.
     pub acked: u64,
+    /// Posts of which clients were told that they are accepted without a leader.
+    pub accepted: u64,
     /// Times that faults fired, all together.
     pub fired: u32,
 }

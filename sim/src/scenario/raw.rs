@@ -43,6 +43,7 @@ pub(super) struct RawCluster {
     pub request: Text,
     pub forward_again: Text,
     pub disk_stall: Text,
+    pub leader_silence: Text,
     pub lease_drift: Text,
     pub spares: Option<Spanned<i64>>,
     pub succession: Option<Spanned<RawSuccession>>,
@@ -50,6 +51,8 @@ pub(super) struct RawCluster {
     pub clocks: Option<BTreeMap<String, Spanned<RawClock>>>,
     /// Bytes of events that may wait for one reader.
     pub reader: Text,
+    /// Bytes of tentative entries that one node holds.
+    pub outbox: Text,
 }
 
 #[derive(Deserialize)]
@@ -94,6 +97,8 @@ pub(super) struct RawWorkload {
     pub pages: Text,
     pub pages_back: Text,
     pub moves: Text,
+    pub stay: Option<bool>,
+    pub quits: Text,
     pub restarts: Text,
     pub arrivals: Text,
     pub devices: Option<Spanned<i64>>,
@@ -281,6 +286,7 @@ pub(super) struct RawExpect {
     pub reached: Option<Spanned<Vec<String>>>,
     pub proof: Option<RawProof>,
     pub unavailable_max: Text,
+    pub accepted_within: Text,
     pub heal_within: Text,
     pub min_acked: Option<Spanned<i64>>,
     pub transfers_max: Option<Spanned<i64>>,
@@ -293,5 +299,6 @@ pub(super) struct RawExpect {
 #[serde(deny_unknown_fields)]
 pub(super) struct RawProof {
     pub acked: Option<Spanned<i64>>,
+    pub accepted: Option<Spanned<i64>>,
     pub fired: Option<Spanned<i64>>,
 }

@@ -126,6 +126,8 @@ fn sectors_and_readers_have_sizes_that_there_are() {
     assert_eq!(cluster("disk = { sector = \"4KiB\" }").unwrap().sector, Some(4_096));
     assert_eq!(cluster("reader = \"8KiB\"").unwrap().limits.reader_bytes, 8_192);
     assert!(cluster("disk = { sector = \"1000B\" }").unwrap_err().contains("x.toml:5: a disk has no sectors of 1000 bytes"));
+    assert_eq!(cluster("outbox = \"2KiB\"").unwrap().limits.outbox_bytes, 2_048);
+    assert!(cluster("outbox = \"8B\"").unwrap_err().contains("x.toml:5: an outbox of 8 bytes is too small"));
     assert!(cluster("reader = \"8B\"").unwrap_err().contains("x.toml:5: 8 bytes are out of range for `reader`"));
 }
 

@@ -160,6 +160,9 @@ fn cluster_text(cluster: &Cluster) -> String {
     if limits.reader_bytes != Limits::default().reader_bytes {
         line_to(&mut text, "reader", bytes(limits.reader_bytes.into()));
     }
+    if limits.outbox_bytes != Limits::default().outbox_bytes {
+        line_to(&mut text, "outbox", bytes(limits.outbox_bytes));
+    }
     if limits.log_bytes != Limits::default().log_bytes {
         line_to(&mut text, "log", bytes(limits.log_bytes));
     }
@@ -174,7 +177,7 @@ fn cluster_text(cluster: &Cluster) -> String {
         request,
         forward_again,
         disk_stall,
-        leader_silence: _,
+        leader_silence,
         lease_drift_ppm,
     } = timing;
     let times = durations([
@@ -187,6 +190,7 @@ fn cluster_text(cluster: &Cluster) -> String {
         ("request", *request, usual.request),
         ("forward_again", *forward_again, usual.forward_again),
         ("disk_stall", *disk_stall, usual.disk_stall),
+        ("leader_silence", *leader_silence, usual.leader_silence),
     ]);
     times.into_iter().for_each(|(key, value)| line_to(&mut text, key, value));
     if let Some(drift) = lease_drift_ppm {
@@ -276,7 +280,7 @@ fn succession_text(succession: &Succession, timing: &SuccessionTiming) -> Option
 fn workload_text(workload: &Workload) -> String {
     let Workload { clients, rooms, gap, stop, posts, text: (fewest, most), link, joiner, pages, pages_back, moves, .. } =
         workload;
-    let Workload { restarts, arrivals, devices, acts, .. } = workload;
+    let Workload { stay, quits, restarts, arrivals, devices, acts, .. } = workload;
     let mut text = format!("\n[workload]\nclients = {clients}\n");
     if *rooms != 1 {
         line_to(&mut text, "rooms", rooms);
@@ -300,6 +304,12 @@ fn workload_text(workload: &Workload) -> String {
     }
     if let Some(moves) = moves {
         line_to(&mut text, "moves", span(*moves));
+    }
+    if *stay {
+        line_to(&mut text, "stay", stay);
+    }
+    if let Some(quits) = quits {
+        line_to(&mut text, "quits", span(*quits));
     }
     if let Some(restarts) = restarts {
         line_to(&mut text, "restarts", span(*restarts));
@@ -403,6 +413,7 @@ fn verb_text(text: &mut String, verb: &Verb) {
                 Rot::Log => "log",
                 Rot::Rows => "rows",
                 Rot::Vote => "vote",
+                Rot::Outbox => "outbox",
             });
             disk.into_iter().for_each(|disk| line_to(text, "disk", quoted(disk)));
             rot.into_iter().for_each(|rot| line_to(text, "rot", quoted(rot)));
@@ -497,7 +508,18 @@ fn target_names(targets: &[Target]) -> String {
 }
 
 fn expect_text(expect: &Expect) -> String {
-    let Expect { reached, unavailable_max, heal_within, min_acked, transfers_max, leader, members, voters, proof } = expect;
+    let Expect {
+        reached,
+        unavailable_max,
+        accepted_within,
+        heal_within,
+        min_acked,
+        transfers_max,
+        leader,
+        members,
+        voters,
+        proof,
+    } = expect;
     let mut text = String::new();
     if !reached.is_empty() {
         let points: Vec<String> = reached.iter().map(|point| quoted(point)).collect();
@@ -505,6 +527,9 @@ fn expect_text(expect: &Expect) -> String {
     }
     if let Some(max) = unavailable_max {
         line_to(&mut text, "unavailable_max", duration(*max));
+    }
+    if let Some(within) = accepted_within {
+        line_to(&mut text, "accepted_within", duration(*within));
     }
     if *heal_within != 10_000_000 {
         line_to(&mut text, "heal_within", duration(*heal_within));
@@ -516,8 +541,9 @@ fn expect_text(expect: &Expect) -> String {
         line_to(&mut text, "transfers_max", max);
     }
     let acked = (proof.acked > 0).then(|| format!("acked = {}", proof.acked));
+    let accepted = (proof.accepted > 0).then(|| format!("accepted = {}", proof.accepted));
     let fired = (proof.fired > 0).then(|| format!("fired = {}", proof.fired));
-    let proof: Vec<String> = acked.into_iter().chain(fired).collect();
+    let proof: Vec<String> = acked.into_iter().chain(accepted).chain(fired).collect();
     if !proof.is_empty() {
         line_to(&mut text, "proof", format!("{{ {} }}", proof.join(", ")));
     }

@@ -107,7 +107,7 @@ fn split() -> impl Strategy<Value = Split> {
 
 fn crash() -> impl Strategy<Value = Verb> {
     let disk = prop_oneof![Just(DiskFate::Keep), Just(DiskFate::LoseUnsynced), Just(DiskFate::Torn), Just(DiskFate::Any)];
-    let rot = option::of(prop_oneof![Just(Rot::Log), Just(Rot::Rows), Just(Rot::Vote)]);
+    let rot = option::of(prop_oneof![Just(Rot::Log), Just(Rot::Rows), Just(Rot::Vote), Just(Rot::Outbox)]);
     (some(), disk, rot).prop_map(|(targets, disk, rot)| Verb::Crash { targets, disk, rot })
 }
 
@@ -182,8 +182,8 @@ fn cluster() -> impl Strategy<Value = Cluster> {
                 sector: None,
                 clock: Clock::default(),
                 clocks: BTreeMap::new(),
-                timing: Timing { heartbeat, stagger, lease_drift_ppm, ..Timing::default() },
-                limits: Limits::default(),
+                timing: Timing { heartbeat, stagger, leader_silence: heartbeat, lease_drift_ppm, ..Timing::default() },
+                limits: Limits { outbox_bytes: 4 << 10, ..Limits::default() },
                 succession_timing: SuccessionTiming { probe, tenure, ..SuccessionTiming::default() },
             }
         },
@@ -206,6 +206,8 @@ fn workload() -> impl Strategy<Value = Workload> {
             pages,
             pages_back: None,
             moves,
+            stay: rooms % 2 == 0,
+            quits: restarts,
             restarts,
             arrivals: joiner.map(|(at, _)| at),
             devices: 1 + rooms % 3,
@@ -220,13 +222,14 @@ fn expect() -> impl Strategy<Value = Expect> {
         |(reached, unavailable_max, heal_within, min_acked, transfers_max, (leader, voters, members))| Expect {
             reached: reached.then(|| "transfer.begun".to_owned()).into_iter().collect(),
             unavailable_max,
+            accepted_within: unavailable_max,
             heal_within,
             min_acked,
             transfers_max,
             leader,
             members: members.map(|members| members.into_iter().collect()),
             voters,
-            proof: Proof { acked: min_acked, fired: 3 },
+            proof: Proof { acked: min_acked, accepted: min_acked / 2, fired: 3 },
         },
     )
 }

@@ -26,6 +26,7 @@ pub(super) fn expectations(scenario: &Scenario, rule: &str) -> Vec<Scenario> {
     let keep = |name: &str| rule == name;
     let none = Expect {
         reached: Vec::new(),
+        accepted_within: old.accepted_within.filter(|_| keep("accepted-within")),
         unavailable_max: old.unavailable_max.filter(|_| keep("unavailable")),
         heal_within: 10 * SECOND,
         min_acked: if keep("min-acked") { old.min_acked } else { 1 },
@@ -56,6 +57,8 @@ pub(super) fn workloads(scenario: &Scenario) -> Vec<Scenario> {
         pages: None,
         pages_back: None,
         moves: None,
+        stay: false,
+        quits: None,
         restarts: None,
         arrivals: None,
         devices: 1,
@@ -69,6 +72,8 @@ pub(super) fn workloads(scenario: &Scenario) -> Vec<Scenario> {
     found.push(Workload { pages: None, ..old.clone() });
     found.push(Workload { pages_back: None, ..old.clone() });
     found.push(Workload { moves: None, ..old.clone() });
+    found.push(Workload { stay: false, ..old.clone() });
+    found.push(Workload { quits: None, ..old.clone() });
     found.push(Workload { restarts: None, ..old.clone() });
     found.push(Workload { arrivals: None, ..old.clone() });
     found.push(Workload { acts: [None; ACTS.len()], ..old.clone() });

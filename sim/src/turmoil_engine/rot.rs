@@ -7,7 +7,7 @@ use tertulia_protocol::dice::below;
 
 /// Bytes that are flipped in a row.
 const BYTES: u64 = 16;
-/// The end of a log is left alone: in the last batch, before a mark has followed it, rot passes for a torn tail. The store does not promise to tell them apart
+/// The end of a log or an outbox is left alone: in the last batch, before a mark has followed it, rot passes for a torn tail. The store does not promise to tell them apart
 /// (docs/PROTOCOL.md, "On disk"), so there is nothing to be shown there.
 const UNMARKED: u64 = 2_048;
 
@@ -18,6 +18,7 @@ pub fn rot(disk: &SimDisk, rot: Rot, drawn: u64) -> bool {
         Rot::Log => name.starts_with("log-"),
         Rot::Rows => name == "rows.redb",
         Rot::Vote => name == "vote",
+        Rot::Outbox => name == "outbox",
     };
     let files: Vec<String> = disk.list().unwrap_or_default().into_iter().filter(belongs).collect();
     let written: Vec<(u64, u64)> = files.iter().map(|name| span(&disk, name, rot, drawn)).collect();
@@ -47,7 +48,7 @@ fn span(disk: &SimDisk, name: &str, rot: Rot, drawn: u64) -> (u64, u64) {
             let from = SLOT.0 * (drawn & 1);
             (from, from + SLOT.1)
         }
-        Rot::Log => (0, end - UNMARKED.min(end / 2)),
+        Rot::Log | Rot::Outbox => (0, end - UNMARKED.min(end / 2)),
         _ => (0, end),
     }
 }
@@ -62,6 +63,15 @@ mod tests {
         let file = disk.create("log-1", 4_096).unwrap();
         file.write_at(0, &[7; 100]).unwrap();
         assert!(!rot(&disk, Rot::Rows, 3), "there are no rows");
+        assert!(!rot(&disk, Rot::Outbox, 3), "nothing was kept");
+        let outbox = disk.create("outbox", 0).unwrap();
+        outbox.write_at(0, &[7; 5_000]).unwrap();
+        for drawn in 0..200 {
+            assert!(rot(&disk, Rot::Outbox, drawn << 56));
+        }
+        let mut bytes = [0; 5_000];
+        outbox.read_at(0, &mut bytes).unwrap();
+        assert!(bytes[..2_900].iter().any(|byte| *byte != 7) && bytes[3_000..].iter().all(|byte| *byte == 7));
         assert!(rot(&disk, Rot::Log, u64::MAX / 2));
         let mut bytes = [0; 100];
         file.read_at(0, &mut bytes).unwrap();

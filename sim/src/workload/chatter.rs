@@ -4,7 +4,7 @@
 //! - Whatever the chat may refuse is no trouble: rooms are archived by one while another posts. What is certain is told to the judge.
 //! - A client whose session is over comes back as a new device, which the judge takes for another client; see [`tertulia_judge::SESSIONS`].
 
-use super::script::{Actor, Submitted};
+use super::script::{Actor, Submitted, is_open};
 use super::{now, user_name};
 use crate::scenario::{ACTS, Act, Scenario, Span};
 use std::collections::{BTreeMap, BTreeSet};
@@ -105,7 +105,7 @@ pub(super) struct Chatter {
 }
 
 impl Chatter {
-    pub fn new(scenario: &Scenario, number: u32) -> Chatter {
+    pub fn new(scenario: &Scenario, number: u32, servers: u32) -> Chatter {
         let workload = &scenario.workload;
         let late = number >= workload.clients;
         Chatter {
@@ -113,7 +113,7 @@ impl Chatter {
             user: if late { workload.users() } else { number / workload.devices },
             users: workload.users(),
             alone: workload.devices == 1,
-            servers: scenario.cluster.hosts() as u32,
+            servers,
             settings: scenario.chat.clone(),
             acts: if late { [None; ACTS.len()] } else { workload.acts },
             next: [u64::MAX; ACTS.len()],
@@ -371,8 +371,8 @@ impl Actor {
     /// It was told that it is a member of a room.
     pub(super) fn joined(&mut self, room: RoomId, asked: u64) {
         if self.chat.on {
-            let history = self.chat.settings.rules.history;
-            self.facts.push(ClientFact::Joined { client: self.told_as(), room, asked: At(asked), history });
+            let (history, tentative) = (self.chat.settings.rules.history, self.chat.settings.rules.tentative);
+            self.facts.push(ClientFact::Joined { client: self.told_as(), room, asked: At(asked), history, tentative });
         }
     }
 
@@ -447,7 +447,7 @@ impl Actor {
                 self.facts.push(ClientFact::Acknowledged { client, number, room, seq, id: *id, at: *at });
                 self.posted(room, seq);
             }
-            Err(Refusal::Unknown | Refusal::Forgotten | Refusal::KeyExpired) => {
+            Err(refusal) if is_open(refusal) => {
                 self.facts.push(ClientFact::GaveUp { client, number });
             }
             Err(_) => self.facts.push(ClientFact::RefusedFinally { client, number }),

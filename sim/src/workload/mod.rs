@@ -7,6 +7,7 @@
 mod chatter;
 mod script;
 mod sessions;
+mod tails;
 
 pub use script::{Actor, Wire};
 

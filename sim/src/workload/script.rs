@@ -1,6 +1,7 @@
 //! One client and its script.
 
 use super::chatter::{Chatter, Deed};
+use super::tails::Tails;
 use super::{actors, now, room_name, time_of, user_name};
 use crate::scenario::{Scenario, Span};
 use bytes::Bytes;
@@ -127,6 +128,7 @@ pub struct Actor {
     pub(super) facts: Vec<ClientFact>,
     pub(super) trouble: Option<String>,
     pub(super) chat: Chatter,
+    pub(super) tails: Tails,
 }
 
 impl Actor {
@@ -142,8 +144,9 @@ impl Actor {
     pub fn new(scenario: &Scenario, seed: Seed, number: u32, at: u64) -> Actor {
         debug_assert!(number < actors(scenario));
         let workload = &scenario.workload;
-        let chat = Chatter::new(scenario, number);
-        let config = config(seed, number, scenario.cluster.hosts() as u32, chat.user, 0);
+        let tails = Tails::new(workload, seed, number, scenario.cluster.hosts());
+        let chat = Chatter::new(scenario, number, tails.servers(scenario.cluster.hosts() as u32));
+        let config = config(seed, number, chat.servers, chat.user, 0);
         let late = workload.joiner.filter(|_| number == workload.clients);
         let mut actor = Actor {
             number,
@@ -178,6 +181,7 @@ impl Actor {
             facts: Vec::new(),
             trouble: None,
             chat,
+            tails,
         };
         actor.next_post += actor.spacing();
         actor.next_page += actor.pause(actor.pages, What::Pages, 0);
@@ -198,14 +202,24 @@ impl Actor {
 
     /// When [`Actor::act`] has something to do.
     pub fn next_act(&self) -> Option<u64> {
+        if self.tails.gone {
+            return None;
+        }
         let next = self.next_page.min(self.next_page_back).min(self.next_move).min(self.next_restart);
         let next = next.min(if self.may_post() { self.next_post } else { u64::MAX });
         let next = self.chat.returns.unwrap_or_else(|| next.min(self.next_chat()));
+        let next = next.min(self.tails.next().unwrap_or(u64::MAX));
         (next < self.stop).then_some(next)
     }
 
     /// Does what is due. True when the client's connection is to be cut, so that it moves.
     pub fn act(&mut self, at: u64) -> bool {
+        if self.tails.gone {
+            return false;
+        }
+        if self.quits(at) {
+            return true;
+        }
         if let Some(returns) = self.chat.returns {
             if returns <= at && at < self.stop {
                 self.return_as_new_device(at);
@@ -243,6 +257,7 @@ impl Actor {
 
     /// The client's process dies and comes back at once from what it kept; what it has shown so far it knows, too. Its open questions are gone.
     fn restart(&mut self, at: u64) {
+        self.screen_is_dark();
         let kept: Vec<Bytes> = self.kept.values().cloned().collect();
         self.client = begin(self.config.clone(), Some(&kept), now(at, 0));
         #[cfg(feature = "zoo")]
@@ -264,9 +279,15 @@ impl Actor {
 
     /// The next thing to move to a node; what the client saw is in [`Actor::take_facts`] afterwards.
     pub fn poll(&mut self, at: u64) -> Option<Wire> {
+        if self.tails.gone {
+            return None;
+        }
         loop {
             match self.client.poll_output()? {
-                Output::Connect { server, hello } => return Some(Wire::Connect { server, hello }),
+                Output::Connect { server, hello } => {
+                    self.facts.push(ClientFact::Turned { client: self.told_as() });
+                    return Some(Wire::Connect { server: self.tails.server(server), hello });
+                }
                 Output::Disconnect => return Some(Wire::Disconnect),
                 Output::Send(request) => return Some(Wire::Send(self.as_scenario_signs_in(request))),
                 Output::SignedIn { user, .. } => self.signed_in(at, user),
@@ -276,7 +297,9 @@ impl Actor {
                 Output::Deliver(event) => self.deliver(&event),
                 Output::Unfollowed { room, .. } if self.chat.is_over() || self.may_be_gone(&room) => {}
                 Output::Unfollowed { room, refusal } => self.trouble(format!("may not follow {room}: {refusal}")),
-                Output::Accepted { .. } | Output::Tail { .. } | Output::Withdrawn { .. } => {}
+                Output::Accepted { number, id, copies } => self.told_accepted(number, id, copies),
+                Output::Tail { room } => self.tail_changed(room),
+                Output::Withdrawn { room, post, .. } => self.withdrawn(room, post.id),
                 Output::Unclear { number } => self.trouble(format!("was told that the outcome of number {number} is unclear")),
                 Output::Keep { change, record } => {
                     self.kept.insert(change.key, record);
@@ -291,7 +314,7 @@ impl Actor {
 
     /// When [`Actor::timeout`] wants to be called.
     pub fn poll_timeout(&self) -> Option<u64> {
-        self.client.poll_timeout().map(time_of)
+        if self.tails.gone { None } else { self.client.poll_timeout().map(time_of) }
     }
 
     pub fn connected(&mut self, at: u64) {
@@ -332,7 +355,7 @@ impl Actor {
 
     /// What this client still waits for before it has all of `newest`, or `None`.
     pub fn waits_for(&self, newest: &BTreeMap<RoomId, Seq>) -> Option<String> {
-        if self.chat.returns.is_some() {
+        if self.chat.returns.is_some() || self.tails.gone {
             return None;
         }
         if let Some((number, _)) = self.submitted.first_key_value() {
@@ -341,6 +364,9 @@ impl Actor {
                 self.number + 1,
                 self.submitted.len()
             ));
+        }
+        if let Some((room, count)) = self.tails.first() {
+            return Some(format!("client {} has {count} tentative messages of {room} on its screen", self.number + 1));
         }
         for (nth, room) in self.rooms.iter().enumerate() {
             let Some((id, joined)) = room.id.zip(room.joined) else {
@@ -359,7 +385,7 @@ impl Actor {
     /// Begins reading the whole history of all rooms, page by page.
     pub fn read_all(&mut self, at: u64) {
         self.final_reading = true;
-        if self.chat.returns.is_some() {
+        if self.chat.returns.is_some() || self.tails.gone {
             return;
         }
         self.look_up_the_end(at);
@@ -374,7 +400,7 @@ impl Actor {
 
     /// Whether the final reading is done.
     pub fn has_read_all(&self) -> bool {
-        self.chat.returns.is_some() || self.rooms.iter().all(|room| room.read) && self.chat.lookups.is_empty()
+        self.chat.returns.is_some() || self.tails.gone || self.rooms.iter().all(|room| room.read) && self.chat.lookups.is_empty()
     }
 
     /// How this client is called in evidence and in stories: from 1, as nodes are.
@@ -506,12 +532,12 @@ impl Actor {
                 self.posted(room, seq);
             }
             (why, Err(refusal)) => {
-                let open = matches!(refusal, Refusal::Unknown | Refusal::Forgotten | Refusal::KeyExpired);
-                if let (Submitted::Post, false) = (why, open) {
-                    self.facts.push(ClientFact::RefusedFinally { client: self.told_as(), number });
-                }
-                if open && self.chat.is_over() {
-                    self.facts.push(ClientFact::GaveUp { client: self.told_as(), number });
+                let open = is_open(&refusal);
+                let client = self.told_as();
+                match (why, open) {
+                    (Submitted::Post, true) => self.facts.push(ClientFact::GaveUp { client, number }),
+                    (Submitted::Post, false) => self.facts.push(ClientFact::RefusedFinally { client, number }),
+                    _ => {}
                 }
                 if !(self.chat.on && matches!(refusal, Refusal::LoggedOut | Refusal::UnknownSession)) {
                     self.trouble(format!("was refused number {number}: {refusal}"));
@@ -600,6 +626,11 @@ impl Actor {
     pub(super) fn trouble(&mut self, told: String) {
         self.trouble.get_or_insert_with(|| format!("client {} {told}", self.number + 1));
     }
+}
+
+/// Whether a refusal leaves it open what becomes of the request: an outbox may carry it, and what was accepted counts also when its session has expired.
+pub(super) fn is_open(refusal: &Refusal) -> bool {
+    matches!(refusal, Refusal::Unknown | Refusal::Forgotten | Refusal::KeyExpired | Refusal::UnknownSession)
 }
 
 /// How a client is started: the token and the draws are those of its session.

@@ -86,11 +86,8 @@ impl Actor {
             }
             refusal => return self.trouble(format!("was refused its session: {refusal}")),
         }
-        for (number, why) in std::mem::take(&mut self.submitted) {
-            if matches!(why, Submitted::Post | Submitted::Chat(Deed::SidePost { .. })) {
-                self.facts.push(ClientFact::GaveUp { client, number });
-            }
-        }
+        self.give_up();
+        self.screen_is_dark();
         let drawn = draw(self.seed, Purpose::Workload, u64::from(self.number), DRAWS - 1, self.chat.session.into());
         self.chat.returns = Some(at + RETURN.pick(drawn));
     }

@@ -3,6 +3,7 @@
 //! Here rot is what the store makes of it at the next start, since there are no bytes to flip:
 //! - a damaged entry above the rows is given up together with all after it; one that the rows contain takes the log before their place with it;
 //! - damaged rows are given up, and built again from the log;
+//! - a damaged record of the outbox is missing from it;
 //! - one damaged slot of the vote leaves the log's own copy of it and the other slot: nothing is lost.
 
 use super::Disk;
@@ -27,6 +28,7 @@ impl Disk {
                 true
             }
             Rot::Vote => true,
+            Rot::Outbox => self.rot_outbox(drawn),
         }
     }
 

@@ -264,8 +264,9 @@ impl Faults<'_> {
             "log" => Rot::Log,
             "rows" => Rot::Rows,
             "vote" => Rot::Vote,
+            "outbox" => Rot::Outbox,
             name => {
-                let near = suggest(name, ["log", "rows", "vote"].into_iter());
+                let near = suggest(name, ["log", "rows", "vote", "outbox"].into_iter());
                 return Err(self.source.error(Some(rot.span()), format!("unknown place \"{name}\" of rot{near}")));
             }
         }))

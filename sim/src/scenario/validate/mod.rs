@@ -16,6 +16,9 @@ use toml::{Spanned, Value};
 /// The shortest log that a scenario may ask for, in bytes.
 const MIN_LOG: u64 = 16 << 10;
 
+/// The smallest bound of tentative entries that a scenario may ask for, in bytes.
+const MIN_OUTBOX: u64 = 1 << 10;
+
 /// How few and how many bytes of events may be let wait for one reader.
 const READER: std::ops::RangeInclusive<u64> = 256..=16 << 20;
 
@@ -96,7 +99,7 @@ fn cluster(source: Source<'_>, raw: Option<RawCluster>) -> Checked<Cluster> {
     let spares = source.integer(&raw.spares, "spares", 0, 15)?.unwrap_or(0) as usize;
     let (succession, succession_timing) = succession(source, raw.succession, voters)?;
     let mut timing = Timing::default();
-    let timings: [(&Text, &mut Duration); 9] = [
+    let timings: [(&Text, &mut Duration); 10] = [
         (&raw.heartbeat, &mut timing.heartbeat),
         (&raw.detect_min, &mut timing.detect_min),
         (&raw.detection, &mut timing.detection),
@@ -106,6 +109,7 @@ fn cluster(source: Source<'_>, raw: Option<RawCluster>) -> Checked<Cluster> {
         (&raw.request, &mut timing.request),
         (&raw.forward_again, &mut timing.forward_again),
         (&raw.disk_stall, &mut timing.disk_stall),
+        (&raw.leader_silence, &mut timing.leader_silence),
     ];
     let mut limits = Limits::default();
     if let Some(bytes) = source.read(&raw.log, units::bytes)? {
@@ -134,6 +138,13 @@ fn cluster(source: Source<'_>, raw: Option<RawCluster>) -> Checked<Cluster> {
             return Err(source.error(raw.reader.as_ref().map(Spanned::span), message));
         }
         limits.reader_bytes = bytes as u32;
+    }
+    if let Some(bytes) = source.read(&raw.outbox, units::bytes)? {
+        if bytes < MIN_OUTBOX {
+            let message = format!("an outbox of {bytes} bytes is too small: at least {MIN_OUTBOX}");
+            return Err(source.error(raw.outbox.as_ref().map(Spanned::span), message));
+        }
+        limits.outbox_bytes = bytes;
     }
     let (clock, clocks) = clocks(source, raw.clocks.unwrap_or_default(), voters + spares)?;
     let disk = raw.disk.unwrap_or_default();
@@ -258,6 +269,11 @@ fn workload(source: Source<'_>, raw: Option<RawWorkload>) -> Checked<Workload> {
         let at = raw.arrivals.as_ref().map(Spanned::span);
         return Err(source.error(at, "clients come before the workload's stop"));
     }
+    let quits = source.read(&raw.quits, units::span)?;
+    if quits.is_some_and(|quits| quits.to >= stop) {
+        let at = raw.quits.as_ref().map(Spanned::span);
+        return Err(source.error(at, "devices are lost before the workload's stop"));
+    }
     let mut acts = [None; ACTS.len()];
     for (act, given) in acts.iter_mut().zip(raw.acts()) {
         *act = source.read(given, units::span)?;
@@ -274,6 +290,8 @@ fn workload(source: Source<'_>, raw: Option<RawWorkload>) -> Checked<Workload> {
         pages: source.read(&raw.pages, units::span)?,
         pages_back: source.read(&raw.pages_back, units::span)?,
         moves: source.read(&raw.moves, units::span)?,
+        stay: raw.stay.unwrap_or(false),
+        quits,
         restarts: source.read(&raw.restarts, units::span)?,
         arrivals,
         devices: source.integer(&raw.devices, "devices", 1, 100)?.unwrap_or(1) as u32,
@@ -313,12 +331,14 @@ fn expect(source: Source<'_>, raw: Option<RawExpect>, cluster: &Cluster) -> Chec
     let proof = raw.proof.unwrap_or_default();
     let proof = Proof {
         acked: source.integer(&proof.acked, "acked", 0, i64::MAX)?.unwrap_or(0) as u64,
+        accepted: source.integer(&proof.accepted, "accepted", 0, i64::MAX)?.unwrap_or(0) as u64,
         fired: source.integer(&proof.fired, "fired", 0, 1_000_000)?.unwrap_or(0) as u32,
     };
     Ok(Expect {
         reached: points(source, &raw.reached)?,
         proof,
         unavailable_max: source.read(&raw.unavailable_max, units::duration)?,
+        accepted_within: source.read(&raw.accepted_within, units::duration)?,
         heal_within: source.read(&raw.heal_within, units::duration)?.unwrap_or(10_000_000),
         min_acked: source.integer(&raw.min_acked, "min_acked", 0, i64::MAX)?.unwrap_or(1) as u64,
         transfers_max: source.integer(&raw.transfers_max, "transfers_max", 0, 1_000)?.map(|most| most as u32),
