@@ -6,7 +6,7 @@ mod support;
 
 use serde_json::json;
 use std::io::{BufRead, BufReader, Write};
-use std::process::{Child, ChildStdin, Stdio};
+use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use support::*;
 
@@ -19,9 +19,20 @@ struct Chat {
 
 impl Chat {
     fn start(cluster: &Cluster, user: &str, more: &[&str]) -> Chat {
+        let all: Vec<String> = cluster.servers().into_iter().chain(more.iter().map(|arg| (*arg).to_owned())).collect();
+        Chat::at(cluster, user, &all)
+    }
+
+    /// At these servers.
+    fn at(cluster: &Cluster, user: &str, servers: &[String]) -> Chat {
         let mut command = node();
-        command.args(["chat", "--user", user, "lobby"]).args(cluster.servers()).args(more);
+        command.args(["chat", "--user", user, "lobby"]).args(servers);
         command.env("XDG_STATE_HOME", cluster.dir.path());
+        Chat::of(&mut command)
+    }
+
+    /// A command that reads and prints lines until it is ended.
+    fn of(command: &mut Command) -> Chat {
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::inherit()).spawn().unwrap();
         let (tell, lines) = channel();
         let output = BufReader::new(child.stdout.take().unwrap());
@@ -127,4 +138,64 @@ fn a_cluster_with_accounts_is_entered_with_a_password_from_standard_input() {
     again.write("correct horse");
     again.sees("ana: by a script");
     again.ends();
+}
+
+#[test]
+fn without_a_majority_chats_go_on_and_say_what_waits_and_what_has_its_place() {
+    let cluster = Cluster::start(3);
+    let only_first = ["--server".to_owned(), cluster.url(1)];
+    let start = |user: &str| Chat::at(&cluster, user, &only_first);
+    let mut ana = start("ana");
+    ana.sees("/help for more");
+    let mut ben = start("ben");
+    ana.sees("-- ben is here");
+    ana.write("hello");
+    ben.sees("#1 ana: hello");
+    let tail = |more: &[&str]| {
+        let mut command = node();
+        command.args(["tail", "--name", "cleo", "lobby", "--last", "1"]).args(&only_first).args(more);
+        Chat::of(&mut command)
+    };
+    let (committed, all) = (tail(&[]), tail(&["--tentative", "--json"]));
+    committed.sees("hello");
+    all.sees("hello");
+    let others = [2, 3].map(|node| cluster.pid(node));
+    others.iter().for_each(|pid| signal(*pid, "STOP"));
+    until("node 1 is alone", || get(&cluster.url(1), "/api/v1/cluster", None).json["leader"].is_null().then_some(()));
+
+    ana.write("anybody there?");
+    let waits = ben.sees("anybody there?");
+    assert!(waits.starts_with("~ ") && waits.ends_with("ana: anybody there? (waiting for a majority, on 1 node)"), "{waits}");
+    ben.write("I am");
+    ana.sees("~ ");
+    assert!(ana.sees("I am").starts_with("~ "));
+    ana.write("/react 1 :wave:");
+    ana.sees("-- kept on 1 node(s) until there is a majority: /react 1 :wave:");
+    let shown: serde_json::Value = serde_json::from_str(&all.sees("I am")).unwrap();
+    assert_eq!((&shown["state"], &shown["author"], &shown["copies"]), (&json!("tentative"), &json!("ben"), &json!(1)));
+    // A script that does not wait, and one that does.
+    let send = |more: &[&str]| {
+        let mut send = node();
+        send.args(["send", "--name", "cleo", "lobby", "by a script"]).args(&only_first).args(more);
+        send
+    };
+    let sent = say(&mut send(&["--accepted"]));
+    assert!(sent.status.success() && sent.out.starts_with("lobby ~ "), "{} {}", sent.out, sent.err);
+    let gave_up = say(&mut send(&["--patience", "3s"]));
+    assert!(!gave_up.status.success() && gave_up.out.is_empty(), "{}", gave_up.out);
+    assert!(gave_up.err.contains("no majority: what is sent is accepted, on 1 node(s) so far"), "{}", gave_up.err);
+    assert!(gave_up.err.contains("they are accepted, and are committed or refused once"), "{}", gave_up.err);
+
+    others.iter().for_each(|pid| signal(*pid, "CONT"));
+    // The reaction was printed between, so each of these is printed where it stands.
+    committed.sees("anybody there?");
+    committed.sees("I am");
+    let shown: serde_json::Value = serde_json::from_str(&all.sees("\"seq\":3")).unwrap();
+    assert_eq!((&shown["text"], &shown["state"]), (&json!("I am"), &json!(null)));
+    let place = ben.sees("#2");
+    assert!(place.ends_with("ana: anybody there?") || place.starts_with("-- in place: #2"), "{place}");
+    ana.sees("#3");
+    ana.write("/quit");
+    ana.ends();
+    ben.ends();
 }
