@@ -181,7 +181,7 @@ async fn talk(remote: &mut Remote, room: RoomId, input: &mut Input) -> Result<()
                 Ok(Some(text)) if text.trim().is_empty() => {}
                 Ok(Some(text)) => match said(room, &text) {
                     Said::Do(command) => next = Some((command, text)),
-                    Said::Who => remote.ask(Ask::Members { room: RoomRef::Id(room), after: UserId(0), limit: MEMBERS }).await,
+                    Said::Who => drop(remote.ask(Ask::Members { room: RoomRef::Id(room), after: UserId(0), limit: MEMBERS }).await),
                     Said::Quit => open = screen.ends(),
                     Said::Help => screen.show(HELP.into()),
                     Said::Wrong(why) => screen.show(format!("-- {why}")),

@@ -74,9 +74,9 @@ impl Remote {
         self.client.submit(command).await
     }
 
-    /// The answer comes among the events.
-    pub async fn ask(&self, ask: Ask) {
-        let _ = self.client.ask(ask).await;
+    /// The answer comes among the events, with this number.
+    pub async fn ask(&self, ask: Ask) -> Option<u64> {
+        self.client.ask(ask).await
     }
 
     pub async fn follow(&self, room: RoomRef, from: From) {
