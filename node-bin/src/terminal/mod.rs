@@ -123,9 +123,9 @@ fn drives(letter: char) -> bool {
     }
 }
 
-/// A message for people: `12:03 ana: hello`.
+/// A message for people: `12:03 ana: hello`. The time is when it was written, as far as that is known.
 fn line(post: &Post) -> String {
-    line_of(post.at, &post.author_name, &post.text)
+    line_of(post.more.written.unwrap_or(post.at), &post.author_name, &post.text)
 }
 
 fn line_of(at: Timestamp, author: &str, text: &str) -> String {

@@ -180,7 +180,7 @@ function arrived(room, message) {
   }
   const isNew = room.add(message);
   outbox.settled(message.id);
-  if (!isNew) return;
+  if (!isNew) return room === current && showMessages();
   if (room.ahead) room.fill(cluster).then(() => room === current && showMessages(), () => {});
   if (room === current) return showMessages();
   if (!counted) room.unread += 1;

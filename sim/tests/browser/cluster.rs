@@ -124,6 +124,13 @@ impl Cluster {
         status
     }
 
+    /// Asks until it is done: the side may only be electing.
+    pub fn ban(&self, node: usize, owner: &Person, name: &str) {
+        self.until("somebody is banned", node, || {
+            self.ask("PUT", node, &format!("/api/v1/rooms/lobby/bans/{name}"), Some(owner), Value::Null).0 == 200
+        });
+    }
+
     /// Waits until a node answers with this history: ids and texts.
     pub fn until_answers(&self, node: usize, person: &Person, is_it: impl Fn(&[(String, String)]) -> bool) {
         self.until("it answers the whole history", node, || {

@@ -232,3 +232,33 @@ fn whoever_moves_to_another_node_of_a_side_keeps_what_waits_and_whoever_reads_ke
     one_order(&mut browser, &cluster, dora, &[&ana, &ben], &said);
     assert!(browser.errors.is_empty(), "{:#?}", browser.errors);
 }
+
+#[test]
+fn a_message_that_is_refused_when_it_is_its_turn_is_taken_back_with_a_reason() {
+    let Some(mut browser) = browser() else { return };
+    let mut cluster = Cluster::start(5);
+    let people = cluster.people(&["dora"]);
+    let (ana, cleo) = (enter(&mut browser, &cluster, "ana", &[1, 2]), enter(&mut browser, &cluster, "cleo", &[2, 1]));
+    for (name, window) in [("ana", &ana), ("cleo", &cleo)] {
+        browser.write(window, "#text", &format!("{name} is here."));
+        sees(&mut browser, window, "committed", &format!("{name} is here."));
+    }
+    cluster.say("cut 1 2 | 3 4 5");
+    browser.write(&ana, "#text", "What I should not say.");
+    for window in [&ana, &cleo] {
+        sees(&mut browser, window, "waiting", "What I should not say.");
+    }
+    // She owns the room, and the others have a majority.
+    cluster.ban(4, &people[0], "ana");
+    cluster.say("heal");
+    sees(&mut browser, &ana, "refused", "What I should not say.");
+    browser.until(&ana, "she is told why", "document.querySelector('.refused .state').textContent.includes('banned')");
+    let note =
+        "document.querySelector('#messages > .note')?.textContent === 'A message of ana got no place in this room: banned.'";
+    browser.until(&cleo, "so is the other one", note);
+    assert!(!texts(&shown(&mut browser, &cleo)).contains(&"What I should not say."));
+    let refused = "[...document.querySelectorAll('.refused button')].forEach((button) => button.click())";
+    browser.value(&ana, refused);
+    browser.until(&ana, "it is gone when she says so", "!document.querySelector('.refused')");
+    assert!(browser.errors.is_empty(), "{:#?}", browser.errors);
+}
