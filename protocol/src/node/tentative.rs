@@ -79,11 +79,17 @@ impl Node {
 
     /// True if something was done about what is tentative, or is to become so.
     pub(super) fn see_tentative(&mut self) -> bool {
+        // What has become durable is told before anybody is told that it is accepted.
+        let told = self.drain_outbox();
         if self.gateway.wants_outbox() || !self.outbox.is_empty() {
             self.tell_outbox();
             self.accept_tentative();
             self.propose_tentative();
         }
+        self.drain_outbox() || told
+    }
+
+    fn drain_outbox(&mut self) -> bool {
         let mut done = false;
         while let Some(output) = self.outbox.poll_output() {
             self.take_outbox(output);
