@@ -46,11 +46,13 @@ impl Chat {
 
     /// Waits for a line that holds this.
     fn sees(&self, what: &str) -> String {
+        let mut others = Vec::new();
         loop {
-            let line = self.lines.recv_timeout(LIMIT).unwrap_or_else(|_| panic!("no line says \"{what}\""));
+            let line = self.lines.recv_timeout(LIMIT).unwrap_or_else(|_| panic!("no line says \"{what}\": {others:#?}"));
             if line.contains(what) {
                 return line;
             }
+            others.push(line);
         }
     }
 
