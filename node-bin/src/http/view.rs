@@ -43,6 +43,7 @@ pub fn message(post: &Post) -> Value {
     add("reply_to", more.reply_to.is_some(), json!(more.reply_to));
     add("thread", more.thread.is_some(), json!(more.thread));
     add("replies", more.replies > 0, json!(more.replies));
+    add("written_at", more.written.is_some(), json!(more.written.map(rfc3339::format)));
     add("edited", more.edited.is_some(), json!(more.edited.map(rfc3339::format)));
     let deleted = more.deleted.map(|deleted| json!({"by": deleted.by, "at": rfc3339::format(deleted.at)}));
     add("deleted", deleted.is_some(), json!(deleted));

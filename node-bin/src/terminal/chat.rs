@@ -145,6 +145,7 @@ async fn password(args: &Chat, input: &mut Input) -> Result<String, String> {
 async fn talk(remote: &mut Remote, room: RoomId, input: &mut Input) -> Result<(), String> {
     let (mut open, mut next, mut full) = (true, None::<(Command, String)>, false);
     let mut screen = Screen::default();
+    let mut at = remote.at().map(str::to_owned);
     for (number, command, _) in remote.open().await {
         if let Command::Post { text, .. } = &command {
             screen.show(format!("-- from before, being sent: {}", harmless(text)));
@@ -174,14 +175,20 @@ async fn talk(remote: &mut Remote, room: RoomId, input: &mut Input) -> Result<()
         tokio::select! {
             biased;
             event = remote.next() => match event? {
-                ClientEvent::SignedIn { server, .. } => screen.show(format!("-- now on {}", remote.server(server))),
+                // Who looks for a leader elsewhere and comes back has not moved.
+                ClientEvent::SignedIn { .. } if remote.at() == at.as_deref() => {}
+                ClientEvent::SignedIn { server, .. } => {
+                    // What waits stands as it stood: this does not come between.
+                    show(&format!("-- now on {}", remote.server(server)));
+                    at = remote.at().map(str::to_owned);
+                }
                 event => screen.happened(event)?,
             },
             read = input.next_line(), if open && next.is_none() => match read {
                 Ok(Some(text)) if text.trim().is_empty() => {}
                 Ok(Some(text)) => match said(room, &text) {
                     Said::Do(command) => next = Some((command, text)),
-                    Said::Who => remote.ask(Ask::Members { room: RoomRef::Id(room), after: UserId(0), limit: MEMBERS }).await,
+                    Said::Who => drop(remote.ask(Ask::Members { room: RoomRef::Id(room), after: UserId(0), limit: MEMBERS }).await),
                     Said::Quit => open = screen.ends(),
                     Said::Help => screen.show(HELP.into()),
                     Said::Wrong(why) => screen.show(format!("-- {why}")),

@@ -22,7 +22,7 @@ use std::time::Duration;
 use tertulia_driver::ClientEvent;
 use tertulia_protocol::chat::password::Password;
 use tertulia_protocol::chat::{Command, Done, Post, RoomRef};
-use tertulia_protocol::gateway::How;
+use tertulia_protocol::gateway::{Answer, Ask, How};
 use tertulia_protocol::ids::RoomId;
 use tertulia_protocol::time::Timestamp;
 use tokio::io::{AsyncBufReadExt, BufReader, Lines, Stdin};
@@ -48,9 +48,10 @@ fn entering(room: RoomRef, make: bool) -> Command {
     }
 }
 
-/// Enters a room. With `make` a room of that name is made if there is none.
+/// Enters a room. With `make` a room of that name is made if there is none. Who is in it already needs no leader for that.
 async fn enter(remote: &mut Remote, room: &str, make: bool, patience: Option<Duration>) -> Result<RoomId, String> {
-    let number = remote.submit(entering(room_ref(room), make)).await.map_err(|error| error.to_string())?;
+    let asked = remote.ask(Ask::Room { room: room_ref(room) }).await;
+    let mut number = None;
     let entered = async {
         let (mut silent, tell_at) = (true, Instant::now() + TELL_AFTER);
         loop {
@@ -65,7 +66,11 @@ async fn enter(remote: &mut Remote, room: &str, make: bool, patience: Option<Dur
             };
             match event {
                 ClientEvent::Rejected(refusal) => return Err(refusal.to_string()),
-                ClientEvent::Settled { number: settled, result } if settled == number => {
+                ClientEvent::Answered { ask, result } if Some(ask) == asked => match result {
+                    Ok(Answer::Room(view)) if view.member => return Ok(view.id),
+                    _ => number = Some(remote.submit(entering(room_ref(room), make)).await.map_err(|error| error.to_string())?),
+                },
+                ClientEvent::Settled { number: settled, result } if Some(settled) == number => {
                     return match result {
                         Ok(Done::Room { room, .. } | Done::Joined { room, .. }) => Ok(room),
                         Ok(_) => Err("the node answered another question: please report this".into()),
@@ -118,9 +123,9 @@ fn drives(letter: char) -> bool {
     }
 }
 
-/// A message for people: `12:03 ana: hello`.
+/// A message for people: `12:03 ana: hello`. The time is when it was written, as far as that is known.
 fn line(post: &Post) -> String {
-    line_of(post.at, &post.author_name, &post.text)
+    line_of(post.more.written.unwrap_or(post.at), &post.author_name, &post.text)
 }
 
 fn line_of(at: Timestamp, author: &str, text: &str) -> String {

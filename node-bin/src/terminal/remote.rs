@@ -27,19 +27,21 @@ pub struct Remote {
     failure: Option<String>,
     /// What is unsettled at the end is kept.
     pub keeps: bool,
+    /// Where the client was signed in last.
+    at: Option<String>,
 }
 
 impl Remote {
     /// `servers`: `http://host:port` each. What is unsettled at the end is lost.
     pub fn signing_in(name: &str, how: How, servers: &[String]) -> Remote {
         let (client, running) = runner(name, how, servers).start();
-        Remote { client, running: tokio::spawn(running), servers: servers.to_vec(), failure: None, keeps: false }
+        Remote { client, running: tokio::spawn(running), servers: servers.to_vec(), failure: None, keeps: false, at: None }
     }
 
     /// As [`Remote::signing_in`], with an outbox in a file: goes on where the last process that had it ended.
     pub fn kept(name: &str, how: How, servers: &[String], outbox: Outbox) -> Result<Remote, String> {
         let (client, running) = runner(name, how, servers).resume(outbox).map_err(|error| error.to_string())?;
-        Ok(Remote { client, running: tokio::spawn(running), servers: servers.to_vec(), failure: None, keeps: true })
+        Ok(Remote { client, running: tokio::spawn(running), servers: servers.to_vec(), failure: None, keeps: true, at: None })
     }
 
     /// With the outbox of this file, if one is named.
@@ -74,9 +76,9 @@ impl Remote {
         self.client.submit(command).await
     }
 
-    /// The answer comes among the events.
-    pub async fn ask(&self, ask: Ask) {
-        let _ = self.client.ask(ask).await;
+    /// The answer comes among the events, with this number.
+    pub async fn ask(&self, ask: Ask) -> Option<u64> {
+        self.client.ask(ask).await
     }
 
     pub async fn follow(&self, room: RoomRef, from: From) {
@@ -93,6 +95,7 @@ impl Remote {
                 let address = address_of(self.server(*server));
                 self.failure = Some(if why.starts_with(address) { why.into() } else { format!("{address}: {why}") });
             }
+            ClientEvent::SignedIn { server, .. } => self.at = Some(self.server(*server).to_owned()),
             ClientEvent::Servers(servers) => self.servers = servers.iter().map(|address| format!("http://{address}")).collect(),
             ClientEvent::OutboxFailed { why } => return Err(format!("what you send cannot be kept: {why}")),
             _ => {}
@@ -107,6 +110,11 @@ impl Remote {
 
     pub fn servers(&self) -> &[String] {
         &self.servers
+    }
+
+    /// Where the client is signed in, or was last.
+    pub fn at(&self) -> Option<&str> {
+        self.at.as_deref()
     }
 
     pub fn server(&self, server: u32) -> &str {

@@ -52,15 +52,18 @@ pub async fn tail(args: &Tail) -> Result<(), String> {
 
 /// The same shape as over HTTP, and the room.
 fn json_line(room: RoomId, post: &Post) -> String {
-    json!({
+    let mut line = json!({
         "room": room,
         "seq": post.seq,
         "id": post.id.to_string(),
         "author": post.author_name,
         "text": post.text,
         "at": rfc3339::format(post.at),
-    })
-    .to_string()
+    });
+    if let Some(written) = post.more.written {
+        line["written_at"] = json!(rfc3339::format(written));
+    }
+    line.to_string()
 }
 
 /// A message without a place: no `seq` and no `at`.

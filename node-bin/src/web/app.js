@@ -180,7 +180,7 @@ function arrived(room, message) {
   }
   const isNew = room.add(message);
   outbox.settled(message.id);
-  if (!isNew) return;
+  if (!isNew) return room === current && showMessages();
   if (room.ahead) room.fill(cluster).then(() => room === current && showMessages(), () => {});
   if (room === current) return showMessages();
   if (!counted) room.unread += 1;
@@ -252,7 +252,7 @@ function entries(room) {
   for (const post of posts) rename(post.key, post.id);
   const unplaced = posts.filter((post) => post.refused || !(room.ids.has(post.id) || room.tail.has(post.id)));
   return [
-    ...room.sorted().map(committed), ...room.waiting().map(waiting), ...unplaced.map(pending),
+    ...room.sorted().map(committed), ...(room.loaded ? room.waiting() : []).map(waiting), ...unplaced.map(pending),
     ...room.notes.map(({ id, text }) => ({ name: `note ${id}`, state: "note", text })),
   ];
 }

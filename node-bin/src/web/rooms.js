@@ -35,7 +35,12 @@ export class Room {
   }
 
   add(message) {
-    if (this.messages.has(message.seq)) return false;
+    const known = this.messages.get(message.seq);
+    if (known) {
+      // The answer to a post says less of it than the stream.
+      if (!known.author_id) this.keep(message);
+      return false;
+    }
     this.keep(message);
     this.top = Math.max(this.top, message.seq);
     while (this.messages.has(this.last + 1)) this.last += 1;

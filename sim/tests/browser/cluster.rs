@@ -4,9 +4,10 @@ use serde_json::{Value, json};
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 const LIMIT: Duration = Duration::from_secs(30);
+const PAUSE: Duration = Duration::from_millis(50);
 
 pub struct Cluster {
     child: Child,
@@ -92,14 +93,14 @@ impl Cluster {
     }
 
     fn until(&self, what: &str, node: usize, mut done: impl FnMut() -> bool) {
-        let began = Instant::now();
-        while !done() {
-            if began.elapsed() > LIMIT {
-                let log = std::fs::read_to_string(self.dir.path().join(format!("n{node}.log"))).unwrap_or_default();
-                panic!("waited {LIMIT:?} in vain, at node {node}: {what}. Its log:\n{log}");
+        for _ in 0..LIMIT.as_millis() / PAUSE.as_millis() {
+            if done() {
+                return;
             }
-            std::thread::sleep(Duration::from_millis(50));
+            std::thread::sleep(PAUSE);
         }
+        let log = std::fs::read_to_string(self.dir.path().join(format!("n{node}.log"))).unwrap_or_default();
+        panic!("waited {LIMIT:?} in vain, at node {node}: {what}. Its log:\n{log}");
     }
 
     /// People who are signed in and in the lobby, which the first one has made.
@@ -121,6 +122,13 @@ impl Cluster {
         let (status, body) = self.ask("POST", node, "/api/v1/rooms/lobby/messages", Some(person), json!({"text": text}));
         assert!(status == 201 || status == 202, "{status} {body}");
         status
+    }
+
+    /// Asks until it is done: the side may only be electing.
+    pub fn ban(&self, node: usize, owner: &Person, name: &str) {
+        self.until("somebody is banned", node, || {
+            self.ask("PUT", node, &format!("/api/v1/rooms/lobby/bans/{name}"), Some(owner), Value::Null).0 == 200
+        });
     }
 
     /// Waits until a node answers with this history: ids and texts.

@@ -6,11 +6,12 @@ use serde_json::{Value, json};
 use std::io::{BufRead, BufReader};
 use std::net::TcpStream;
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tungstenite::{Message, WebSocket};
 
 /// How long anything may take. Nothing here sleeps and hopes.
 const LIMIT: Duration = Duration::from_secs(30);
+const PAUSE: Duration = Duration::from_millis(50);
 
 pub struct Browser {
     child: Child,
@@ -99,8 +100,13 @@ impl Browser {
         self.call(Some(&window), "Emulation.setFocusEmulationEnabled", json!({"enabled": true}));
         self.color_scheme(&window, "light");
         self.call(Some(&window), "Network.setBlockedURLs", json!({"urls": blocked}));
-        self.call(Some(&window), "Page.navigate", json!({"url": url}));
+        self.navigate(&window, url);
         window
+    }
+
+    /// Goes to a page, in the session that the window has.
+    pub fn navigate(&mut self, window: &Window, url: &str) {
+        self.call(Some(window), "Page.navigate", json!({"url": url}));
     }
 
     pub fn color_scheme(&mut self, window: &Window, scheme: &str) {
@@ -124,18 +130,16 @@ impl Browser {
 
     /// Waits until an expression holds. While the page is only coming it does not.
     pub fn until(&mut self, window: &Window, what: &str, expression: &str) {
-        let began = Instant::now();
-        loop {
-            let found = self.try_value(window, &format!("Boolean({expression})"));
+        let mut found = Ok(Value::Null);
+        for _ in 0..LIMIT.as_millis() / PAUSE.as_millis() {
+            found = self.try_value(window, &format!("Boolean({expression})"));
             if found.as_ref().is_ok_and(|value| *value == true) {
                 return;
             }
-            if began.elapsed() > LIMIT {
-                let shown = self.try_value(window, "document.body.innerText");
-                panic!("waited {LIMIT:?} in vain: {what} ({found:?}). The page shows:\n{shown:?}");
-            }
-            std::thread::sleep(Duration::from_millis(50));
+            std::thread::sleep(PAUSE);
         }
+        let shown = self.try_value(window, "document.body.innerText");
+        panic!("waited {LIMIT:?} in vain: {what} ({found:?}). The page shows:\n{shown:?}");
     }
 
     /// Types into the field that this selector names, and presses Enter.

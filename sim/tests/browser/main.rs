@@ -14,7 +14,7 @@ use devtools::{Browser, Window};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 
-const SIZE: (u32, u32) = (470, 500);
+const SIZE: (u32, u32) = (470, 545);
 /// Of all messages on the screen: id, how it stands, text.
 const SHOWN: &str = "[...document.querySelectorAll('#messages > .message')].map((item) => \
     [item.dataset.name, item.classList[1], item.querySelector('.text').textContent])";
@@ -56,10 +56,6 @@ fn sees(browser: &mut Browser, window: &Window, state: &str, text: &str) {
     browser.until(window, &format!("\"{text}\" is {state}"), &found);
 }
 
-fn says(browser: &mut Browser, window: &Window, text: &str) {
-    browser.write(window, "#text", text);
-}
-
 /// A window in which somebody has signed in and entered the room; it reaches these nodes alone.
 fn enter(browser: &mut Browser, cluster: &Cluster, name: &str, reached: &[usize]) -> Window {
     let window = browser.open(cluster.url(reached[0]), SIZE, &cluster.all_but(reached));
@@ -72,7 +68,11 @@ fn enter(browser: &mut Browser, cluster: &Cluster, name: &str, reached: &[usize]
     let room = "[...document.querySelectorAll('#rooms button')].find((button) => button.textContent.includes('lobby'))";
     browser.until(&window, "the room's name", room);
     browser.value(&window, &format!("{room}.click()"));
-    browser.until(&window, "the room", "document.querySelector('#text:enabled')");
+    browser.until(
+        &window,
+        "what was said in the room",
+        "!document.querySelector('#empty').hidden || document.querySelector('#messages > .message')",
+    );
     window
 }
 
@@ -109,16 +109,23 @@ fn one_order(browser: &mut Browser, cluster: &Cluster, reader: &Person, windows:
     }
 }
 
+/// A picture of a window in which nothing moves.
+fn still(browser: &mut Browser, window: &Window) -> String {
+    browser.value(window, "document.activeElement.blur()");
+    browser.until(window, "nothing moves", "document.getAnimations().length === 0");
+    browser.picture(window)
+}
+
 #[test]
 fn both_sides_of_a_cut_go_on_talking_and_end_with_one_order_on_every_screen() {
     let Some(mut browser) = browser() else { return };
     let mut cluster = Cluster::start(5);
     let people = cluster.people(&["dora", "cleo"]);
     let [dora, cleo] = &people[..] else { panic!() };
-    let (mut ana, mut ben) = (enter(&mut browser, &cluster, "ana", &[1, 2]), enter(&mut browser, &cluster, "ben", &[3, 4, 5]));
+    let (ana, ben) = (enter(&mut browser, &cluster, "ana", &[1, 2]), enter(&mut browser, &cluster, "ben", &[3, 4, 5]));
     let mut said = Vec::new();
     let mut say = |browser: &mut Browser, window: &Window, text: &'static str, state: &str| {
-        says(browser, window, text);
+        browser.write(window, "#text", text);
         sees(browser, window, state, text);
         said.push(text);
     };
@@ -126,8 +133,6 @@ fn both_sides_of_a_cut_go_on_talking_and_end_with_one_order_on_every_screen() {
     // Together.
     say(&mut browser, &ana, "The boat leaves at nine.", "committed");
     sees(&mut browser, &ben, "committed", "The boat leaves at nine.");
-    say(&mut browser, &ben, "I bring bread and olives.", "committed");
-    sees(&mut browser, &ana, "committed", "I bring bread and olives.");
 
     // Apart.
     cluster.say("cut 1 2 | 3 4 5");
@@ -146,7 +151,7 @@ fn both_sides_of_a_cut_go_on_talking_and_end_with_one_order_on_every_screen() {
         [...document.querySelectorAll('#messages .waiting .state')].every((state) => state.textContent.includes('on 2 nodes'))",
     );
     let before = shown(&mut browser, &ana);
-    let apart = [browser.picture(&ana), browser.picture(&ben)];
+    let apart = [still(&mut browser, &ana), still(&mut browser, &ben)];
     browser.value(
         &ana,
         "void document.querySelectorAll('#messages > .message').forEach((item) => { item.is = item.dataset.name; })",
@@ -166,12 +171,94 @@ fn both_sides_of_a_cut_go_on_talking_and_end_with_one_order_on_every_screen() {
     let after: BTreeMap<String, String> =
         shown(&mut browser, &ana).into_iter().map(|message| (message.text, message.id)).collect();
     assert!(before.iter().all(|message| after[&message.text] == message.id), "the ids are stable");
-    let together = [browser.picture(&ana), browser.picture(&ben)];
+    let together = [still(&mut browser, &ana), still(&mut browser, &ben)];
     if let Ok(folder) = std::env::var("TERTULIA_PICTURES") {
         strip::keep(&mut browser, &folder, &apart, &together);
-        for window in [&mut ana, &mut ben] {
-            browser.color_scheme(window, "light");
-        }
     }
+    assert!(browser.errors.is_empty(), "{:#?}", browser.errors);
+}
+
+#[test]
+fn whoever_moves_to_another_node_of_a_side_keeps_what_waits_and_whoever_reads_keeps_the_place() {
+    let Some(mut browser) = browser() else { return };
+    let mut cluster = Cluster::start(5);
+    let people = cluster.people(&["dora"]);
+    let dora = &people[0];
+    let mut said: Vec<String> = (1..=40).map(|number| format!("Verse {number}.")).collect();
+    for verse in &said {
+        assert_eq!(cluster.post(3, dora, verse), 201);
+    }
+    let (ana, ben) = (enter(&mut browser, &cluster, "ana", &[1, 2]), enter(&mut browser, &cluster, "ben", &[3, 4]));
+    let mut say = |browser: &mut Browser, window: &Window, text: &str| {
+        browser.write(window, "#text", text);
+        sees(browser, window, "waiting", text);
+        said.push(text.to_owned());
+    };
+
+    // Nobody has a majority, and what each side says waits on two nodes of it.
+    cluster.say("cut 1 2 | 3 4 | 5");
+    say(&mut browser, &ana, "From the one side.");
+    say(&mut browser, &ben, "From the other side.");
+    let all_on_two =
+        "[...document.querySelectorAll('#messages .waiting .state')].every((state) => state.textContent.includes('on 2 nodes'))";
+    for window in [&ana, &ben] {
+        browser.until(window, "both nodes have it", all_on_two);
+    }
+
+    // Ana loads her page anew; then the node that she is at dies, and the page goes on at the other one.
+    let before = shown(&mut browser, &ana);
+    browser.navigate(&ana, cluster.url(1));
+    sees(&mut browser, &ana, "committed", "Verse 40.");
+    sees(&mut browser, &ana, "waiting", "From the one side.");
+    assert_eq!(shown(&mut browser, &ana), before);
+    cluster.say("kill 1");
+    browser.until(&ana, "the page is at node 2", "document.querySelector('#status').textContent.startsWith('node 2')");
+    assert_eq!(shown(&mut browser, &ana), before);
+    say(&mut browser, &ana, "After the move.");
+
+    // Ben reads what was said before, and goes on reading at that line while all gets its place below.
+    let read = "(() => { const log = document.querySelector('#log').getBoundingClientRect(); \
+        const item = [...document.querySelectorAll('#messages > .message')].find((item) => item.getBoundingClientRect().bottom > log.top); \
+        return [item.dataset.name, Math.round(item.getBoundingClientRect().top)]; })()";
+    browser.value(&ben, "document.querySelector('#log').scrollTop -= 700");
+    let place = browser.value(&ben, read);
+    cluster.say("start 1");
+    cluster.say("heal");
+    all_settled(&mut browser, &[&ana, &ben]);
+    sees(&mut browser, &ben, "committed", "After the move.");
+    sees(&mut browser, &ana, "committed", "From the other side.");
+    assert_eq!(browser.value(&ben, read), place, "the reader's line has moved");
+    let said: Vec<&str> = said.iter().map(String::as_str).collect();
+    one_order(&mut browser, &cluster, dora, &[&ana, &ben], &said);
+    assert!(browser.errors.is_empty(), "{:#?}", browser.errors);
+}
+
+#[test]
+fn a_message_that_is_refused_when_it_is_its_turn_is_taken_back_with_a_reason() {
+    let Some(mut browser) = browser() else { return };
+    let mut cluster = Cluster::start(5);
+    let people = cluster.people(&["dora"]);
+    let (ana, cleo) = (enter(&mut browser, &cluster, "ana", &[1, 2]), enter(&mut browser, &cluster, "cleo", &[2, 1]));
+    for (name, window) in [("ana", &ana), ("cleo", &cleo)] {
+        browser.write(window, "#text", &format!("{name} is here."));
+        sees(&mut browser, window, "committed", &format!("{name} is here."));
+    }
+    cluster.say("cut 1 2 | 3 4 5");
+    browser.write(&ana, "#text", "What I should not say.");
+    for window in [&ana, &cleo] {
+        sees(&mut browser, window, "waiting", "What I should not say.");
+    }
+    // She owns the room, and the others have a majority.
+    cluster.ban(4, &people[0], "ana");
+    cluster.say("heal");
+    sees(&mut browser, &ana, "refused", "What I should not say.");
+    browser.until(&ana, "she is told why", "document.querySelector('.refused .state').textContent.includes('banned')");
+    let note =
+        "document.querySelector('#messages > .note')?.textContent === 'A message of ana got no place in this room: banned.'";
+    browser.until(&cleo, "so is the other one", note);
+    assert!(!texts(&shown(&mut browser, &cleo)).contains(&"What I should not say."));
+    let refused = "[...document.querySelectorAll('.refused button')].forEach((button) => button.click())";
+    browser.value(&ana, refused);
+    browser.until(&ana, "it is gone when she says so", "!document.querySelector('.refused')");
     assert!(browser.errors.is_empty(), "{:#?}", browser.errors);
 }

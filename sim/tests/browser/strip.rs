@@ -20,8 +20,8 @@ fn page(apart: &[String; 2], together: &[String; 2]) -> String {
     let row = |windows: &[String; 2]| format!("<div class=row>{}{}</div>", window(&windows[0]), window(&windows[1]));
     format!(
         "<!doctype html><meta charset=utf-8><style>{STYLE}</style>
-        <h2><span>Cut off from each other</span><span class=nodes>{small}<i></i>{large}</span></h2>{}
-        <h2><span>Together again, in one order</span><span class=nodes>{all}</span></h2>{}",
+        <h2><span>Cut: both sides go on talking</span><span class=nodes>{small}<i></i>{large}</span></h2>{}
+        <h2><span>Healed: one order on every screen</span><span class=nodes>{all}</span></h2>{}",
         row(apart),
         row(together)
     )
