@@ -49,7 +49,9 @@ impl Tail {
     /// Takes a message in, or its new state. False: nothing is different.
     fn put(&mut self, post: TentativePost) -> bool {
         self.doubtful.remove(&post.id);
-        let (id, place) = (post.id, post.order);
+        // A post that was given to another server as well has another stamp there. Whoever reads it sees it stand where it stood.
+        let place = self.places.get(&post.id).map_or(post.order, |known| post.order.min(*known));
+        let (id, post) = (post.id, TentativePost { order: place, ..post });
         let is_known = self.places.get(&id) == Some(&place);
         if is_known && self.posts.get(&(place, id)) == Some(&post) {
             return false;

@@ -435,7 +435,7 @@ impl Outbox {
         needs = needs.max(known.needs).max(known.settled_by);
         (known.top, known.needs, known.held) = (stamp, needs, n);
         #[cfg(feature = "zoo")]
-        let stamp = self.spoil_stamp(stamp, &entry);
+        let stamp = if self.bug == Some(crate::zoo::Bug::OrderByWallClock) { entry.written_at } else { stamp };
         let order = (stamp, outbox, n);
         self.clock = self.clock.max(stamp);
         self.bytes += cost;

@@ -28,12 +28,7 @@ impl Outbox {
         extents
     }
 
-    /// Where an entry stands whose clock has seen nothing but its own node's.
-    pub(super) fn spoil_stamp(&self, stamp: Timestamp, entry: &Entry) -> Timestamp {
-        if self.has(Bug::OrderByWallClock) { entry.written_at } else { stamp }
-    }
-
-    /// What a writer's clock says.
+    /// What a writer's clock says that has seen no other one.
     pub(super) fn spoil_clock(&self, written_at: Timestamp, now: Now) -> Timestamp {
         if self.has(Bug::OrderByWallClock) { now.wall } else { written_at }
     }
