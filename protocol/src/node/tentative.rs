@@ -78,7 +78,13 @@ impl Node {
     }
 
     /// True if something was done about what is tentative, or is to become so.
+    #[inline]
     pub(super) fn see_tentative(&mut self) -> bool {
+        let idle = !self.outbox.has_output() && self.outbox.is_empty() && !self.gateway.wants_outbox();
+        !idle && self.go_on_with_tentative()
+    }
+
+    fn go_on_with_tentative(&mut self) -> bool {
         // What has become durable is told before anybody is told that it is accepted.
         let told = self.drain_outbox();
         if self.gateway.wants_outbox() || !self.outbox.is_empty() {
@@ -90,6 +96,9 @@ impl Node {
     }
 
     fn drain_outbox(&mut self) -> bool {
+        if !self.outbox.has_output() {
+            return false;
+        }
         let mut done = false;
         while let Some(output) = self.outbox.poll_output() {
             self.take_outbox(output);
@@ -173,6 +182,9 @@ impl Node {
     }
 
     pub(super) fn settle_tentative(&mut self, executed: &Executed) {
+        if self.outbox.is_empty() {
+            return;
+        }
         let Some(request) = Gateway::request(executed.request).filter(|request| self.outbox.holds(request)) else { return };
         // A session that has expired refuses what comes straight to a leader, and not what was accepted before.
         let settled = executed.outcome.is_ok() || executed.withdrawn || self.replica.is_settled(request.0, request.1);

@@ -20,7 +20,7 @@ pub(super) struct Lane {
     /// Bytes of records on disk or on their way there.
     bytes: u64,
     /// Something is to be written.
-    owes: bool,
+    pub(super) owes: bool,
 }
 
 impl Outbox {

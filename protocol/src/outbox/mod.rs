@@ -186,6 +186,12 @@ impl Outbox {
         self.reach
     }
 
+    /// Whether [`Outbox::poll_output`] may have something: asked after every input of the node, and nearly always in vain.
+    #[inline]
+    pub(crate) fn has_output(&self) -> bool {
+        !self.outputs.is_empty() || self.lane.owes || self.spread.owes_answers
+    }
+
     /// Nothing is held: nothing is to be done.
     pub(crate) fn is_empty(&self) -> bool {
         self.open.is_empty()
