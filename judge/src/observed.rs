@@ -118,6 +118,8 @@ pub enum ClientFact {
     Untailed { client: u32, room: RoomId, id: MessageId },
     /// It was told that a tentative message was refused when it was its turn: it is no message, and has left the tail.
     Withdrawn { client: u32, room: RoomId, id: MessageId },
+    /// Its process died and came back from what it kept: nothing is on its screen, and what it had shown without keeping it, it does not know any more.
+    Restarted { client: u32 },
     /// It turns to a server, maybe another one: that may know less than the one before.
     Turned { client: u32 },
 

@@ -376,6 +376,7 @@ mod tests {
             ClientFact::Tentative { client, room, id, author: UserId(3), text_digest: 9, before: Some(id) },
             ClientFact::Untailed { client, room, id },
             ClientFact::Withdrawn { client, room, id },
+            ClientFact::Restarted { client },
             ClientFact::Turned { client },
             ClientFact::Out { client, room },
             ClientFact::Direct { client, room, other: UserId(4) },

@@ -105,6 +105,7 @@ impl Topic {
                 ClientFact::Tentative { .. }
                 | ClientFact::Untailed { .. }
                 | ClientFact::Withdrawn { .. }
+                | ClientFact::Restarted { .. }
                 | ClientFact::Turned { .. } => Topic::ClientTentative,
             },
         }

@@ -17,6 +17,7 @@ pub enum Kind {
     Clients,
     History,
     Chat,
+    Tentative,
 }
 
 macro_rules! bugs {
@@ -268,6 +269,34 @@ bugs! {
     ForgetBlocks = "forget-blocks", Chat, breaks ["friends"];
     /// Devices are let go by when they signed in: what was heard of them since is not looked at, neither when it is proposed nor when it is applied.
     ExpireAnyway = "expire-anyway", Chat, breaks ["signs-of-life"];
+
+    // Tentative.
+    /// A client is told that its post is accepted as soon as it is in memory (Terry et al. 1995, Bayou: a tentative write is logged stably where it was taken).
+    AcceptBeforeDurable = "accept-before-durable", Tentative, breaks ["accepted-durable"];
+    /// What a peer holds counts as a copy, whether it is on that one's disk or not (DESIGN 4, "accepted (on k nodes)").
+    CountCopiesInMemory = "count-copies-in-memory", Tentative, breaks ["accepted-durable"];
+    /// An entry is taken from a peer whether its predecessors are there or not: they are never asked for (Petersen et al. 1997, Bayou's anti-entropy: the prefix property).
+    TakeOutOfOrder = "take-out-of-order", Tentative, breaks ["tentative-order", "accepted-settles", "accepted-durable", "liveness"];
+    /// What an entry's writer had seen is not asked for: an answer is shown, and gets its place, before its question (Terry et al. 1994, writes follow reads).
+    IgnoreSeen = "ignore-seen", Tentative, breaks ["tentative-order"];
+    /// Tentative messages are ordered by wall clocks, which have seen nothing of each other (Kulkarni et al. 2014: hybrid logical clocks).
+    OrderByWallClock = "order-by-wall-clock", Tentative, breaks ["tentative-order"];
+    /// A node that starts goes on in the outbox of its last start, from what its disk holds: places that others have seen are given again (DESIGN 4, "a fresh boot at each start").
+    ReuseOutbox = "reuse-outbox", Tentative, breaks ["accepted-settles", "accepted-durable", "tentative-order", "liveness"];
+    /// What a node kept in its outbox is not looked at when it starts.
+    ForgetTentativeAtRestart = "forget-tentative-at-restart", Tentative, breaks ["accepted-settles"];
+    /// A node lets go of what it has sent to a leader, which may die with it.
+    DropOnceForwarded = "drop-once-forwarded", Tentative, breaks ["accepted-settles"];
+    /// The leader proposes one outbox after the other, and not in the order in which things were said.
+    ProposeByOutbox = "propose-by-outbox", Tentative, breaks ["tentative-order"];
+    /// What an outbox carries is proposed under a name of its own, and again under the client's.
+    CarryWithoutIdentity = "carry-without-identity", Tentative, breaks ["exactly-once", "sent-once", "tentative-identity", "accepted-settles", "liveness"];
+    /// What was accepted of a session that has expired since then is dropped, and nobody is told (DESIGN 4, "its late posts still commit").
+    LoseLatePosts = "lose-late-posts", Tentative, breaks ["accepted-settles", "liveness"];
+    /// When a removed node's outboxes are sealed, what others hold of them is dropped.
+    SealForgets = "seal-forgets", Tentative, breaks ["accepted-settles"];
+    /// A room that wants a majority is treated as any other one.
+    AcceptInStrictRooms = "accept-in-strict-rooms", Tentative, breaks ["strict-rooms"];
 }
 
 #[cfg(test)]

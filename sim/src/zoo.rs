@@ -46,6 +46,12 @@ grounds! {
     MEMBERS = "members.toml";
     IDLE = "idle.toml";
     BLOCKED = "blocked.toml";
+    ALONE = "alone.toml";
+    SIDES = "sides.toml";
+    COPIES = "copies.toml";
+    LEFT = "left.toml";
+    LATE = "late.toml";
+    STRICT = "strict.toml";
 }
 
 impl Ground {
@@ -67,7 +73,12 @@ pub fn grounds_of(bug: Bug) -> Vec<&'static Ground> {
         Bug::ExpireAnyway | Bug::HistoryForLateJoiners => vec![&IDLE],
         Bug::ForgetBlocks => vec![&BLOCKED],
         Bug::DeviceLimitAtGateway => vec![&MEMBERS],
+        Bug::CountCopiesInMemory => vec![&COPIES],
+        Bug::LoseLatePosts => vec![&LATE],
+        Bug::SealForgets => vec![&LEFT],
+        Bug::AcceptInStrictRooms => vec![&STRICT],
         _ => match bug.kind() {
+            Kind::Tentative => vec![&ALONE, &SIDES],
             Kind::Votes => vec![&ELECTIONS, &HUNTING],
             Kind::Commit | Kind::Durability => vec![&HUNTING, &ELECTIONS],
             Kind::Membership => vec![&MEMBERSHIP, &HUNTING],

@@ -3,7 +3,8 @@
 //! Source: Terry et al. 1995, "Managing update conflicts in Bayou, a weakly connected replicated storage system": a tentative write is logged stably where it was
 //! taken; DESIGN 4, "An answer says which promise it is: accepted (on k nodes)".
 //! Verifies: when a node tells a client that its request is accepted on k nodes, it has itself reported that request durable in some outbox, and has not lost it since,
-//! and so have, at some time, at least k nodes in all, itself among them.
+//! and so have, at some time, at least k nodes in all, itself among them. A node that has applied the entry of the log by which the request is settled counts like one that has it
+//! on its disk: the log is on a majority's.
 //! Does *not* verify: that the other copies are there still (a node may rely on what it heard before a disk was lost); that k is as great as it could be; disks that
 //! lie (`accepted-settles` sees what comes of that).
 
@@ -41,7 +42,7 @@ impl Rule for AcceptedDurable {
     }
 
     fn hears(&self) -> Topics {
-        Topics::of(&[Topic::Kept, Topic::Accepted, Topic::OutboxDamaged, Topic::Wiped])
+        Topics::of(&[Topic::Kept, Topic::Accepted, Topic::Executed, Topic::TentativeRefused, Topic::OutboxDamaged, Topic::Wiped])
     }
 
     fn observe(&mut self, _: &View, _: At, observed: &Observed<'_>) -> Verdict {
@@ -49,7 +50,13 @@ impl Rule for AcceptedDurable {
             Observed::Fact { node, fact: Fact::OutboxDamaged } | Observed::Wiped { node } => {
                 *self.losses.entry(node).or_insert(0) += 1
             }
-            Observed::Fact { node, fact: &Fact::Kept { session, identity, .. } } => {
+            Observed::Fact {
+                node,
+                fact:
+                    &(Fact::Kept { session, identity, .. }
+                    | Fact::Executed { session, identity, .. }
+                    | Fact::TentativeRefused { session, identity, .. }),
+            } => {
                 let life = self.losses(node);
                 let kept = self.kept.or_insert((session, identity.slot()), Vec::new());
                 match kept.iter_mut().find(|(keeper, _)| *keeper == node) {
@@ -108,5 +115,7 @@ mod tests {
     fn what_was_durable_somewhere_counts_also_after_a_crash() {
         let story = Story::of(RULE).kept(1, 1, 7, 1).accepted(1, 7, 1, 1).kept(2, 1, 7, 1).kept(3, 1, 7, 1).accepted(2, 7, 1, 3);
         story.crash(1).accepted(1, 7, 1, 3).wipe(3).accepted(2, 7, 1, 3).holds();
+        let settled = Story::of(RULE).kept(1, 1, 7, 1).kept(2, 1, 7, 1).executed(3, 4, 7, 1);
+        settled.accepted(1, 7, 1, 3).holds();
     }
 }

@@ -1,7 +1,7 @@
 //! A message is the same one before and after it has its place.
 //!
 //! Source: Terry et al. 1995 (Bayou): a write keeps its identity from tentative to committed; DESIGN 4 and 8, "`id` survives the move from tentative to committed".
-//! Verifies: what a client was delivered with its place is never on its screen as tentative again; a message has one text, one author and one room on whatever screen,
+//! Verifies: what a client was delivered with its place is never on its screen as tentative again, as long as its process lives; a message has one text, one author and one room on whatever screen,
 //! tentative or not; what anybody is told to be withdrawn has no place, before or after; of one request a client is told one id, accepted and acknowledged; and
 //! whoever has read all of a room at the end has nothing tentative of it on its screen.
 //! Does *not* verify: the text of messages that were changed or deleted since they were posted; the author of committed messages; that a tentative message is shown to
@@ -18,8 +18,8 @@ use tertulia_protocol::ids::{MessageId, NodeId, RoomId, Seq, UserId};
 #[derive(Clone, Default)]
 pub(crate) struct TentativeIdentity {
     placed: Table<MessageId, (RoomId, Seq)>,
-    /// Through where a client was delivered a room.
-    delivered: BTreeMap<(u32, RoomId), Seq>,
+    /// From behind where through where a client was delivered a room since its process began.
+    delivered: BTreeMap<(u32, RoomId), (Seq, Seq)>,
     tentative: Table<MessageId, (RoomId, UserId, u64)>,
     /// By whom a message was withdrawn.
     withdrawn: BTreeMap<MessageId, u32>,
@@ -59,9 +59,13 @@ impl TentativeIdentity {
             ));
         }
         match self.placed.get(&id) {
-            Some(&(placed, seq)) if self.delivered.get(&(client, placed)).is_some_and(|last| *last >= seq) => Err(format!(
-                "Client {client} was delivered message {id} at ({placed}, {seq}), and has it on its screen as tentative again."
-            )),
+            Some(&(placed, seq))
+                if self.delivered.get(&(client, placed)).is_some_and(|(from, last)| *from < seq && seq <= *last) =>
+            {
+                Err(format!(
+                    "Client {client} was delivered message {id} at ({placed}, {seq}), and has it on its screen as tentative again."
+                ))
+            }
             _ => Ok(()),
         }
     }
@@ -109,7 +113,7 @@ impl Rule for TentativeIdentity {
                 self.place(client, id, (room, seq), None)
             }
             ClientFact::Delivered { client, room, seq, id, text_digest, .. } => {
-                self.delivered.insert((client, room), seq);
+                self.delivered.entry((client, room)).or_insert((0, seq)).1 = seq;
                 self.place(client, id, (room, seq), Some(text_digest))
             }
             ClientFact::Read { client, room, ref posts, extent, .. } => {
@@ -117,6 +121,14 @@ impl Rule for TentativeIdentity {
                     self.read.insert((client, room));
                 }
                 posts.iter().try_for_each(|post| self.place(client, post.id, (room, post.seq), Some(post.text_digest)))
+            }
+            ClientFact::Restarted { client } => {
+                for (from, last) in
+                    self.delivered.range_mut((client, RoomId(0))..=(client, RoomId(u64::MAX))).map(|(_, seen)| seen)
+                {
+                    *from = *last;
+                }
+                Ok(())
             }
             ClientFact::Tentative { .. } => self.show(fact),
             ClientFact::Untailed { client, room, id } => {
@@ -169,6 +181,13 @@ mod tests {
             .deliver(7, 2, "x")
             .tentative(7, "hola", None)
             .breaks(RULE, "at (r1, 1)");
+    }
+
+    #[test]
+    fn a_process_that_begins_anew_may_be_told_by_a_node_that_is_behind() {
+        let story = Story::of(RULE).deliver(7, 1, "hola").client(ClientFact::Restarted { client: 7 }).tentative(7, "hola", None);
+        let story = story.holds().untailed(7, "hola").deliver(7, 2, "adios").tentative(7, "hola", None).holds();
+        story.tentative(7, "adios", None).breaks(RULE, "at (r1, 2)");
     }
 
     #[test]

@@ -16,8 +16,16 @@ const COMMITTED: usize = 256 << 10;
 
 /// The outbox, with what earlier starts have kept.
 pub(super) fn restore(config: &Config, restored: &Restored, replica: &Replica<Chat>, now: Now) -> Result<Outbox, RestoreError> {
-    let mut outbox = Outbox::new(config.node, restored.boot, &config.limits, now);
-    outbox.restore(&restored.kept, restored.damage.kept).map_err(|error| RestoreError {
+    let (boot, kept) = (restored.boot, &restored.kept[..]);
+    #[cfg(feature = "zoo")]
+    let boot = if config.bug == Some(crate::zoo::Bug::ReuseOutbox) { Boot(0) } else { boot };
+    #[cfg(feature = "zoo")]
+    let kept = if config.bug == Some(crate::zoo::Bug::ForgetTentativeAtRestart) { &[] } else { kept };
+    let outbox = Outbox::new(config.node, boot, &config.limits, now);
+    #[cfg(feature = "zoo")]
+    let outbox = outbox.with_bug(config.bug);
+    let mut outbox = outbox;
+    outbox.restore(kept, restored.damage.kept).map_err(|error| RestoreError {
         message: format!("what the outbox holds cannot be read: {error}; run the release that wrote it, or a newer one"),
     })?;
     outbox.review(replica.applied(), |session, slot| replica.is_settled(session, slot));
@@ -165,6 +173,8 @@ impl Node {
             for order in due {
                 let Some(entry) = self.outbox.entry(&order) else { continue };
                 let (request, submission) = (entry.request(), entry.submission());
+                #[cfg(feature = "zoo")]
+                let submission = self.outbox.spoil_submission(submission, &order);
                 match self.replica.offer(self.now, submission) {
                     // One of a newer version than this leader's waits for another leader.
                     Offer::Taken | Offer::Foreign => self.outbox.proposed(&order),

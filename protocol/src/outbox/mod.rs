@@ -20,6 +20,8 @@ mod message;
 mod spread;
 #[cfg(test)]
 mod tests;
+#[cfg(feature = "zoo")]
+mod zoo;
 
 pub use entry::Entry;
 pub use message::{Extent, OutboxMessage};
@@ -139,6 +141,8 @@ pub(crate) struct Outbox {
     lane: Lane,
     spread: Spread,
     now: Now,
+    #[cfg(feature = "zoo")]
+    bug: Option<crate::zoo::Bug>,
     outputs: VecDeque<Output>,
 }
 
@@ -176,6 +180,8 @@ impl Outbox {
             lane: Lane::default(),
             spread: Spread::default(),
             now,
+            #[cfg(feature = "zoo")]
+            bug: None,
             outputs: VecDeque::new(),
         }
     }
@@ -228,6 +234,10 @@ impl Outbox {
 
     /// On how many nodes a request is known to be durable; 0 unless it is here.
     pub(crate) fn copies(&self, request: &(SessionId, Slot)) -> u32 {
+        #[cfg(feature = "zoo")]
+        if let Some(copies) = self.copies_in_memory(request) {
+            return copies;
+        }
         let Some(places) = self.requests.get(request) else { return 0 };
         let here = |(outbox, n): &(OutboxId, u64)| self.known.get(outbox).is_some_and(|known| known.durable >= *n);
         if !places.iter().any(here) {
@@ -265,6 +275,8 @@ impl Outbox {
         let Offered { session, identity, first_unacked, command } = offered;
         let n = self.known.get(&self.own).map_or(0, |known| known.held) + 1;
         let written_at = Timestamp::next(self.clock, now.wall);
+        #[cfg(feature = "zoo")]
+        let written_at = self.spoil_clock(written_at, now);
         let entry = Entry { outbox: self.own, n, written_at, applied, seen, session, identity, first_unacked, command };
         if self.bytes + entry.cost() > self.limit {
             self.tell_point(crate::point!("outbox.full"));
@@ -337,6 +349,8 @@ impl Outbox {
     pub(crate) fn see_seals(&mut self, seals: impl ExactSizeIterator<Item = NodeId>) {
         if seals.len() != self.sealed.len() {
             self.sealed = seals.collect();
+            #[cfg(feature = "zoo")]
+            self.forget_sealed();
             self.tell_point(crate::point!("outbox.sealed"));
         }
     }
@@ -349,7 +363,10 @@ impl Outbox {
         }
         let needs = |order: &Order| self.known.get(&order.1).and_then(|known| known.entries.get(&order.2)).map(|held| held.needs);
         let due = |order: &&Order| needs(order).is_some_and(|needs| needs <= self.applied);
-        self.unproposed.iter().filter(due).take(most).copied().collect()
+        let due = self.unproposed.iter().filter(due).take(most).copied().collect();
+        #[cfg(feature = "zoo")]
+        let due = self.spoil_due(due, most);
+        due
     }
 
     /// What was proposed of a request came to nothing.
@@ -391,6 +408,10 @@ impl Outbox {
 
     /// Whether everything that this entry's writer had seen is here.
     fn has_seen(&self, entry: &Entry) -> bool {
+        #[cfg(feature = "zoo")]
+        if self.has(crate::zoo::Bug::IgnoreSeen) {
+            return true;
+        }
         let here = |(outbox, n): &(OutboxId, u64)| {
             self.known.get(outbox).is_some_and(|known| known.held >= *n) || self.sealed.contains(&outbox.node)
         };
@@ -419,6 +440,8 @@ impl Outbox {
         stamp = stamp.max(Timestamp(known.top.0 + 1));
         needs = needs.max(known.needs).max(known.settled_by);
         (known.top, known.needs, known.held) = (stamp, needs, n);
+        #[cfg(feature = "zoo")]
+        let stamp = if self.bug == Some(crate::zoo::Bug::OrderByWallClock) { entry.written_at } else { stamp };
         let order = (stamp, outbox, n);
         self.clock = self.clock.max(stamp);
         self.bytes += cost;

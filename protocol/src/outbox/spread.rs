@@ -177,9 +177,13 @@ impl Outbox {
     }
 
     fn handle_digest(&mut self, from: NodeId, extents: Vec<Extent>, wall: Timestamp, answer: bool) {
+        #[cfg(feature = "zoo")]
+        let spoiled = self.spoil_extents(extents.clone());
         let peer = self.spread.peers.entry(from).or_default();
         let ahead = wall.since(self.now.wall);
         peer.ahead = if ahead > CLOCK_AHEAD { ahead.as_millis() as u64 } else { 0 };
+        #[cfg(feature = "zoo")]
+        let extents = spoiled;
         let before = core::mem::replace(&mut peer.extents, extents.into_iter().map(|extent| (extent.outbox, extent)).collect());
         let mut told = Vec::new();
         for extent in peer.extents.values() {
@@ -252,6 +256,8 @@ impl Outbox {
         for entry in &entries {
             peer.sent.insert(entry.outbox, entry.n);
         }
+        #[cfg(feature = "zoo")]
+        self.drop_what_was_sent(from, entries.iter().map(Entry::request).collect());
         let message = OutboxMessage::Entries { extents, entries };
         self.outputs.push_back(Output::Send { to: from, class: Class::Data, message });
     }
@@ -270,7 +276,10 @@ impl Outbox {
             if entry.n <= held || entry.outbox == self.own {
                 continue;
             }
-            if entry.n > held + 1 {
+            let hole = entry.n > held + 1;
+            #[cfg(feature = "zoo")]
+            let hole = hole && !self.has(crate::zoo::Bug::TakeOutOfOrder);
+            if hole {
                 self.tell_point(crate::point!("outbox.hole"));
                 lacks = true;
             } else if !self.has_seen(&entry) {

@@ -161,7 +161,10 @@ impl<S: StateMachine> Replica<S> {
     ) {
         let request = RequestKey::Execute(session, identity.slot());
         let digest = digest(command);
-        let outcome = match self.sessions.look_up(session, identity, digest, entry.at, written.is_some()) {
+        let carried = written.is_some();
+        #[cfg(feature = "zoo")]
+        let carried = carried && !self.has(crate::zoo::Bug::LoseLatePosts);
+        let outcome = match self.sessions.look_up(session, identity, digest, entry.at, carried) {
             Lookup::Known(outcome) => Ok(outcome),
             Lookup::Refused(refusal) => Err(refusal),
             Lookup::Next => {
@@ -184,7 +187,7 @@ impl<S: StateMachine> Replica<S> {
         if next.is_none() || next == self.proposed_next.get(&session).copied() {
             self.proposed_next.remove(&session);
         }
-        let withdrawn = written.is_some() && outcome.as_ref().is_err_and(SessionRefusal::is_withdrawal);
+        let withdrawn = carried && outcome.as_ref().is_err_and(SessionRefusal::is_withdrawal);
         if withdrawn {
             self.raft.tell(|| Fact::TentativeRefused { index: entry.index, session, identity });
         }

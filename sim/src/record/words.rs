@@ -355,6 +355,7 @@ pub(super) fn client(fact: &ClientFact) -> (u32, Words) {
         | ClientFact::MarkedRead { client, .. }
         | ClientFact::Marks { client, .. }
         | ClientFact::Untailed { client, .. }
+        | ClientFact::Restarted { client }
         | ClientFact::Turned { client } => (*client, Words::new(Kind::ClientTold, &[]).with(&format!("{fact:?}"))),
     }
 }

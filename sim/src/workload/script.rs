@@ -258,6 +258,7 @@ impl Actor {
     /// The client's process dies and comes back at once from what it kept; what it has shown so far it knows, too. Its open questions are gone.
     fn restart(&mut self, at: u64) {
         self.screen_is_dark();
+        self.facts.push(ClientFact::Restarted { client: self.told_as() });
         let kept: Vec<Bytes> = self.kept.values().cloned().collect();
         self.client = begin(self.config.clone(), Some(&kept), now(at, 0));
         #[cfg(feature = "zoo")]
