@@ -65,15 +65,18 @@ fn enter(browser: &mut Browser, cluster: &Cluster, name: &str, reached: &[usize]
         "document.querySelector('#status').textContent.startsWith('node')",
     );
     browser.write(&window, "#name", name);
-    let room = "[...document.querySelectorAll('#rooms button')].find((button) => button.textContent.includes('lobby'))";
-    browser.until(&window, "the room's name", room);
-    browser.value(&window, &format!("{room}.click()"));
-    browser.until(
-        &window,
-        "what was said in the room",
-        "!document.querySelector('#empty').hidden || document.querySelector('#messages > .message')",
-    );
+    go_to(browser, &window, "lobby");
     window
+}
+
+/// Waits until the room is there, with what was said in it.
+fn go_to(browser: &mut Browser, window: &Window, room: &str) {
+    let button =
+        format!("[...document.querySelectorAll('#rooms button')].find((button) => button.textContent.includes('{room}'))");
+    browser.until(window, "the room's name", &button);
+    browser.value(window, &format!("{button}.click()"));
+    let is_here = "(!document.querySelector('#empty').hidden || document.querySelector('#messages > .message'))";
+    browser.until(window, "the room", &format!("document.querySelector('#title').textContent === '{room}' && {is_here}"));
 }
 
 /// Waits until nothing waits any more in any window.
