@@ -35,6 +35,7 @@ pub const POINTS: &[Point] = &[
     ("log.replaced", "a follower's entries are replaced by the leader's"),
     ("log.trimmed", "a log lets go of its beginning"),
     ("outbox.accepted", "a node that reaches no leader accepts a request"),
+    ("outbox.behind_tentative", "a post goes behind what is tentative on its author's node, though a leader answers"),
     ("outbox.copies_reached", "an accepted request has come to as many nodes as its room wants"),
     ("outbox.drained_before_removal", "a node is to be removed, and its outbox is emptied first"),
     ("outbox.full", "a node holds as many tentative entries as it may, and refuses one"),

@@ -128,6 +128,91 @@ fn a_set_of_nodes_acts_as_one_server() {
 }
 
 #[test]
+fn each_node_alone_goes_on() {
+    holds("tentative-isolated.toml");
+}
+
+#[test]
+fn two_and_three_then_nobody_leads_at_all() {
+    holds("tentative-splits.toml");
+}
+
+#[test]
+fn a_ring_of_links_works_one_way() {
+    holds("tentative-one-way-ring.toml");
+}
+
+#[test]
+fn three_sides_find_each_other_in_pairs() {
+    holds("tentative-three-sides.toml");
+}
+
+#[test]
+fn one_user_writes_on_both_sides() {
+    holds("tentative-two-devices.toml");
+}
+
+#[test]
+fn who_holds_an_outbox_dies() {
+    holds("tentative-holder-dies.toml");
+}
+
+#[test]
+fn a_post_goes_to_a_dying_leader_and_into_an_outbox() {
+    holds("tentative-dying-leader.toml");
+}
+
+#[test]
+fn number_five_is_here_and_number_six_elsewhere() {
+    holds("tentative-moves.toml");
+}
+
+#[test]
+fn sessions_end_while_their_messages_wait() {
+    holds("tentative-expiry.toml");
+}
+
+#[test]
+fn a_member_leaves_with_messages_that_wait() {
+    holds("tentative-members.toml");
+}
+
+#[test]
+fn everything_stops_with_messages_that_wait() {
+    holds("tentative-restart-all.toml");
+}
+
+#[test]
+fn rooms_that_want_a_majority_get_one() {
+    holds("tentative-strict.toml");
+}
+
+#[test]
+fn rooms_that_want_two_copies_get_two() {
+    holds("tentative-copies.toml");
+}
+
+#[test]
+fn what_was_accepted_needs_its_author_no_more() {
+    holds("tentative-lost-devices.toml");
+}
+
+#[test]
+fn a_node_holds_so_much_and_no_more() {
+    holds("tentative-full.toml");
+}
+
+#[test]
+fn no_leader_in_a_thousand_ways() {
+    holds("tentative-swarm.toml");
+}
+
+#[test]
+fn in_oleg_messenger_every_server_is_enough() {
+    holds("seeds/oleg-messenger.toml");
+}
+
+#[test]
 fn one_node_stands_between_two_halves() {
     holds("bridge.toml");
 }

@@ -207,7 +207,9 @@ impl Gateway {
 
     /// There is another leader than the last time.
     pub(super) fn offer_again(&mut self, now: Now, replica: &mut Replica<Chat>, key: RequestKey) {
-        if let Some(pending) = self.pending.get_mut(&key) {
+        if let Some(pending) = self.pending.get_mut(&key)
+            && pending.offer_at > pending.taken_at
+        {
             pending.offer_at = now.instant;
         }
         self.advance(now, replica, key);
@@ -264,8 +266,15 @@ impl Gateway {
         let Some(pending) = self.pending.get_mut(&key) else { return now.instant };
         pending.held_until = None;
         if now.instant >= pending.offer_at {
+            let first = pending.offer_at == pending.taken_at;
             pending.offer_at = now.instant + self.timing.forward_again;
-            self.offer(now, replica, key, leader);
+            // Its author may have seen what is tentative here and on its way to the leader: it goes the same way, behind it.
+            if first && self.shows_tentative() {
+                self.want_outbox(now, replica, key);
+            }
+            if !self.wanting.contains(&key) {
+                self.offer(now, replica, key, leader);
+            }
         }
         let Some(pending) = self.pending.get(&key) else { return now.instant };
         let (again_at, patient_until) = (pending.offer_at, pending.taken_at + silence);

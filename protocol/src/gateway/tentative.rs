@@ -54,6 +54,11 @@ impl Gateway {
         !self.wanting.is_empty()
     }
 
+    /// Whether members have tentative messages of this node on their screens.
+    pub(super) fn shows_tentative(&self) -> bool {
+        !self.tails.places.is_empty()
+    }
+
     /// Whether the request may be accepted here and now, and on how many nodes it must be. Not asked again for the same request.
     pub(super) fn may_be_carried(&self, now: Now, replica: &Replica<Chat>, key: RequestKey) -> Option<u32> {
         let (RequestKey::Execute(session, _), Some(pending)) = (key, self.pending.get(&key)) else { return None };

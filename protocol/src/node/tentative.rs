@@ -100,7 +100,6 @@ impl Node {
 
     /// Puts into the outbox what clients have asked for and no leader answers: of each session in the order of its numbers, none without its predecessors.
     fn accept_tentative(&mut self) {
-        let nobody = self.outbox.reach() == Reach::Nobody;
         let wanting: Vec<RequestKey> = self.gateway.wanting().collect();
         for key in wanting {
             let Some(request @ (session, slot)) = Gateway::request(key) else { continue };
@@ -114,7 +113,8 @@ impl Node {
                 Slot::Number(number) => next.max(Some(offered.first_unacked)) >= Some(number),
                 Slot::Key(_) => true,
             };
-            let offered = self.gateway.offered(key).filter(|offered| nobody && in_order(offered));
+            // While a leader answers only what stands behind something tentative goes this way, and is not written down here.
+            let offered = self.gateway.offered(key).filter(|offered| in_order(offered));
             if let Some(offered) = offered
                 && let Err(full) = self.outbox.accept(self.now, self.replica.applied(), offered)
             {
@@ -177,6 +177,9 @@ impl Node {
         // A session that has expired refuses what comes straight to a leader, and not what was accepted before.
         let settled = executed.outcome.is_ok() || executed.withdrawn || self.replica.is_settled(request.0, request.1);
         if !settled {
+            // Its predecessor was not where it should be: another time.
+            self.outbox.propose_again(&request);
+            self.propose_at = Some(self.now.instant + AGAIN);
             return;
         }
         self.outbox.settle(request, self.replica.applied());
@@ -215,7 +218,11 @@ impl Node {
         let Some(entry) = self.outbox.entry(&order) else { return };
         let copies = self.outbox.copies(&entry.request());
         let Ok(command) = Command::decode(&entry.command) else { return };
-        let post = self.replica.machine().tentative_post(entry.session, entry.id(), &command);
+        let chat = self.replica.machine();
+        let post = match self.replica.late_owner(entry.session) {
+            Some(owner) => chat.tentative_post_of(UserId(owner), entry.id(), &command, entry.written_at),
+            None => chat.tentative_post(entry.session, entry.id(), &command),
+        };
         if let Some((room, post)) = post {
             let post = TentativePost { order, copies, written_at: entry.written_at, ..post };
             self.gateway.show_tentative(&self.replica, room, post);

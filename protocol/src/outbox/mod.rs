@@ -264,7 +264,10 @@ impl Outbox {
             self.tell_point(crate::point!("outbox.full"));
             return Err(Full { limit: self.limit });
         }
-        self.tell_point(crate::point!("outbox.accepted"));
+        self.tell_point(match self.reach {
+            Reach::Nobody => crate::point!("outbox.accepted"),
+            Reach::Leader(_) | Reach::Leads => crate::point!("outbox.behind_tentative"),
+        });
         self.push_out(&entry);
         self.hold(entry);
         self.write();
@@ -341,6 +344,17 @@ impl Outbox {
         let needs = |order: &Order| self.known.get(&order.1).and_then(|known| known.entries.get(&order.2)).map(|held| held.needs);
         let due = |order: &&Order| needs(order).is_some_and(|needs| needs <= self.applied);
         self.unproposed.iter().filter(due).take(most).copied().collect()
+    }
+
+    /// What was proposed of a request came to nothing.
+    pub(crate) fn propose_again(&mut self, request: &(SessionId, Slot)) {
+        if self.proposing.is_none() {
+            return;
+        }
+        for (outbox, n) in self.requests.get(request).into_iter().flatten() {
+            let held = self.known.get(outbox).and_then(|known| known.entries.get(n));
+            self.unproposed.extend(held.map(|held| held.order));
+        }
     }
 
     pub(crate) fn proposed(&mut self, order: &Order) {

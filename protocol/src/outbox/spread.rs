@@ -142,9 +142,11 @@ impl Outbox {
         self.outputs.push_back(Output::Send { to, class: Class::Control, message });
     }
 
-    /// A new entry goes to everybody who has what stands before it.
+    /// A new entry goes to everybody who has what stands before it; if a leader answers, to that one.
     pub(super) fn push_out(&mut self, entry: &Entry) {
-        for (node, peer) in self.spread.peers.iter_mut().filter(|(_, peer)| peer.linked) {
+        let reach = self.reach;
+        let wanted = |node: NodeId| reach == Reach::Nobody || reach == Reach::Leader(node);
+        for (node, peer) in self.spread.peers.iter_mut().filter(|(node, peer)| peer.linked && wanted(**node)) {
             let said = peer.extents.get(&entry.outbox).map_or(0, |extent| extent.held);
             let sent = peer.sent.entry(entry.outbox).or_default();
             if (*sent).max(said) + 1 < entry.n {

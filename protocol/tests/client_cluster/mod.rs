@@ -99,7 +99,9 @@ impl Cluster {
     pub fn apply(&mut self, at: usize) {
         let before = self.servers[at].applied;
         self.servers[at].applied = self.log.len();
-        for executed in self.log[before..].to_vec() {
+        let new = self.log.split_off(before);
+        self.log.extend(new.iter().cloned());
+        for executed in new {
             let was_there = self.servers[at].view.remove(&executed.id).is_some();
             if executed.refused && was_there {
                 let kind = EventKind::Withdrawn { id: executed.id, refusal: Box::new(refusal()) };
