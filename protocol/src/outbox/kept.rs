@@ -46,6 +46,8 @@ impl Outbox {
             }
         }
         if damaged {
+            // Something is there to be cleared, even if nothing of it could be read: until then every start is told of the damage.
+            self.lane.bytes += 1;
             self.outputs.push_back(Output::Told(Fact::OutboxDamaged));
         }
         let mut restored: Vec<Order> = self.open.iter().copied().collect();
@@ -63,6 +65,7 @@ impl Outbox {
             }
         }
         self.write();
+        self.shrink();
         if !self.open.is_empty() {
             self.tell_point(crate::point!("outbox.restored"));
         }

@@ -86,6 +86,8 @@ struct Held {
     /// Through where of the log it is executed or refused, once it is.
     settled_by: Option<Index>,
     shown: bool,
+    /// Durable on this node's disk.
+    kept: bool,
 }
 
 /// What is known of one outbox.
@@ -239,7 +241,8 @@ impl Outbox {
             return copies;
         }
         let Some(places) = self.requests.get(request) else { return 0 };
-        let here = |(outbox, n): &(OutboxId, u64)| self.known.get(outbox).is_some_and(|known| known.durable >= *n);
+        let held = |(outbox, n): &(OutboxId, u64)| self.known.get(outbox).and_then(|known| known.entries.get(n));
+        let here = |place: &(OutboxId, u64)| held(place).is_some_and(|held| held.kept);
         if !places.iter().any(here) {
             return 0;
         }
@@ -450,14 +453,15 @@ impl Outbox {
         if self.proposing.is_some() {
             self.unproposed.insert(order);
         }
-        let held = Held { entry, order, needs, settled_by: None, shown: false };
+        let held = Held { entry, order, needs, settled_by: None, shown: false, kept: false };
         known.entries.insert(n, held);
         self.spread.changed(self.now);
     }
 
     /// Members may see an entry that is durable, once the state has come to what it needs.
     fn became_durable(&mut self, outbox: OutboxId, n: u64) {
-        let Some(held) = self.known.get(&outbox).and_then(|known| known.entries.get(&n)) else { return };
+        let Some(held) = self.known.get_mut(&outbox).and_then(|known| known.entries.get_mut(&n)) else { return };
+        held.kept = true;
         if held.settled_by.is_some() {
             return;
         }
