@@ -89,18 +89,22 @@ impl TentativeOrder {
         let step = self.steps.entry(client).or_default();
         step.1 += 1;
         let step = *step;
-        self.shown.insert((client, id), step);
-        self.pasts.entry((client, room)).or_default().shown.push((step, id));
+        let before_now = self.shown.get(&(client, id)).copied();
+        // One that only moves has been seen since it came.
+        if before_now.is_none_or(|shown| shown.0 != step.0) {
+            self.shown.insert((client, id), step);
+            self.pasts.entry((client, room)).or_default().shown.push((step, id));
+        }
         let tail = self.tails.entry((client, room)).or_default();
         tail.retain(|line| line.id != id);
         let place = before.and_then(|before| tail.iter().position(|line| line.id == before)).unwrap_or(tail.len());
         tail.insert(place, Line { id, text_digest, turned: step.0 });
-        let told = self.judge(&self.tails[&(client, room)], place);
+        let told = self.judge(&self.tails[&(client, room)], place, before_now.is_some());
         told.map_err(|told| format!("On the screen of client {client}, in {room}, {told}"))
     }
 
-    /// Whether what has just come to a tail stands where it may.
-    fn judge(&self, tail: &[Line], place: usize) -> Verdict {
+    /// Whether what has just come to a tail, or has moved in it, stands where it may.
+    fn judge(&self, tail: &[Line], place: usize, moved: bool) -> Verdict {
         let new = tail[place];
         let Some(sent) = self.sent(new) else { return Ok(()) };
         for (nth, other) in tail.iter().enumerate().filter(|(nth, _)| *nth != place) {
@@ -120,7 +124,7 @@ impl TentativeOrder {
             }
             // Who has turned since the other one came may have learned of this one in another way.
             let late = sent.client == their.client && sent.number < their.number || self.had_seen(their, new.id);
-            if late && other.turned == new.turned {
+            if late && !moved && other.turned == new.turned {
                 return Err(format!(
                     "request {} of client {} was shown before request {} of client {}, which it depends on.",
                     their.number, their.client, sent.number, sent.client
@@ -277,6 +281,14 @@ mod tests {
         let story = story.submit(9, 1, "elsewhere").tentative(9, "elsewhere", None).tentative(9, "question", Some("elsewhere"));
         let story = story.tentative(9, "answer", None).untailed(9, "question").ack(7, 1, 1, "question").ack(9, 1, 2, "elsewhere");
         story.ack(8, 1, 3, "answer").finish().holds();
+    }
+
+    #[test]
+    fn what_moves_does_not_come_anew() {
+        let story = question_and_answer().tentative(9, "question", None).tentative(9, "answer", None).tentative(9, "other", None);
+        story.untailed(9, "question").tentative(9, "question", Some("answer")).holds();
+        let author = question_and_answer().untailed(8, "question").tentative(8, "question", None).ack(8, 1, 4, "answer");
+        author.ack(7, 1, 5, "question").finish().breaks(RULE, "got (r1, 4)");
     }
 
     #[test]

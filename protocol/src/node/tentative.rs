@@ -237,7 +237,8 @@ impl Node {
     }
 
     fn show_tentative(&mut self, order: Order) {
-        let Some(entry) = self.outbox.entry(&order) else { return };
+        // It may have been settled since it was to be shown.
+        let Some(entry) = self.outbox.entry(&order).filter(|_| self.outbox.is_open(&order)) else { return };
         let copies = self.outbox.copies(&entry.request());
         let Ok(command) = Command::decode(&entry.command) else { return };
         let chat = self.replica.machine();

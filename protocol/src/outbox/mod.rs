@@ -215,6 +215,11 @@ impl Outbox {
         self.known.get(outbox)?.entries.get(n).map(|held| &held.entry)
     }
 
+    /// Whether an entry is held and not settled.
+    pub(crate) fn is_open(&self, order: &Order) -> bool {
+        self.open.contains(order)
+    }
+
     /// All that members may see, in order.
     pub(crate) fn shown(&self) -> impl Iterator<Item = (&Order, &Entry)> {
         let held = |order: &Order| self.known.get(&order.1)?.entries.get(&order.2);
