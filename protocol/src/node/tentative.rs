@@ -108,6 +108,9 @@ impl Node {
             return false;
         }
         let mut done = false;
+        for fact in self.outbox.take_facts() {
+            self.replica.tell(|| fact);
+        }
         while let Some(output) = self.outbox.poll_output() {
             self.take_outbox(output);
             done = true;
@@ -225,7 +228,6 @@ impl Node {
                 self.outputs.push_back(Output::Send { to, class, message });
             }
             outbox::Output::Keep { id, keep } => self.outputs.push_back(Output::Keep { id, keep }),
-            outbox::Output::Told(fact) => self.replica.tell(|| fact),
             outbox::Output::Show { order } => self.show_tentative(order),
             outbox::Output::Durable { request } => {
                 self.tell_accepted(request);

@@ -48,7 +48,7 @@ impl Outbox {
         if damaged {
             // Something is there to be cleared, even if nothing of it could be read: until then every start is told of the damage.
             self.lane.bytes += 1;
-            self.outputs.push_back(Output::Told(Fact::OutboxDamaged));
+            self.facts.push(Fact::OutboxDamaged);
         }
         let mut restored: Vec<Order> = self.open.iter().copied().collect();
         restored.sort_unstable();

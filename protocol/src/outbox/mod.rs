@@ -63,7 +63,6 @@ pub(crate) enum Output {
     Durable {
         request: (SessionId, Slot),
     },
-    Told(Fact),
 }
 
 /// What a node can do for its entries now.
@@ -145,6 +144,7 @@ pub(crate) struct Outbox {
     now: Now,
     #[cfg(feature = "zoo")]
     bug: Option<crate::zoo::Bug>,
+    facts: Vec<Fact>,
     outputs: VecDeque<Output>,
 }
 
@@ -184,6 +184,7 @@ impl Outbox {
             now,
             #[cfg(feature = "zoo")]
             bug: None,
+            facts: Vec::new(),
             outputs: VecDeque::new(),
         }
     }
@@ -197,7 +198,12 @@ impl Outbox {
     /// Whether [`Outbox::poll_output`] may have something: asked after every input of the node, and nearly always in vain.
     #[inline]
     pub(crate) fn has_output(&self) -> bool {
-        !self.outputs.is_empty() || self.lane.owes || self.spread.owes_answers
+        !self.outputs.is_empty() || !self.facts.is_empty() || self.lane.owes || self.spread.owes_answers
+    }
+
+    /// What happened since the last call. Told before anything that follows from it.
+    pub(crate) fn take_facts(&mut self) -> Vec<Fact> {
+        core::mem::take(&mut self.facts)
     }
 
     /// Nothing is held: nothing is to be done.
@@ -411,7 +417,7 @@ impl Outbox {
     }
 
     fn tell_point(&mut self, point: &'static str) {
-        self.outputs.push_back(Output::Told(Fact::Reached { point }));
+        self.facts.push(Fact::Reached { point });
     }
 
     /// Whether everything that this entry's writer had seen is here.
@@ -472,7 +478,7 @@ impl Outbox {
         }
         let (order, needs, request) = (held.order, held.needs, held.entry.request());
         let (session, identity) = (held.entry.session, held.entry.identity);
-        self.outputs.push_back(Output::Told(Fact::Kept { outbox, n, session, identity }));
+        self.facts.push(Fact::Kept { outbox, n, session, identity });
         self.outputs.push_back(Output::Durable { request });
         if needs <= self.applied {
             self.show(order);
