@@ -122,8 +122,7 @@ fn killing_all_three_loses_nothing_that_was_acknowledged() {
         for n in 0..30 {
             let url = cluster.url(n % 3 + 1);
             let text = format!("{round}.{n}");
-            let posted = post(&url, "/api/v1/rooms/lobby/messages", Some(&token), None, &json!({"text": text}));
-            assert_eq!(posted.status, 201, "{posted:?}");
+            commit(&url, &token, &text);
         }
         (1..=3).for_each(|node| cluster.kill(node));
         (1..=3).for_each(|node| cluster.spawn(node));
@@ -137,15 +136,19 @@ fn killing_all_three_loses_nothing_that_was_acknowledged() {
 }
 
 #[test]
-fn without_a_majority_posts_are_refused_soon_and_reads_say_that_they_may_be_old() {
+fn without_a_majority_posts_are_accepted_or_refused_as_the_room_wants_it_and_reads_say_that_they_may_be_old() {
     let mut cluster = Cluster::start(3);
     let token = sign_in(&cluster.url(1), "ana");
     post(&cluster.url(1), "/api/v1/rooms", Some(&token), None, &json!({"name": "lobby"}));
     let path = "/api/v1/rooms/lobby/messages";
+    let strict = json!({"name": "strict", "rules": {"tentative": "refuse"}});
+    assert_eq!(post(&cluster.url(1), "/api/v1/rooms", Some(&token), None, &strict).status, 201);
     assert_eq!(post(&cluster.url(1), path, Some(&token), None, &json!({"text": "before"})).status, 201);
     (2..=3).for_each(|node| cluster.kill(node));
     until("the last node sees that it is alone", || (get(&cluster.url(1), "/readyz", None).status == 503).then_some(()));
-    let refused = post(&cluster.url(1), path, Some(&token), Some("again"), &json!({"text": "after"}));
+    let accepted = post(&cluster.url(1), path, Some(&token), Some("again"), &json!({"text": "after"}));
+    assert_eq!((accepted.status, &accepted.json["copies"]), (202, &json!(1)), "{accepted:?}");
+    let refused = post(&cluster.url(1), "/api/v1/rooms/strict/messages", Some(&token), None, &json!({"text": "after"}));
     assert_eq!((refused.status, &refused.json["type"]), (503, &json!("urn:tertulia:no-leader")), "{refused:?}");
     let page = get(&cluster.url(1), path, Some(&token));
     assert_eq!((&page.json["current"], page.json["messages"].as_array().unwrap().len()), (&json!(false), 1), "{page:?}");
@@ -154,7 +157,7 @@ fn without_a_majority_posts_are_refused_soon_and_reads_say_that_they_may_be_old(
         let posted = post(&cluster.url(1), path, Some(&token), Some("again"), &json!({"text": "after"}));
         (posted.status == 201).then_some(posted)
     });
-    assert_eq!(posted.json["seq"], 2);
+    assert_eq!((&posted.json["seq"], &posted.json["id"]), (&json!(2), &accepted.json["id"]));
     assert_eq!(texts(&history(&cluster.url(2), &token, "lobby")), ["before", "after"]);
 }
 

@@ -82,11 +82,16 @@ fn without_a_leader_a_request_is_held_and_then_refused_for_the_moment() {
     world.kill(NodeId(2));
     world.kill(NodeId(3));
     let now = world.now;
-    let refused = ask(&mut world, NodeId(1), keyed(now, 5, "hello"));
+    let join = |key| Ask::Submit {
+        identity: Identity::Key { key, stamp: now.wall },
+        first_unacked: 0,
+        command: Command::CreateRoom { name: "other".into() },
+    };
+    let refused = ask(&mut world, NodeId(1), join(5));
     assert!(refused.as_ref().is_err_and(Refusal::is_temporary), "{refused:?}");
     let waited = world.now.instant.since(now.instant);
     let started = world.now;
-    let refused = ask(&mut world, NodeId(1), keyed(now, 6, "hello"));
+    let refused = ask(&mut world, NodeId(1), join(6));
     assert!(matches!(refused, Err(Refusal::NoLeader { .. })), "{refused:?} after {waited:?}");
     assert!(world.now.instant.since(started.instant) <= Duration::from_millis(510));
     // "There is no such room" would be more than it knows.

@@ -250,9 +250,11 @@ function entries(room) {
   });
   const posts = outbox.of(room.id);
   for (const post of posts) rename(post.key, post.id);
-  const unplaced = posts.filter((post) => post.refused || !(room.ids.has(post.id) || room.tail.has(post.id)));
+  const refused = new Set(posts.filter((post) => post.refused).map((post) => post.id));
+  const unplaced = posts.filter((post) => !room.ids.has(post.id) && (post.refused || !room.tail.has(post.id)));
+  const tail = room.loaded ? room.waiting().filter((message) => !refused.has(message.id)) : [];
   return [
-    ...room.sorted().map(committed), ...(room.loaded ? room.waiting() : []).map(waiting), ...unplaced.map(pending),
+    ...room.sorted().map(committed), ...tail.map(waiting), ...unplaced.map(pending),
     ...room.notes.map(({ id, text }) => ({ name: `note ${id}`, state: "note", text })),
   ];
 }

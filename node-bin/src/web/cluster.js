@@ -20,6 +20,9 @@ export class Refused extends Error {
 
 const kindOf = (problem) => String(problem.type || "").replace("urn:tertulia:", "");
 
+/** A node is well and cannot do this for want of a majority. */
+export const isNoMajority = (error) => NO_MAJORITY.includes(error.kind);
+
 /** The session for which something was asked has ended: nobody waits for the answer, and nothing is to be shown. */
 export class Ended extends Error {
   constructor() { super("the session has ended"); }
@@ -91,9 +94,9 @@ export class Cluster extends EventTarget {
 
   /**
    * Asks until some node answers, or the session ends in which it was asked: then it is `Ended`, also if an answer came.
-   * What changes anything must have a key, the same for all its attempts.
+   * What changes anything must have a key, the same for all its attempts. With `impatient` a node that has no majority is answer enough: that is thrown, with its `kind`.
    */
-  async call(method, path, body, key) {
+  async call(method, path, body, key, impatient = false) {
     const session = this.session;
     const goesOn = () => { if (session !== this.session) throw new Ended(); };
     for (let attempt = 0; ; attempt += 1) {
@@ -109,7 +112,8 @@ export class Cluster extends EventTarget {
           throw error;
         }
         // A node that says so is well: whether another one has a majority is for `look` to find out.
-        if (NO_MAJORITY.includes(error.kind)) this.wake(); else this.move(address);
+        if (isNoMajority(error)) this.wake(); else this.move(address);
+        if (impatient && isNoMajority(error)) throw error;
         await pause(Math.min(100 * 2 ** Math.min(attempt, 5), 2000) * (0.5 + Math.random() / 2));
         goesOn();
       }
@@ -117,7 +121,7 @@ export class Cluster extends EventTarget {
   }
 
   get(path) { return this.call("GET", path); }
-  post(path, body, key = freshKey()) { return this.call("POST", path, body, key); }
+  post(path, body, key = freshKey(), impatient = false) { return this.call("POST", path, body, key, impatient); }
 
   /** Looks at the cluster from time to time: who is in it, who leads, and whether this node still answers. */
   async look() {

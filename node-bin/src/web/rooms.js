@@ -1,7 +1,7 @@
 // What this page knows of its rooms: messages by their place, so nothing is shown twice, and those that have no place yet; and posts that are not
 // settled, kept with their keys, also over a reload of the page.
 
-import { Ended, freshKey } from "/cluster.js";
+import { Ended, freshKey, isNoMajority } from "/cluster.js";
 
 const HIGH = Number.MAX_SAFE_INTEGER;
 const KEPT = "tertulia.unacknowledged";
@@ -139,7 +139,7 @@ export class Outbox {
   clear() { this.posts = []; this.save(); }
 
   save() {
-    sessionStorage.setItem(KEPT, JSON.stringify(this.posts.map(({ asked, at, ...post }) => post)));
+    sessionStorage.setItem(KEPT, JSON.stringify(this.posts.map(({ asked, at, held, ...post }) => post)));
     this.changed();
   }
 
@@ -167,11 +167,15 @@ export class Outbox {
   /** The next post to send: those that nobody has accepted come first. */
   next() {
     const { address, view } = this.cluster;
-    const unsent = this.posts.find((post) => !post.refused && !post.copies);
-    if (unsent) return unsent;
+    // Where a room's rules refuse posts without a majority, its posts wait in their order, and those of other rooms go on.
+    const held = new Set();
+    for (const post of this.posts.filter((post) => !post.refused && !post.copies)) {
+      if (post.held && Date.now() - post.asked < ASK_EVERY) held.add(post.room);
+      if (!held.has(post.room)) return post;
+    }
     // A node that has accepted it and has no majority knows no more than it said.
     const again = (post) => post.at !== address || (view && view.leader !== null) || Date.now() - post.asked > ASK_AGAIN;
-    return this.posts.find((post) => !post.refused && again(post) && Date.now() - (post.asked || 0) >= ASK_EVERY);
+    return this.posts.find((post) => !post.refused && post.copies && again(post) && Date.now() - (post.asked || 0) >= ASK_EVERY);
   }
 
   async run() {
@@ -195,7 +199,7 @@ export class Outbox {
   /** Whether to go on. */
   async send(post) {
     try {
-      const done = await this.cluster.post(`/api/v1/rooms/${post.room}/messages`, { text: post.text }, post.key);
+      const done = await this.cluster.post(`/api/v1/rooms/${post.room}/messages`, { text: post.text }, post.key, true);
       [post.id, post.at, post.asked] = [done.id, this.cluster.address, Date.now()];
       if (done.state === "committed") {
         this.committed(post, done);
@@ -207,6 +211,11 @@ export class Outbox {
       }
     } catch (error) {
       if (error instanceof Ended || error.status === 401) return false;
+      // Not now is not never.
+      if (isNoMajority(error) || error.status === 429) {
+        [post.held, post.asked] = [true, Date.now()];
+        return true;
+      }
       post.refused = error.message;
       this.save();
     }

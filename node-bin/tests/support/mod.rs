@@ -292,6 +292,17 @@ pub fn post(url: &str, path: &str, token: Option<&str>, key: Option<&str>, body:
     answer(request.send_json(body))
 }
 
+/// Posts to the lobby, and waits until the message has its place: where no leader is known just now it is accepted first.
+pub fn commit(url: &str, token: &str, text: &str) -> Answer {
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let key = format!("commit {}", NEXT.fetch_add(1, Ordering::Relaxed));
+    until("the message has its place", || {
+        let posted = post(url, "/api/v1/rooms/lobby/messages", Some(token), Some(&key), &json!({"text": text}));
+        assert!(matches!(posted.status, 201 | 202), "{posted:?}");
+        (posted.status == 201).then_some(posted)
+    })
+}
+
 /// Any method; without a body if it is null.
 pub fn call(method: &str, url: &str, token: &str, body: &Value) -> Answer {
     let request = ureq::http::Request::builder().method(method).uri(url).header("authorization", format!("Bearer {token}"));

@@ -203,6 +203,23 @@ pub(super) struct ChangeRow {
     pub(super) change: Change,
 }
 
+/// As it is written of every message.
+#[derive(Serialize)]
+struct Straight<'a> {
+    id: MessageId,
+    author: UserId,
+    text: &'a str,
+    at: Timestamp,
+    reply_to: &'a Option<Seq>,
+    thread: &'a Option<Seq>,
+    replies: u32,
+    edited: &'a Option<Timestamp>,
+    deleted: &'a Option<Deleted>,
+    pinned: bool,
+    mentions: &'a [UserId],
+    reactions: &'a [Reaction],
+}
+
 impl MessageRow {
     pub(super) fn read(value: &Bytes) -> Result<MessageRow, EnvelopeError> {
         let ((id, author, text, at), around, written): (Said, Around, Option<Timestamp>) = match Kind::of(value)? {
@@ -224,11 +241,11 @@ impl MessageRow {
     pub(super) fn seal(&self) -> Bytes {
         let MessageRow { id, author, text, at, more } = self;
         let More { reply_to, thread, replies, edited, deleted, pinned, mentions, reactions, written } = more;
-        let said = (id, author, text, at);
-        let around = (reply_to, thread, replies, edited, deleted, pinned, mentions, reactions);
+        let (id, author, at, replies, pinned) = (*id, *author, *at, *replies, *pinned);
+        let row = Straight { id, author, text, at, reply_to, thread, replies, edited, deleted, pinned, mentions, reactions };
         match written {
-            None => seal(Kind::MessageRow, &(said, around)),
-            Some(written) => seal(Kind::CarriedMessage, &(said, around, written)),
+            None => seal(Kind::MessageRow, &row),
+            Some(written) => seal(Kind::CarriedMessage, &(row, written)),
         }
     }
 }

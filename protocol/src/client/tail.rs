@@ -47,11 +47,13 @@ impl Tail {
     }
 
     /// Takes a message in, or its new state. False: nothing is different.
-    fn put(&mut self, post: TentativePost) -> bool {
+    ///
+    /// The same message may have come to several nodes, and stands where it stood first: no screen shows it jump behind what was written later.
+    fn put(&mut self, mut post: TentativePost) -> bool {
         self.doubtful.remove(&post.id);
-        // A post that was given to another server as well has another stamp there. Whoever reads it sees it stand where it stood.
-        let place = self.places.get(&post.id).map_or(post.order, |known| post.order.min(*known));
-        let (id, post) = (post.id, TentativePost { order: place, ..post });
+        let id = post.id;
+        let place = self.places.get(&id).map_or(post.order, |known| post.order.min(*known));
+        post.order = place;
         let is_known = self.places.get(&id) == Some(&place);
         if is_known && self.posts.get(&(place, id)) == Some(&post) {
             return false;
@@ -116,7 +118,8 @@ impl Client {
         let mut tail = Tail { stage: before.stage.filter(|stage| *stage == Stage::Sent), ..Tail::default() };
         for post in before.posts.values().filter(|post| own.contains(&post.id)).chain(posts) {
             if !gone.contains(&post.id) {
-                tail.put(post.clone());
+                let order = before.places.get(&post.id).map_or(post.order, |known| post.order.min(*known));
+                tail.put(TentativePost { order, ..post.clone() });
             }
         }
         let is_changed = tail.posts != before.posts;

@@ -73,7 +73,8 @@ pub(crate) struct Gateway {
     timing: Timing,
     connections: BTreeMap<ConnectionId, Connection>,
     by_user: BTreeMap<UserId, BTreeSet<ConnectionId>>,
-    pending: BTreeMap<RequestKey, Pending>,
+    /// In boxes: a request is moved when others come and go, and is large.
+    pending: BTreeMap<RequestKey, alloc::boxed::Box<Pending>>,
     pending_bytes: u32,
     /// Of `pending`, those that wait to be accepted without a leader.
     wanting: BTreeSet<RequestKey>,

@@ -188,7 +188,7 @@ impl Gateway {
         let waiters = Vec::from([(connection, id)]);
         self.pending.insert(
             key,
-            Pending {
+            alloc::boxed::Box::new(Pending {
                 submission,
                 digest,
                 waiters,
@@ -200,7 +200,7 @@ impl Gateway {
                 taken_at: now.instant,
                 offer_at: now.instant,
                 carried: None,
-            },
+            }),
         );
         self.advance(now, replica, key);
     }

@@ -184,7 +184,7 @@ impl Gateway {
 
     /// How a request that still waits is refused when nobody has answered for long enough.
     pub(super) fn not_accepted(&self, now: Now, key: RequestKey) -> Refusal {
-        match self.pending.get(&key).and_then(Pending::too_few) {
+        match self.pending.get(&key).and_then(|pending| pending.too_few()) {
             Some((copies, wanted)) => Refusal::TooFewCopies { copies, wanted },
             None => self.no_leader(now),
         }

@@ -86,7 +86,13 @@ impl Node {
     }
 
     /// True if something was done about what is tentative, or is to become so.
+    #[inline]
     pub(super) fn see_tentative(&mut self) -> bool {
+        let idle = !self.outbox.has_output() && self.outbox.is_empty() && !self.gateway.wants_outbox();
+        !idle && self.go_on_with_tentative()
+    }
+
+    fn go_on_with_tentative(&mut self) -> bool {
         // What has become durable is told before anybody is told that it is accepted.
         let told = self.drain_outbox();
         if self.gateway.wants_outbox() || !self.outbox.is_empty() {
@@ -98,7 +104,13 @@ impl Node {
     }
 
     fn drain_outbox(&mut self) -> bool {
+        if !self.outbox.has_output() {
+            return false;
+        }
         let mut done = false;
+        for fact in self.outbox.take_facts() {
+            self.replica.tell(|| fact);
+        }
         while let Some(output) = self.outbox.poll_output() {
             self.take_outbox(output);
             done = true;
@@ -183,6 +195,9 @@ impl Node {
     }
 
     pub(super) fn settle_tentative(&mut self, executed: &Executed) {
+        if self.outbox.is_empty() {
+            return;
+        }
         let Some(request) = Gateway::request(executed.request).filter(|request| self.outbox.holds(request)) else { return };
         // A session that has expired refuses what comes straight to a leader, and not what was accepted before.
         let settled = executed.outcome.is_ok() || executed.withdrawn || self.replica.is_settled(request.0, request.1);
@@ -213,7 +228,6 @@ impl Node {
                 self.outputs.push_back(Output::Send { to, class, message });
             }
             outbox::Output::Keep { id, keep } => self.outputs.push_back(Output::Keep { id, keep }),
-            outbox::Output::Told(fact) => self.replica.tell(|| fact),
             outbox::Output::Show { order } => self.show_tentative(order),
             outbox::Output::Durable { request } => {
                 self.tell_accepted(request);

@@ -20,7 +20,7 @@ pub(super) struct Lane {
     /// Bytes of records on disk or on their way there.
     bytes: u64,
     /// Something is to be written.
-    owes: bool,
+    pub(super) owes: bool,
 }
 
 impl Outbox {
@@ -46,7 +46,9 @@ impl Outbox {
             }
         }
         if damaged {
-            self.outputs.push_back(Output::Told(Fact::OutboxDamaged));
+            // Something is there to be cleared, even if nothing of it could be read: until then every start is told of the damage.
+            self.lane.bytes += 1;
+            self.facts.push(Fact::OutboxDamaged);
         }
         let mut restored: Vec<Order> = self.open.iter().copied().collect();
         restored.sort_unstable();
@@ -63,6 +65,7 @@ impl Outbox {
             }
         }
         self.write();
+        self.shrink();
         if !self.open.is_empty() {
             self.tell_point(crate::point!("outbox.restored"));
         }

@@ -63,7 +63,6 @@ pub(crate) enum Output {
     Durable {
         request: (SessionId, Slot),
     },
-    Told(Fact),
 }
 
 /// What a node can do for its entries now.
@@ -86,6 +85,8 @@ struct Held {
     /// Through where of the log it is executed or refused, once it is.
     settled_by: Option<Index>,
     shown: bool,
+    /// Durable on this node's disk.
+    kept: bool,
 }
 
 /// What is known of one outbox.
@@ -143,6 +144,7 @@ pub(crate) struct Outbox {
     now: Now,
     #[cfg(feature = "zoo")]
     bug: Option<crate::zoo::Bug>,
+    facts: Vec<Fact>,
     outputs: VecDeque<Output>,
 }
 
@@ -182,6 +184,7 @@ impl Outbox {
             now,
             #[cfg(feature = "zoo")]
             bug: None,
+            facts: Vec::new(),
             outputs: VecDeque::new(),
         }
     }
@@ -190,6 +193,17 @@ impl Outbox {
 
     pub(crate) fn reach(&self) -> Reach {
         self.reach
+    }
+
+    /// Whether [`Outbox::poll_output`] may have something: asked after every input of the node, and nearly always in vain.
+    #[inline]
+    pub(crate) fn has_output(&self) -> bool {
+        !self.outputs.is_empty() || !self.facts.is_empty() || self.lane.owes || self.spread.owes_answers
+    }
+
+    /// What happened since the last call. Told before anything that follows from it.
+    pub(crate) fn take_facts(&mut self) -> Vec<Fact> {
+        core::mem::take(&mut self.facts)
     }
 
     /// Nothing is held: nothing is to be done.
@@ -238,7 +252,8 @@ impl Outbox {
             return copies;
         }
         let Some(places) = self.requests.get(request) else { return 0 };
-        let here = |(outbox, n): &(OutboxId, u64)| self.known.get(outbox).is_some_and(|known| known.durable >= *n);
+        let held = |(outbox, n): &(OutboxId, u64)| self.known.get(outbox).and_then(|known| known.entries.get(n));
+        let here = |place: &(OutboxId, u64)| held(place).is_some_and(|held| held.kept);
         if !places.iter().any(here) {
             return 0;
         }
@@ -402,7 +417,7 @@ impl Outbox {
     }
 
     fn tell_point(&mut self, point: &'static str) {
-        self.outputs.push_back(Output::Told(Fact::Reached { point }));
+        self.facts.push(Fact::Reached { point });
     }
 
     /// Whether everything that this entry's writer had seen is here.
@@ -449,20 +464,21 @@ impl Outbox {
         if self.proposing.is_some() {
             self.unproposed.insert(order);
         }
-        let held = Held { entry, order, needs, settled_by: None, shown: false };
+        let held = Held { entry, order, needs, settled_by: None, shown: false, kept: false };
         known.entries.insert(n, held);
         self.spread.changed(self.now);
     }
 
     /// Members may see an entry that is durable, once the state has come to what it needs.
     fn became_durable(&mut self, outbox: OutboxId, n: u64) {
-        let Some(held) = self.known.get(&outbox).and_then(|known| known.entries.get(&n)) else { return };
+        let Some(held) = self.known.get_mut(&outbox).and_then(|known| known.entries.get_mut(&n)) else { return };
+        held.kept = true;
         if held.settled_by.is_some() {
             return;
         }
         let (order, needs, request) = (held.order, held.needs, held.entry.request());
         let (session, identity) = (held.entry.session, held.entry.identity);
-        self.outputs.push_back(Output::Told(Fact::Kept { outbox, n, session, identity }));
+        self.facts.push(Fact::Kept { outbox, n, session, identity });
         self.outputs.push_back(Output::Durable { request });
         if needs <= self.applied {
             self.show(order);

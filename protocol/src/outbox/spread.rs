@@ -44,7 +44,7 @@ pub(super) struct Spread {
     asked: BTreeMap<OutboxId, (NodeId, Instant)>,
     digest_at: Instant,
     answered_at: Instant,
-    owes_answers: bool,
+    pub(super) owes_answers: bool,
     commit: Position,
 }
 

@@ -109,8 +109,12 @@ impl Net {
                             self.nodes.get_mut(&id).unwrap().handle_kept(now, kept);
                         }
                         Output::Show { order } => self.shown.entry(id).or_default().push(order),
-                        Output::Told(Fact::Reached { point }) => self.points.push(point),
-                        Output::Told(_) | Output::Durable { .. } => {}
+                        Output::Durable { .. } => {}
+                    }
+                }
+                for fact in self.nodes.get_mut(&id).unwrap().take_facts() {
+                    if let Fact::Reached { point } = fact {
+                        self.points.push(point);
                     }
                 }
             }

@@ -141,6 +141,10 @@ impl<E> Effects<E> {
 
     /// Tells whoever is interested.
     pub fn publish(&mut self, event: E) {
+        if self.events.capacity() == 0 {
+            // Most commands publish one, and events are large.
+            self.events.reserve_exact(1);
+        }
         self.events.push(event);
     }
 }

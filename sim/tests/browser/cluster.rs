@@ -117,6 +117,13 @@ impl Cluster {
         names.iter().map(enter).collect()
     }
 
+    /// A room in which nothing is said without a majority.
+    pub fn strict_room(&self, owner: &Person, name: &str) {
+        let room = json!({"name": name, "rules": {"tentative": "refuse"}});
+        let (status, body) = self.ask("POST", 1, "/api/v1/rooms", Some(owner), room);
+        assert_eq!(status, 201, "{body}");
+    }
+
     /// Posts at a node, which commits or accepts it.
     pub fn post(&self, node: usize, person: &Person, text: &str) -> u16 {
         let (status, body) = self.ask("POST", node, "/api/v1/rooms/lobby/messages", Some(person), json!({"text": text}));

@@ -65,15 +65,18 @@ fn enter(browser: &mut Browser, cluster: &Cluster, name: &str, reached: &[usize]
         "document.querySelector('#status').textContent.startsWith('node')",
     );
     browser.write(&window, "#name", name);
-    let room = "[...document.querySelectorAll('#rooms button')].find((button) => button.textContent.includes('lobby'))";
-    browser.until(&window, "the room's name", room);
-    browser.value(&window, &format!("{room}.click()"));
-    browser.until(
-        &window,
-        "what was said in the room",
-        "!document.querySelector('#empty').hidden || document.querySelector('#messages > .message')",
-    );
+    go_to(browser, &window, "lobby");
     window
+}
+
+/// Waits until the room is there, with what was said in it.
+fn go_to(browser: &mut Browser, window: &Window, room: &str) {
+    let button =
+        format!("[...document.querySelectorAll('#rooms button')].find((button) => button.textContent.includes('{room}'))");
+    browser.until(window, "the room's name", &button);
+    browser.value(window, &format!("{button}.click()"));
+    let is_here = "(!document.querySelector('#empty').hidden || document.querySelector('#messages > .message'))";
+    browser.until(window, "the room", &format!("document.querySelector('#title').textContent === '{room}' && {is_here}"));
 }
 
 /// Waits until nothing waits any more in any window.
@@ -238,17 +241,28 @@ fn a_message_that_is_refused_when_it_is_its_turn_is_taken_back_with_a_reason() {
     let Some(mut browser) = browser() else { return };
     let mut cluster = Cluster::start(5);
     let people = cluster.people(&["dora"]);
+    cluster.strict_room(&people[0], "vault");
     let (ana, cleo) = (enter(&mut browser, &cluster, "ana", &[1, 2]), enter(&mut browser, &cluster, "cleo", &[2, 1]));
     for (name, window) in [("ana", &ana), ("cleo", &cleo)] {
         browser.write(window, "#text", &format!("{name} is here."));
         sees(&mut browser, window, "committed", &format!("{name} is here."));
     }
+    go_to(&mut browser, &cleo, "vault");
+    go_to(&mut browser, &cleo, "lobby");
     cluster.say("cut 1 2 | 3 4 5");
+    browser.until(&cleo, "it is said that there is no majority", "!document.querySelector('#cut-off').hidden");
+    // A strict room takes nothing now, and holds up no other.
+    go_to(&mut browser, &cleo, "vault");
+    browser.write(&cleo, "#text", "For all or for nobody.");
+    sees(&mut browser, &cleo, "sending", "For all or for nobody.");
+    go_to(&mut browser, &cleo, "lobby");
+    browser.write(&cleo, "#text", "For this side.");
+    sees(&mut browser, &ana, "waiting", "For this side.");
     browser.write(&ana, "#text", "What I should not say.");
     for window in [&ana, &cleo] {
         sees(&mut browser, window, "waiting", "What I should not say.");
     }
-    // She owns the room, and the others have a majority.
+    // Dora owns the room, and the others have a majority.
     cluster.ban(4, &people[0], "ana");
     cluster.say("heal");
     sees(&mut browser, &ana, "refused", "What I should not say.");
@@ -257,6 +271,8 @@ fn a_message_that_is_refused_when_it_is_its_turn_is_taken_back_with_a_reason() {
         "document.querySelector('#messages > .note')?.textContent === 'A message of ana got no place in this room: banned.'";
     browser.until(&cleo, "so is the other one", note);
     assert!(!texts(&shown(&mut browser, &cleo)).contains(&"What I should not say."));
+    go_to(&mut browser, &cleo, "vault");
+    sees(&mut browser, &cleo, "committed", "For all or for nobody.");
     let refused = "[...document.querySelectorAll('.refused button')].forEach((button) => button.click())";
     browser.value(&ana, refused);
     browser.until(&ana, "it is gone when she says so", "!document.querySelector('.refused')");
