@@ -128,9 +128,10 @@ impl Node {
                 continue;
             }
             let next = self.outbox.next_number(session).max(self.replica.next_number(session));
-            // What the client has acknowledged is executed, even if the state here has not come to it.
+            // What the client has acknowledged is executed, even if the state here has not come to it. A lower number that is not held was executed elsewhere, and is
+            // only left over here: behind its successors it would be shown out of its turn.
             let in_order = |offered: &Offered| match slot {
-                Slot::Number(number) => next.max(Some(offered.first_unacked)) >= Some(number),
+                Slot::Number(number) => next.max(Some(offered.first_unacked)) == Some(number),
                 Slot::Key(_) => true,
             };
             // While a leader answers only what stands behind something tentative goes this way, and is not written down here.
