@@ -10,7 +10,7 @@ use super::*;
 use crate::wire::EnvelopeError;
 
 /// Records that may be of settled entries before what is left is written anew, in bytes beside as many as are needed.
-const SLACK: u64 = 1 << 20;
+pub(super) const SLACK: u64 = 1 << 20;
 
 #[derive(Clone, Debug, Default)]
 pub(super) struct Lane {
@@ -18,7 +18,7 @@ pub(super) struct Lane {
     /// Under way, with what becomes durable by each.
     writing: VecDeque<(u64, Vec<(OutboxId, u64)>)>,
     /// Bytes of records on disk or on their way there.
-    bytes: u64,
+    pub(super) bytes: u64,
     /// Something is to be written.
     pub(super) owes: bool,
 }
@@ -54,7 +54,7 @@ impl Outbox {
         let mut restored: Vec<Order> = self.open.iter().copied().collect();
         restored.sort_unstable();
         for known in self.known.values_mut() {
-            (known.written, known.durable) = (known.held, known.held);
+            (known.written, known.durable, known.recorded) = (known.held, known.held, known.held);
         }
         for (_, outbox, n) in restored {
             self.became_durable(outbox, n);
@@ -107,7 +107,7 @@ impl Outbox {
         }
         unwritten.sort_unstable();
         let places: Vec<(OutboxId, u64)> = unwritten.into_iter().map(|(_, place)| place).collect();
-        let records: Vec<Bytes> = places.iter().filter_map(|place| self.record(place)).collect();
+        let records = self.records(&places);
         for (outbox, n) in &places {
             if let Some(known) = self.known.get_mut(outbox) {
                 known.written = known.written.max(*n);
@@ -122,33 +122,33 @@ impl Outbox {
         if self.lane.bytes == 0 || !self.open.is_empty() && self.lane.bytes < 2 * self.bytes + SLACK {
             return;
         }
-        let mut records = Vec::new();
-        let mut places = Vec::new();
         let open: BTreeSet<OutboxId> = self.open.iter().map(|(_, outbox, _)| *outbox).collect();
-        for outbox in &open {
-            let Some(known) = self.known.get(outbox) else { continue };
-            let through = known.entries.keys().next().map_or(known.held, |first| first - 1);
-            if through > 0 {
-                records.push(Record::Settled { outbox: *outbox, through, by: known.settled_by }.seal());
-            }
-        }
         let mut held: Vec<(Order, (OutboxId, u64))> = Vec::new();
         for outbox in &open {
             let Some(known) = self.known.get(outbox) else { continue };
             held.extend(known.entries.range(..=known.written).map(|(n, held)| (held.order, (*outbox, *n))));
         }
         held.sort_unstable();
-        for (_, place) in held {
-            records.extend(self.record(&place));
-            places.push(place);
-        }
+        let places: Vec<(OutboxId, u64)> = held.into_iter().map(|(_, place)| place).collect();
+        self.known.values_mut().for_each(|known| known.recorded = 0);
+        let records = self.records(&places);
         self.lane.bytes = 0;
         self.keep(Keep { clear: true, records }, places);
     }
 
-    fn record(&self, (outbox, n): &(OutboxId, u64)) -> Option<Bytes> {
-        let held = self.known.get(outbox)?.entries.get(n)?;
-        Some(Record::Entry(held.entry.clone()).seal())
+    /// The records of these entries. Where one does not follow what the lane tells of its outbox, it is said before it that all between is settled.
+    fn records(&mut self, places: &[(OutboxId, u64)]) -> Vec<Bytes> {
+        let mut records = Vec::with_capacity(places.len());
+        for (outbox, n) in places {
+            let Some(known) = self.known.get_mut(outbox) else { continue };
+            let Some(held) = known.entries.get(n) else { continue };
+            if *n > known.recorded + 1 {
+                records.push(Record::Settled { outbox: *outbox, through: n - 1, by: known.settled_by }.seal());
+            }
+            known.recorded = *n;
+            records.push(Record::Entry(held.entry.clone()).seal());
+        }
+        records
     }
 
     fn keep(&mut self, keep: Keep, places: Vec<(OutboxId, u64)>) {

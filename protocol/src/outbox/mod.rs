@@ -100,6 +100,8 @@ struct Known {
     settled_by: Index,
     /// Handed to the outbox lane, and durable.
     written: u64,
+    /// Through where the records in that lane tell of it, one way or the other.
+    recorded: u64,
     durable: u64,
     /// The latest stamp of its order so far.
     top: Timestamp,

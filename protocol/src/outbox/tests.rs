@@ -1,5 +1,6 @@
 //! Outboxes of a few nodes, with links between them and nothing else.
 
+use super::kept::SLACK as SLACK_FOR_TESTS;
 use super::*;
 use crate::replica::message_id;
 use crate::wire::{Kind, seal};
@@ -254,6 +255,37 @@ fn a_start_finds_everything_in_order_and_writes_no_place_a_second_time() {
     let outboxes: BTreeSet<OutboxId> = net.nodes[&NodeId(1)].shown().map(|(_, entry)| entry.outbox).collect();
     assert!(outboxes.len() == 3 && outboxes.contains(&own));
     assert_eq!(net.nodes[&NodeId(1)].next_number(SessionId(10)), Some(4));
+}
+
+/// What is settled elsewhere is not sent, and what lies behind it is. A start finds that again.
+#[test]
+fn a_start_finds_entries_behind_what_was_never_held() {
+    let mut net = Net::new(2);
+    net.link(1, 2);
+    net.accept(1, 10, 1, "1");
+    net.unlink(1, 2);
+    for number in 2..=5 {
+        net.accept(1, 10, number, &format!("{number}"));
+    }
+    for number in 1..=3 {
+        net.settle(1, 10, number, number);
+    }
+    // Node 2 holds the first one, whose end it has not heard of, and gets the last two.
+    net.settled.clear();
+    net.link(1, 2);
+    net.rest(1_000);
+    let held = |net: &Net| net.nodes[&NodeId(2)].open.iter().map(|(_, outbox, n)| (outbox.node, *n)).collect::<Vec<_>>();
+    let before = [(NodeId(1), 1), (NodeId(1), 4), (NodeId(1), 5)];
+    assert_eq!(held(&net), before);
+    net.start(NodeId(2), false);
+    assert_eq!(held(&net), before, "under their own names");
+    // And after the file was written anew.
+    let node = net.nodes.get_mut(&NodeId(2)).unwrap();
+    node.lane.bytes += 2 * SLACK_FOR_TESTS;
+    node.shrink();
+    net.run();
+    net.start(NodeId(2), false);
+    assert_eq!(held(&net), before);
 }
 
 /// Records rot. What lies behind them is not lost with them: it is carried by the new outbox, under the same identity.
