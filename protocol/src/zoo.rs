@@ -286,15 +286,13 @@ bugs! {
     /// What a node kept in its outbox is not looked at when it starts.
     ForgetTentativeAtRestart = "forget-tentative-at-restart", Tentative, breaks ["accepted-settles"];
     /// A node lets go of what it has sent to a leader, which may die with it.
-    DropOnceForwarded = "drop-once-forwarded", Tentative, breaks ["accepted-settles"];
+    DropOnceForwarded = "drop-once-forwarded", Tentative, breaks ["accepted-settles", "tentative-order", "liveness"];
     /// The leader proposes one outbox after the other, and not in the order in which things were said.
     ProposeByOutbox = "propose-by-outbox", Tentative, breaks ["tentative-order"];
     /// What an outbox carries is proposed under a name of its own, and again under the client's.
     CarryWithoutIdentity = "carry-without-identity", Tentative, breaks ["exactly-once", "sent-once", "tentative-identity", "accepted-settles", "liveness"];
     /// What was accepted of a session that has expired since then is dropped, and nobody is told (DESIGN 4, "its late posts still commit").
-    LoseLatePosts = "lose-late-posts", Tentative, breaks ["accepted-settles", "liveness"];
-    /// When a removed node's outboxes are sealed, what others hold of them is dropped.
-    SealForgets = "seal-forgets", Tentative, breaks ["accepted-settles"];
+    LoseLatePosts = "lose-late-posts", Tentative, breaks ["accepted-settles", "nothing-left-open", "liveness"];
     /// A room that wants a majority is treated as any other one.
     AcceptInStrictRooms = "accept-in-strict-rooms", Tentative, breaks ["strict-rooms"];
 }

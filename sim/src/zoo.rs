@@ -49,7 +49,6 @@ grounds! {
     ALONE = "alone.toml";
     SIDES = "sides.toml";
     COPIES = "copies.toml";
-    LEFT = "left.toml";
     LATE = "late.toml";
     STRICT = "strict.toml";
 }
@@ -75,7 +74,6 @@ pub fn grounds_of(bug: Bug) -> Vec<&'static Ground> {
         Bug::DeviceLimitAtGateway => vec![&MEMBERS],
         Bug::CountCopiesInMemory => vec![&COPIES],
         Bug::LoseLatePosts => vec![&LATE],
-        Bug::SealForgets => vec![&LEFT],
         Bug::AcceptInStrictRooms => vec![&STRICT],
         _ => match bug.kind() {
             Kind::Tentative => vec![&ALONE, &SIDES],
@@ -261,7 +259,7 @@ mod tests {
             let scenario = ground.scenario().unwrap_or_else(|error| panic!("{error}"));
             assert!(!scenario.faults.is_empty(), "{} has nothing to bear", ground.path);
         }
-        let engines = ["liveness", "panic", "min-acked", "unavailable", "workload", "progress-owed"];
+        let engines = ["liveness", "panic", "min-acked", "unavailable", "workload", "progress-owed", "nothing-left-open"];
         for bug in Bug::ALL {
             for rule in bug.breaks() {
                 assert!(

@@ -41,7 +41,8 @@ impl Outbox {
                         self.learn_settled(entry.outbox, entry.n - 1, 0);
                     }
                     let next = held.is_none_or(|held| entry.n == held + 1);
-                    if next && self.has_seen(&entry) { self.hold(entry) } else { behind_holes.push(entry) }
+                    // Of what its writer had seen, only what was open is on this disk: the rest was settled by then.
+                    if next && (!damaged || self.has_seen(&entry)) { self.hold(entry) } else { behind_holes.push(entry) }
                 }
             }
         }

@@ -52,17 +52,6 @@ impl Outbox {
         }
     }
 
-    /// Removed nodes' entries go with them.
-    pub(super) fn forget_sealed(&mut self) {
-        if !self.has(Bug::SealForgets) {
-            return;
-        }
-        let of_node = self.known.iter().filter(|(outbox, _)| self.sealed.contains(&outbox.node));
-        let requests: Vec<_> = of_node.flat_map(|(_, known)| known.entries.values().map(|held| held.entry.request())).collect();
-        let applied = self.applied;
-        requests.into_iter().for_each(|request| self.settle(request, applied));
-    }
-
     /// As what an entry is proposed.
     pub(crate) fn spoil_submission(&self, submission: Submission, order: &Order) -> Submission {
         match submission {
