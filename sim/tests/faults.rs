@@ -122,8 +122,8 @@ fn messages_are_held_back_and_overtaken() {
 fn messages_wait_on_a_clogged_link_and_when_too_many_do_its_connection_breaks() {
     let narrow =
         |rate: &str, queue: &str| format!("[[fault]]\nat = \"3s\"\nclog = \"{rate}\"\nqueue = \"{queue}\"\nfor = \"3s\"");
-    // Two hundred milliseconds for each message, three nodes: nothing commits faster than that.
-    on_both(&narrow("5/s", "10s"), |outcome| outcome.tally.queued > 10 && outcome.tally.longest_wait >= 390_000);
+    // Two hundred milliseconds for each message, three nodes: nothing commits fast enough, and posts are accepted without it.
+    on_both(&narrow("5/s", "10s"), |outcome| outcome.tally.queued > 10 && outcome.tally.accepted > 20);
     on_both(&narrow("4KiB/s", "200ms"), |outcome| outcome.tally.queued > 50);
 }
 

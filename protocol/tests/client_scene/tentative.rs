@@ -308,7 +308,7 @@ pub fn tail_events() -> Scene {
     let mut on_two = post(5, 30);
     on_two.copies = 2;
     assert_eq!(scene.hint(1, EventKind::Tentative(Box::new(on_two))), [CHANGED]);
-    assert_eq!(scene.tail(1), [6, 5], "what is told last counts");
+    assert_eq!(scene.tail(1), [5, 6], "it stands where it stood first");
     assert!(scene.hint(2, tentative(9, 9)).is_empty(), "a room that is not followed");
     // Refused when it was its turn.
     let refusal = Refusal::NotAMember { room: ROOM };

@@ -3,7 +3,7 @@
 
 use crate::common::World;
 use std::collections::BTreeSet;
-use tertulia_protocol::chat::{Command, Refusal, RoomRef};
+use tertulia_protocol::chat::{Command, Refusal, RoomRef, Rules, Settings, Tentative};
 use tertulia_protocol::client;
 use tertulia_protocol::contract::Limits;
 use tertulia_protocol::gateway::*;
@@ -37,6 +37,11 @@ pub fn seqs(answer: &Result<Answer, Refusal>) -> Vec<Seq> {
     }
 }
 
+/// Without a leader nothing is accepted here: these stories are about the log.
+fn strict() -> Settings {
+    Settings { rules: Rules { tentative: Tentative::Refuse, ..Rules::default() }, ..Settings::default() }
+}
+
 pub struct Scene {
     pub world: World,
     /// Who led when the scene began.
@@ -59,7 +64,7 @@ impl Scene {
     }
 
     pub fn with(bug: Option<Bug>, limits: impl Fn(&mut Limits)) -> Scene {
-        let mut world = World::new(3);
+        let mut world = World::with_settings(3, strict());
         world.bug = bug;
         limits(&mut world.limits);
         for id in 1..=3 {
