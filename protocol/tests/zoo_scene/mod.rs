@@ -64,7 +64,7 @@ impl Scene {
     }
 
     pub fn with(bug: Option<Bug>, limits: impl Fn(&mut Limits)) -> Scene {
-        let mut world = World::with_settings(3, strict());
+        let mut world = World::with_settings(3, if bug == Some(Bug::AppliedApart) { Settings::default() } else { strict() });
         world.bug = bug;
         limits(&mut world.limits);
         for id in 1..=3 {
