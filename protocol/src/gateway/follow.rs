@@ -216,6 +216,10 @@ impl Gateway {
             if known.loading.is_some() || known.outstanding > half {
                 return;
             }
+            if !known.tails_owed.is_empty() && self.tell_more(connection) {
+                continue;
+            }
+            let Some(known) = self.connections.get_mut(&connection) else { return };
             let behind = known.follows.iter().find_map(|(room, follow)| match follow {
                 Follow::CatchingUp { next } => Some((*room, *next)),
                 Follow::Live => None,

@@ -54,6 +54,8 @@ struct Connection {
     alone: Audience,
     /// The network address that it comes from, as far as that is known.
     address: Option<u64>,
+    /// Rooms whose tentative messages were told through there; the others follow as the reader takes them.
+    tails_owed: BTreeMap<RoomId, crate::outbox::Order>,
     /// Where its user typed last, and when.
     typed: Option<(RoomId, Instant)>,
 }
@@ -216,6 +218,7 @@ impl Gateway {
                 loading: None,
                 alone: Arc::from([connection]),
                 address: None,
+                tails_owed: BTreeMap::new(),
                 typed: None,
             },
         );

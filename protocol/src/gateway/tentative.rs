@@ -9,8 +9,9 @@ use crate::outbox::{Offered, Order};
 use crate::replica::{Executed, Identity, Slot, message_id};
 use alloc::boxed::Box;
 use alloc::vec::Vec;
+use core::ops::Bound;
 
-/// Bytes of tentative messages of one room that a reader is told at once. Later ones are left out until earlier ones are committed.
+/// Bytes of tentative messages of one room that a reader is told at once.
 const TAIL_BYTES: u32 = 256 << 10;
 
 #[derive(Clone, Debug, Default)]
@@ -33,14 +34,18 @@ impl Tails {
         Some(room)
     }
 
-    /// From the first one on, as far as they fit.
-    fn posts(&self, room: RoomId) -> Vec<TentativePost> {
+    /// Behind this place, or from the first one on, as far as they fit in so many bytes, but at least one if there is any; and whether there are more.
+    fn posts(&self, room: RoomId, behind: Option<Order>, most: u32) -> (Vec<TentativePost>, bool) {
+        let behind = behind.map_or(Bound::Unbounded, Bound::Excluded);
+        let all = || self.rooms.get(&room).into_iter().flat_map(|posts| posts.range((behind, Bound::Unbounded)));
         let mut bytes = 0;
-        let fits = |post: &&TentativePost| {
+        let fits = |(nth, (_, post)): &(usize, (&Order, &TentativePost))| {
             bytes += post.cost();
-            bytes <= TAIL_BYTES
+            *nth == 0 || bytes <= most
         };
-        self.rooms.get(&room).into_iter().flat_map(BTreeMap::values).take_while(fits).cloned().collect()
+        let posts: Vec<TentativePost> = all().enumerate().take_while(fits).map(|(_, (_, post))| post.clone()).collect();
+        let more = all().count() > posts.len();
+        (posts, more)
     }
 }
 
@@ -151,6 +156,12 @@ impl Gateway {
             if known.follows.get(&room) != Some(&Follow::Live) {
                 continue;
             }
+            // Its turn comes: none is told before those that stand before it.
+            if let (EventKind::Tentative(post), Some(told)) = (&event.kind, known.tails_owed.get(&room))
+                && post.order > *told
+            {
+                continue;
+            }
             if known.outstanding.saturating_add(cost) > self.limits.reader_bytes {
                 // It is told the whole tail when it has caught up.
                 known.follows.insert(room, Follow::CatchingUp { next });
@@ -171,14 +182,41 @@ impl Gateway {
         if !self.tails.had.contains(&room) {
             return;
         }
+        let (posts, more) = self.tails.posts(room, None, TAIL_BYTES.min(self.limits.reader_bytes / 2));
         let Some(known) = self.connections.get_mut(&connection) else { return };
-        let event = Event { room, cursor: 0, kind: EventKind::Tail(self.tails.posts(room).into()) };
+        match posts.last().filter(|_| more) {
+            Some(last) => known.tails_owed.insert(room, last.order),
+            None => known.tails_owed.remove(&room),
+        };
+        let event = Event { room, cursor: 0, kind: EventKind::Tail(posts.into()) };
         known.outstanding = known.outstanding.saturating_add(event.cost());
         self.outputs.push_back(node::Output::Publish { to: known.alone.clone(), event: Arc::new(event) });
     }
 
+    /// Tells a reader that keeps up the next part of a tail that was too long to be told at once. True if something was told.
+    pub(super) fn tell_more(&mut self, connection: ConnectionId) -> bool {
+        let Some(known) = self.connections.get_mut(&connection) else { return false };
+        let Some((room, told)) = known.tails_owed.first_key_value().map(|(room, told)| (*room, *told)) else { return false };
+        known.tails_owed.remove(&room);
+        if known.follows.get(&room) != Some(&Follow::Live) {
+            return true;
+        }
+        let (posts, more) = self.tails.posts(room, Some(told), TAIL_BYTES.min(self.limits.reader_bytes / 2));
+        let Some(known) = self.connections.get_mut(&connection) else { return false };
+        if let Some(last) = posts.last().filter(|_| more) {
+            known.tails_owed.insert(room, last.order);
+        }
+        for post in posts {
+            let event = Event { room, cursor: 0, kind: EventKind::Tentative(Box::new(post)) };
+            known.outstanding = known.outstanding.saturating_add(event.cost());
+            self.outputs.push_back(node::Output::Publish { to: known.alone.clone(), event: Arc::new(event) });
+        }
+        true
+    }
+
     pub(super) fn tentative(&mut self, replica: &Replica<Chat>, connection: ConnectionId, id: u64, room: RoomId) {
-        let (cursor, posts) = (replica.machine().last(room), self.tails.posts(room));
+        let cursor = replica.machine().last(room);
+        let (posts, _) = self.tails.posts(room, None, TAIL_BYTES);
         self.reply(connection, id, Ok(Answer::Tentative { room, cursor, posts }));
     }
 

@@ -3,7 +3,7 @@
 //! - Entries are written while no leader answers, those of others as well; what this node held for a leader before is written when that one is gone.
 //! - When nothing is open any more, all records go at once; when most of them are of settled entries, what is left is written anew.
 //! - A start takes what it finds. Entries behind a hole (their records rotted) go into the new outbox of this start: their identity is the same, and what they depended on
-//!   is lost here.
+//!   lost; they stand behind everything that was found.
 
 use super::entry::Record;
 use super::*;
@@ -62,7 +62,8 @@ impl Outbox {
         for entry in behind_holes {
             let n = self.known.get(&self.own).map_or(0, |known| known.held) + 1;
             if !self.holds(&entry.request()) {
-                self.hold(Entry { outbox: self.own, n, seen: Vec::new(), ..entry });
+                let seen = self.open_elsewhere();
+                self.hold(Entry { outbox: self.own, n, seen, ..entry });
             }
         }
         self.write();
@@ -140,13 +141,23 @@ impl Outbox {
     fn records(&mut self, places: &[(OutboxId, u64)]) -> Vec<Bytes> {
         let mut records = Vec::with_capacity(places.len());
         for (outbox, n) in places {
+            let Some(entry) = self.known.get(outbox).and_then(|known| Some(known.entries.get(n)?.entry.clone())) else {
+                continue;
+            };
+            for (other, seen) in &entry.seen {
+                // A start must find what this one depends on, or that it is settled.
+                if let Some(known) = self.known.get_mut(other).filter(|known| known.recorded < *seen && *seen <= known.settled) {
+                    known.recorded = known.settled;
+                    let (through, by) = (known.settled, known.settled_by);
+                    records.push(Record::Settled { outbox: *other, through, by }.seal());
+                }
+            }
             let Some(known) = self.known.get_mut(outbox) else { continue };
-            let Some(held) = known.entries.get(n) else { continue };
             if *n > known.recorded + 1 {
                 records.push(Record::Settled { outbox: *outbox, through: n - 1, by: known.settled_by }.seal());
             }
             known.recorded = *n;
-            records.push(Record::Entry(held.entry.clone()).seal());
+            records.push(Record::Entry(entry).seal());
         }
         records
     }

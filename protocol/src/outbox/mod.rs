@@ -286,8 +286,7 @@ impl Outbox {
     /// Accepts a request into this node's own outbox. The caller has made sure that it is not held, and that its predecessors are executed or held.
     pub(crate) fn accept(&mut self, now: Now, applied: Index, offered: Offered) -> Result<(), Full> {
         self.tick(now);
-        let others = self.known.iter().filter(|(outbox, known)| **outbox != self.own && known.is_open());
-        let seen: Vec<(OutboxId, u64)> = others.map(|(outbox, known)| (*outbox, known.held)).collect();
+        let seen = self.open_elsewhere();
         let Offered { session, identity, first_unacked, command } = offered;
         let n = self.known.get(&self.own).map_or(0, |known| known.held) + 1;
         let written_at = Timestamp::next(self.clock, now.wall);
@@ -306,6 +305,12 @@ impl Outbox {
         self.hold(entry);
         self.write();
         Ok(())
+    }
+
+    /// Through where this node holds other outboxes in which something is open.
+    fn open_elsewhere(&self) -> Vec<(OutboxId, u64)> {
+        let others = self.known.iter().filter(|(outbox, known)| **outbox != self.own && known.is_open());
+        others.map(|(outbox, known)| (*outbox, known.held)).collect()
     }
 
     /// A request was executed or refused by applying the log through `by`.
