@@ -386,7 +386,8 @@ impl Witness {
             }
             // An answer to its poster, who need not wait; what is owed by a leader is owed all the same.
             ClientFact::Accepted { client, number, .. } => {
-                if self.answers.accepted(now, seat(*client), *number) {
+                let answers_a_wait = self.answers.accepted(now, seat(*client), *number);
+                if answers_a_wait {
                     self.answered(now);
                 }
             }
