@@ -15,12 +15,12 @@ const SVG: &str = "image/svg+xml";
 
 pub fn routes<G: Gate>() -> Router<App<G>> {
     Router::new()
-        .route("/", get(async |State(app): State<App<G>>| file(&app.origins, HTML, include_str!("../web/index.html"))))
-        .route("/app.js", get(async |State(app): State<App<G>>| file(&app.origins, JS, include_str!("../web/app.js"))))
-        .route("/cluster.js", get(async |State(app): State<App<G>>| file(&app.origins, JS, include_str!("../web/cluster.js"))))
-        .route("/rooms.js", get(async |State(app): State<App<G>>| file(&app.origins, JS, include_str!("../web/rooms.js"))))
-        .route("/style.css", get(async |State(app): State<App<G>>| file(&app.origins, CSS, include_str!("../web/style.css"))))
-        .route("/icon.svg", get(async |State(app): State<App<G>>| file(&app.origins, SVG, include_str!("../web/icon.svg"))))
+        .route("/", get(async |State(app): State<App<G>>| file(&app.origins, HTML, include_str!("../../web/index.html"))))
+        .route("/app.js", get(async |State(app): State<App<G>>| file(&app.origins, JS, include_str!("../../web/app.js"))))
+        .route("/cluster.js", get(async |State(app): State<App<G>>| file(&app.origins, JS, include_str!("../../web/cluster.js"))))
+        .route("/rooms.js", get(async |State(app): State<App<G>>| file(&app.origins, JS, include_str!("../../web/rooms.js"))))
+        .route("/style.css", get(async |State(app): State<App<G>>| file(&app.origins, CSS, include_str!("../../web/style.css"))))
+        .route("/icon.svg", get(async |State(app): State<App<G>>| file(&app.origins, SVG, include_str!("../../web/icon.svg"))))
 }
 
 fn file(origins: &Origins, kind: &'static str, text: &'static str) -> Response {
