@@ -133,6 +133,10 @@ impl TentativeOrder {
         for (nth, other) in tail.iter().enumerate().filter(|(nth, _)| *nth != place) {
             let Some(their) = self.sent(*other) else { continue };
             let (first, second) = if nth < place { ((their, *other), (sent, new)) } else { ((sent, new), (their, *other)) };
+            // It is about to come in above all that waits.
+            if self.places.get(&second.1.id).is_some() {
+                continue;
+            }
             if first.0.client == second.0.client && first.0.number > second.0.number {
                 return Err(format!(
                     "request {} of client {} stands before its request {}.",
@@ -350,6 +354,8 @@ mod tests {
     fn what_has_a_place_comes_in_above_what_waits_whenever_it_comes() {
         let story = Story::of(RULE).tentative(9, "other", None).submit(7, 1, "a").ack(7, 1, 4, "a").submit(7, 2, "b");
         story.tentative(8, "b", None).tentative(8, "a", Some("b")).holds();
+        let lagging = Story::of(RULE).tentative(9, "other", None).submit(7, 1, "a").submit(7, 2, "b").deliver(9, 4, "a");
+        lagging.tentative(8, "a", None).untailed(8, "a").tentative(8, "b", None).tentative(8, "a", None).holds();
     }
 
     #[test]
