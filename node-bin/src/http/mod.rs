@@ -71,8 +71,7 @@ pub fn router<G: Gate>(app: App<G>) -> Router {
         .route("/readyz", get(cluster::readyz::<G>))
         .route("/metrics", get(cluster::metrics::<G>))
         .merge(operators::routes(&app))
-        .merge(page::routes())
-        .fallback(not_found)
+        .fallback(page::open::<G>)
         .method_not_allowed_fallback(method_not_allowed)
         .layer(DefaultBodyLimit::max(BODY_LIMIT))
         .layer(middleware::from_fn(limit_time))
@@ -160,8 +159,10 @@ async fn count(State(metrics): State<Metrics>, request: Request, next: Next) -> 
     let route = request.extensions().get::<MatchedPath>().cloned();
     let method = request.method().clone();
     let response = next.run(request).await;
+    let route = route.as_ref().map_or("none", MatchedPath::as_str);
+    let route = if response.extensions().get::<page::IsFile>().is_some() { "files" } else { route };
     let method = if STANDARD.contains(&method.as_str()) { method.as_str() } else { "other" };
-    metrics.requested(route.as_ref().map_or("none", MatchedPath::as_str), method, response.status().as_u16());
+    metrics.requested(route, method, response.status().as_u16());
     response
 }
 
