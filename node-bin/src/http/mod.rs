@@ -1,6 +1,7 @@
 //! The HTTP face of a node: routes, and what holds for all of them. Any node answers anything; what needs the leader is forwarded by the node itself.
 
 mod backup;
+mod client;
 mod cluster;
 mod export;
 mod extract;
@@ -13,10 +14,12 @@ mod problem;
 mod rooms;
 mod sessions;
 mod settings;
+mod socket;
 mod stream;
 #[cfg(test)]
 mod tests;
 mod view;
+mod wide;
 
 pub use backup::PATH as BACKUP_PATH;
 pub use cluster::{ahead as ahead_view, behind, divergence as divergence_view, role, view as cluster_view};
@@ -66,6 +69,7 @@ pub fn router<G: Gate>(app: App<G>) -> Router {
         .route("/api/v1/settings", get(settings::show::<G>).put(settings::put::<G>))
         .route("/api/v1/admins/{user}", put(settings::add_admin::<G>).delete(settings::remove_admin::<G>))
         .route("/api/v1/stream", get(stream::open::<G>))
+        .route("/api/v1/client", get(client::open::<G>))
         .route("/api/v1/cluster", get(cluster::cluster::<G>))
         .route("/healthz", get(cluster::healthz))
         .route("/readyz", get(cluster::readyz::<G>))
