@@ -253,9 +253,10 @@ pub fn join_waits() -> Scene {
     let number = scene.client.submit(scene.now, command.clone()).unwrap();
     let outputs = scene.step(json!({ "submit": { "command": command, "returns": number } }));
     let mut join = submits(&outputs);
-    // The node holds it for a while, again and again. What was accepted is asked about between.
-    for _ in 0..12 {
-        let mut outputs = scene.pass_alive(500);
+    // The node holds it for a while, again and again. What was accepted is asked about between, whatever pause is drawn.
+    for _ in 0..8 {
+        assert!(submits(&scene.pass_alive(300)).is_empty());
+        let mut outputs = scene.pass_alive(700);
         outputs.extend(scene.no_leader(&join.remove(0)));
         outputs.extend(scene.pass_alive(50));
         for request in submits(&outputs) {
