@@ -41,6 +41,8 @@ class Cluster {
   /** Accepted without a leader, by the session's numbers: {command, id, order, copies}. */
   accepted = new Map();
   withdrawn = new Set();
+  /** All that was ever accepted so, by its id: a server that is behind tells of it still. */
+  stale = new Map();
   hasLeader = true;
   stamp = 1;
 
@@ -70,8 +72,9 @@ class Cluster {
     this.events.push(this.posted(1e6 + this.events.length, "from another"));
   }
 
-  submit({ identity: { Number: number }, command }) {
+  submit({ identity: { Number: number }, first_unacked: firstUnacked, command }) {
     if (this.hasLeader) {
+      for (const known of this.outcomes.keys()) if (known < firstUnacked) this.outcomes.delete(known);
       // What was accepted before goes first, as its outbox does.
       this.settleAccepted();
       if (number < this.nextNumber) return this.outcomes.get(number) ?? { Err: "Forgotten" };
@@ -88,6 +91,7 @@ class Cluster {
     this.stamp += 1;
     const order = known?.order ?? [this.stamp, { node: 1, boot: 1 }, number];
     this.accepted.set(number, { command, id: idOf(number), order, copies });
+    for (const post of this.tentative()) this.stale.set(post.id, post);
     return { Ok: { Accepted: { id: idOf(number), copies } } };
   }
 
@@ -234,7 +238,12 @@ class Run {
     if (!connection?.isOpen) return;
     const told = [...cluster.withdrawn];
     const posts = cluster.tentative();
-    if (told.length > 0 && this.below(3) === 0) {
+    const known = [...cluster.stale.values()].filter(({ id }) => this.shown.has(id));
+    if (known.length > 0 && this.below(3) === 0) {
+      // By a server that does not know yet what this page has seen.
+      const kind = this.below(2) ? { Tail: known } : { Tentative: known[this.below(known.length)] };
+      this.client.handleEvent(this.now, { room: ROOM, cursor: 0, kind });
+    } else if (told.length > 0 && this.below(3) === 0) {
       const id = told[this.below(told.length)];
       this.client.handleEvent(this.now, { room: ROOM, cursor: 0, kind: { Withdrawn: { id, refusal: { NotAMember: { room: ROOM } } } } });
     } else if (this.below(3) === 0) {
