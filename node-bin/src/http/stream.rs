@@ -1,13 +1,18 @@
 //! `GET /api/v1/stream`: every room of a session, live, over a WebSocket; resumable from cursors.
 //!
 //! Who has an `Authorization` header follows at once from now; a first text frame `{"token": …, "cursors": {"<room id>": <cursor>}}` says it for
-//! those who cannot send headers, and where to go on. A frame with cursors that comes later begins again from there. A slow reader costs nothing:
-//! the next event is asked for only when the former one is written, and the node holds the credit.
+//! those who cannot send headers, and where to go on. A frame with cursors that comes later begins again from there.
+//!
+//! A slow reader costs little: the next event is asked for only when the former one is written, and the node holds the credit. Whoever takes anything at all is never dropped; it
+//! gets everything as fast as it reads. Who takes nothing for [`WRITE_TIMEOUT`] is told so behind what is on its way already, and dropped when it does not take that either.
 
 use super::extract::bearer;
+use super::streams::Place;
 use super::{App, Problem, view};
+use crate::accept::CameFrom;
 use crate::gate::{Gate, Line};
 use crate::stopped;
+use axum::Extension;
 use axum::extract::State;
 use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade, rejection::WebSocketUpgradeRejection};
 use axum::http::{HeaderMap, StatusCode};
@@ -26,12 +31,18 @@ use tokio::time::{Instant, interval_at, timeout};
 const PING_EVERY: Duration = Duration::from_secs(15);
 /// … and given up when nothing has come from the other side for so long.
 const SILENCE: Duration = Duration::from_secs(45);
-/// A reader that takes nothing for so long is gone.
-const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
+/// A reader that takes nothing for so long is given up …
+const WRITE_TIMEOUT: Duration = Duration::from_secs(20);
+/// … and has so long to take what is on its way and to hear why.
+const TOO_SLOW_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a stream's end may take otherwise.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 /// How long a stream may stay without a session.
 const SIGN_IN_TIMEOUT: Duration = Duration::from_secs(10);
 /// Bytes of a client's frame: cursors of all rooms that a user may be in.
 const FRAME_LIMIT: usize = 64 << 10;
+/// Bytes that are read from the socket at once: clients say little.
+const READ_BUFFER: usize = 4 << 10;
 
 /// Close codes of RFC 6455, section 7.4, and its registry.
 const GOING_AWAY: u16 = 1001;
@@ -40,6 +51,7 @@ const TRY_AGAIN_LATER: u16 = 1013;
 
 pub async fn open<G: Gate>(
     State(app): State<App<G>>,
+    from: Option<Extension<CameFrom>>,
     headers: HeaderMap,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Result<Response, Problem> {
@@ -60,13 +72,16 @@ pub async fn open<G: Gate>(
         ));
     }
     let token = bearer(&headers)?;
-    let upgrade = upgrade.max_message_size(FRAME_LIMIT).max_frame_size(FRAME_LIMIT);
+    let mut place = app.streams.enter(from.map(|Extension(CameFrom(address))| address))?;
+    if let Some(token) = &token {
+        place.of_session(token)?;
+    }
+    let upgrade = upgrade.max_message_size(FRAME_LIMIT).max_frame_size(FRAME_LIMIT).read_buffer_size(READ_BUFFER);
     Ok(upgrade.on_upgrade(move |socket| async move {
-        let mut session = Session { app, socket, token, line: None, heard: Instant::now(), asked: 0 };
-        if let ControlFlow::Break(Some((code, reason))) = session.run().await {
-            let frame = CloseFrame { code, reason: reason.into() };
-            let _ = timeout(Duration::from_secs(1), session.socket.send(Message::Close(Some(frame)))).await;
-        }
+        let counted = app.metrics.streaming();
+        let session = Session { app, socket, token, place, line: None, heard: Instant::now(), asked: 0 };
+        session.serve().await;
+        drop(counted);
     }))
 }
 
@@ -77,13 +92,24 @@ struct ClientFrame {
     cursors: Option<BTreeMap<String, Cursor>>,
 }
 
-/// `Break` ends the stream, with a close frame or (the socket is dead) without.
-type Flow<T = ()> = ControlFlow<Option<(u16, String)>, T>;
+/// How a stream ends.
+enum End {
+    /// The socket is dead.
+    Gone,
+    /// With a close frame.
+    Close(u16, String),
+    /// The reader takes nothing.
+    TooSlow,
+}
+
+/// `Break` ends the stream.
+type Flow<T = ()> = ControlFlow<End, T>;
 
 struct Session<G: Gate> {
     app: App<G>,
     socket: WebSocket,
     token: Option<Token>,
+    place: Place,
     /// There while rooms are followed.
     line: Option<G::Line>,
     /// When something last came from the client.
@@ -93,6 +119,30 @@ struct Session<G: Gate> {
 }
 
 impl<G: Gate> Session<G> {
+    async fn serve(mut self) {
+        let (problem, code, reason, limit) = match self.run().await {
+            Flow::Continue(()) | Flow::Break(End::Gone) => return,
+            Flow::Break(End::Close(code, reason)) => (None, code, reason, CLOSE_TIMEOUT),
+            Flow::Break(End::TooSlow) => {
+                let problem = Problem::too_slow();
+                (Some(error(&problem)), TRY_AGAIN_LATER, problem.title.into(), TOO_SLOW_TIMEOUT)
+            }
+        };
+        // The node owes this reader nothing any more.
+        self.line = None;
+        self.app.metrics.stream_closed(if problem.is_some() { "too-slow" } else { "told" });
+        let last_words = async {
+            if let Some(problem) = problem {
+                self.socket.send(problem).await?;
+            }
+            self.socket.send(Message::Close(Some(CloseFrame { code, reason: reason.into() }))).await?;
+            // What the client says meanwhile is read: a socket that is dropped with something unread takes back what was sent.
+            while self.socket.recv().await.is_some_and(|received| received.is_ok()) {}
+            Ok::<(), axum::Error>(())
+        };
+        let _ = timeout(limit, last_words).await;
+    }
+
     async fn run(&mut self) -> Flow {
         if self.token.is_some() {
             self.follow(Vec::new()).await?;
@@ -105,12 +155,12 @@ impl<G: Gate> Session<G> {
             tokio::select! {
                 biased;
                 () = stopped(&mut stopping) => {
-                    return Flow::Break(Some((GOING_AWAY, "this node is stopping: go on at another one".into())));
+                    return Flow::Break(End::Close(GOING_AWAY, "this node is stopping: go on at another one".into()));
                 }
                 received = self.socket.recv() => self.received(received).await?,
                 now = ticks.tick() => {
                     if now - self.heard > SILENCE || (self.token.is_none() && now - started > SIGN_IN_TIMEOUT) {
-                        return Flow::Break(Some((POLICY, "nothing came: the stream is given up".into())));
+                        return Flow::Break(End::Close(POLICY, "nothing came: the stream is given up".into()));
                     }
                     if now - pinged >= PING_EVERY {
                         pinged = now;
@@ -123,14 +173,14 @@ impl<G: Gate> Session<G> {
     }
 
     async fn received(&mut self, received: Option<Result<Message, axum::Error>>) -> Flow {
-        let Some(Ok(message)) = received else { return Flow::Break(None) };
+        let Some(Ok(message)) = received else { return Flow::Break(End::Gone) };
         self.heard = Instant::now();
         match message {
             Message::Text(text) => self.client_frame(text.as_str()).await,
             Message::Binary(_) => self.fail(Problem::bad_request("frames are JSON texts")).await,
             // Pings are answered by the socket itself.
             Message::Ping(_) | Message::Pong(_) => Flow::Continue(()),
-            Message::Close(_) => Flow::Break(None),
+            Message::Close(_) => Flow::Break(End::Gone),
         }
     }
 
@@ -145,8 +195,11 @@ impl<G: Gate> Session<G> {
                 None => return self.fail(tertulia_protocol::chat::Refusal::UnknownSession.into()).await,
             }
         }
-        if self.token.is_none() {
+        let Some(token) = &self.token else {
             return self.fail(tertulia_protocol::chat::Refusal::NotSignedIn.into()).await;
+        };
+        if let Err(problem) = self.place.of_session(token) {
+            return self.fail(problem).await;
         }
         let mut after = Vec::new();
         for (room, cursor) in frame.cursors.unwrap_or_default() {
@@ -185,9 +238,9 @@ impl<G: Gate> Session<G> {
 
     /// Tells the client why, and ends: whatever may go better elsewhere or later says so by its close code.
     async fn fail(&mut self, problem: Problem) -> Flow {
-        self.send_json(&json!({"type": "error", "problem": problem.body()})).await?;
+        self.send(error(&problem)).await?;
         let code = if problem.retry_after.is_some() { TRY_AGAIN_LATER } else { POLICY };
-        Flow::Break(Some((code, problem.title.into())))
+        Flow::Break(End::Close(code, problem.title.into()))
     }
 
     async fn send_json(&mut self, value: &Value) -> Flow {
@@ -197,9 +250,14 @@ impl<G: Gate> Session<G> {
     async fn send(&mut self, message: Message) -> Flow {
         match timeout(WRITE_TIMEOUT, self.socket.send(message)).await {
             Ok(Ok(())) => Flow::Continue(()),
-            Ok(Err(_)) | Err(_) => Flow::Break(None),
+            Ok(Err(_)) => Flow::Break(End::Gone),
+            Err(_) => Flow::Break(End::TooSlow),
         }
     }
+}
+
+fn error(problem: &Problem) -> Message {
+    Message::Text(json!({"type": "error", "problem": problem.body()}).to_string().into())
 }
 
 /// The next of a connection that may not be there yet.
