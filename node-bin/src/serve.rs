@@ -5,7 +5,7 @@ use crate::aside::Beside;
 use crate::cli::Serve;
 use crate::facts;
 use crate::folder;
-use crate::http::{App, EXPORTS, Operators, Origins, router};
+use crate::http::{App, EXPORTS, Operators, Origins, Streams, router};
 use crate::join::{Me, Start};
 use crate::metrics::Metrics;
 use crate::peers::Peer;
@@ -67,6 +67,7 @@ pub async fn run(args: &Serve) -> Result<(), String> {
         metrics: metrics.clone(),
         indexed: node.indexed,
         exports: Arc::new(Semaphore::new(EXPORTS)),
+        streams: Streams::default(),
         stopping: watcher.clone(),
     };
     let leading = node.handle.clone();

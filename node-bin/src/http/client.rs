@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tertulia_driver::Incoming;
 use tertulia_protocol::chat::Refusal;
-use tertulia_protocol::gateway::{Answer, Event, Reply, Request};
+use tertulia_protocol::gateway::{Answer, Ask, Event, Reply, Request};
 
 #[cfg(test)]
 mod tests;
@@ -30,8 +30,8 @@ pub async fn open<G: Gate>(
     headers: HeaderMap,
     asked: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Result<Response, Problem> {
-    let gate = from.map_or_else(|| app.gate.clone(), |Extension(from)| app.gate.of_address(from.0));
-    upgrade(&app, &headers, asked, Ok(Client { gate, line: None, signed_in: false }))
+    let gate = from.as_deref().map_or_else(|| app.gate.clone(), |from| app.gate.of_address(from.0));
+    upgrade(&app, from.as_deref(), &headers, asked, Ok(Client { gate, line: None, signed_in: false }))
 }
 
 struct Client<G: Gate> {
@@ -86,6 +86,11 @@ impl<G: Gate> Talk for Client<G> {
             Ok(request) => request,
             Err(error) => return refuse_or_end::<G>(socket, text, &error).await,
         };
+        if let Ask::SignIn { token, .. } | Ask::SignInAs { token, .. } = &request.ask
+            && let Err(problem) = socket.place.of_session(token)
+        {
+            return socket.fail::<Self>(problem).await;
+        }
         let is_taken = match &mut self.line {
             Some(line) => line.request(request).await,
             None => false,

@@ -16,6 +16,7 @@ mod sessions;
 mod settings;
 mod socket;
 mod stream;
+mod streams;
 #[cfg(test)]
 mod tests;
 mod view;
@@ -25,7 +26,8 @@ pub use backup::PATH as BACKUP_PATH;
 pub use cluster::{ahead as ahead_view, behind, divergence as divergence_view, role, view as cluster_view};
 pub use operators::{Operators, authorization};
 pub use origins::Origins;
-pub use problem::Problem;
+pub use problem::{Problem, full};
+pub use streams::Streams;
 
 use crate::gate::Gate;
 use crate::metrics::Metrics;
@@ -56,6 +58,8 @@ pub struct App<G> {
     pub indexed: Indexed,
     /// Whoever writes an export holds one.
     pub exports: Arc<Semaphore>,
+    /// WebSockets that are open, and who may open more.
+    pub streams: Streams,
     /// Becomes true when the node stops: streams end.
     pub stopping: watch::Receiver<bool>,
 }

@@ -6,7 +6,9 @@
 use super::extract::bearer;
 use super::socket::{Flow, Socket, Talk, upgrade};
 use super::{App, Problem, view};
+use crate::accept::CameFrom;
 use crate::gate::{Gate, Line};
+use axum::Extension;
 use axum::extract::State;
 use axum::extract::ws::{WebSocketUpgrade, rejection::WebSocketUpgradeRejection};
 use axum::http::HeaderMap;
@@ -20,11 +22,12 @@ use tertulia_protocol::ids::{Cursor, RoomId};
 
 pub async fn open<G: Gate>(
     State(app): State<App<G>>,
+    from: Option<Extension<CameFrom>>,
     headers: HeaderMap,
     asked: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Result<Response, Problem> {
     let stream = bearer(&headers).map(|token| Stream { gate: app.gate.clone(), token, line: None, asked: 0 });
-    upgrade(&app, &headers, asked, stream)
+    upgrade(&app, from.as_deref(), &headers, asked, stream)
 }
 
 /// What a client says.
@@ -59,7 +62,11 @@ impl<G: Gate> Talk for Stream<G> {
     }
 
     async fn begin(&mut self, socket: &mut Socket) -> Flow {
-        if self.token.is_some() { self.follow(socket, Vec::new()).await } else { Flow::Continue(()) }
+        let Some(token) = &self.token else { return Flow::Continue(()) };
+        if let Err(problem) = socket.place.of_session(token) {
+            return fail::<G>(socket, problem).await;
+        }
+        self.follow(socket, Vec::new()).await
     }
 
     async fn said(&mut self, socket: &mut Socket, text: &str) -> Flow {
@@ -75,8 +82,11 @@ impl<G: Gate> Talk for Stream<G> {
                 None => return fail::<G>(socket, tertulia_protocol::chat::Refusal::UnknownSession.into()).await,
             }
         }
-        if self.token.is_none() {
+        let Some(token) = &self.token else {
             return fail::<G>(socket, tertulia_protocol::chat::Refusal::NotSignedIn.into()).await;
+        };
+        if let Err(problem) = socket.place.of_session(token) {
+            return fail::<G>(socket, problem).await;
         }
         let mut after = Vec::new();
         for (room, cursor) in frame.cursors.unwrap_or_default() {

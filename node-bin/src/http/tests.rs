@@ -227,7 +227,16 @@ async fn call(fake: &Fake, method: &str, path: &str, headers: &[(&str, &str)], b
     let (_stop, stopping) = watch::channel(false);
     let operators = Operators::new(secret());
     let (origins, metrics, exports) = (Origins::new(&members), Metrics::new(), Arc::new(Semaphore::new(EXPORTS)));
-    let app = App { gate: fake.clone(), origins, operators, metrics, indexed: Indexed::default(), exports, stopping };
+    let app = App {
+        gate: fake.clone(),
+        origins,
+        operators,
+        metrics,
+        indexed: Indexed::default(),
+        exports,
+        streams: Streams::default(),
+        stopping,
+    };
     let mut request = axum::http::Request::builder().method(method).uri(path);
     for (name, value) in headers {
         request = request.header(*name, *value);

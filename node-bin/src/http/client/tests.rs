@@ -80,7 +80,9 @@ impl Scene {
         let origins = Origins::new(&["http://10.0.0.1:8081".into()]);
         let operators = Operators::new(Secret::new(&[0x5a; 32]).unwrap());
         let exports = Arc::new(Semaphore::new(EXPORTS));
-        let app = App { gate, origins, operators, metrics: Metrics::new(), indexed: Indexed::default(), exports, stopping };
+        let streams = Default::default();
+        let app =
+            App { gate, origins, operators, metrics: Metrics::new(), indexed: Indexed::default(), exports, streams, stopping };
         let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let address = listener.local_addr().unwrap();
         tokio::spawn(async move { axum::serve(listener, router(app)).await });
