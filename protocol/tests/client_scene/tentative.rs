@@ -155,7 +155,8 @@ pub fn hurried() -> Scene {
     // Where nothing is under way, the question does not wait for its time.
     let request = submits(&scene.submit("two").1).remove(0);
     scene.accept(&request, 6, 1);
-    let asked = submits(&scene.hint(1, EventKind::Withdrawn { id: MessageId(6), refusal: Box::new(Refusal::NotAMember { room: ROOM }) }));
+    let asked =
+        submits(&scene.hint(1, EventKind::Withdrawn { id: MessageId(6), refusal: Box::new(Refusal::NotAMember { room: ROOM }) }));
     assert_eq!(asked.len(), 1);
     scene
 }
