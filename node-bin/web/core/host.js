@@ -3,7 +3,7 @@
 // - After each input all outputs are taken, in order, and told as one *step*: {events: [[type, detail]], status?, pending?, tails?, cursors?}. So no tab draws between two of them.
 // - Records go to the database in the order in which they are handed out (`#write`), and the machine is told how far they are durable. A post is sent only after that.
 // - A command has a *tag*, by which the tabs know it: its number in the seam (session.js). It stands beside the machine's record, so that the next run, or another tab's, knows it, too.
-// - More commands than the machine's window holds wait in the inbox, durable, and are given to it as it settles others.
+// - Every command begins in the inbox. More of them than the machine's window holds stay there, and are given to it as it settles others.
 
 import { CHOICE, Client, TIMING, WindowFull } from "./machine.js";
 import { keyText } from "./machine/kept.js";
@@ -12,8 +12,8 @@ import { request, serversOf } from "./http.js";
 import { done, pending, tentative, why } from "./shown.js";
 import { Wire, probe } from "./wire.js";
 
-/** A page is one of many clients of its node: it looks for a better one less often than a terminal does. */
-const TIMES = { ...TIMING, choice: { ...CHOICE, measure: 15_000, probe: 30_000, stay: 60_000 } };
+/** A page is one of many clients of its node, and open all day: it asks for a sign of life, and for a better node, less often than a terminal does. */
+const TIMES = { ...TIMING, keep_alive: 2500, choice: { ...CHOICE, measure: 15_000, probe: 30_000, stay: 60_000 } };
 const WINDOW = 32;
 const LOOK_EVERY = 5000;   // ms between looks at the cluster
 const LOOK_SOON = 700;     // while there is no leader, or no connection
@@ -103,19 +103,18 @@ export class Host {
     for (const { reject } of this.#asks.values()) reject(new Superseded());
   }
 
-  /** What is not written yet is handed to the database: before the page goes. */
+  /** What is not written yet is handed to the database: nobody may look at this page for a while. */
   flush() {
     this.#write();
   }
 
   // ---- what tabs ask
 
-  /** Has a command done. `isBoxed`: it stands in the inbox already. */
-  submit({ tag, command, at }, isBoxed = false) {
+  /** Has a command done, which stands in the inbox. */
+  submit({ tag, command, at }) {
     if (this.#numbers.has(tag) || this.#settled.includes(tag) || this.#waiting.some((other) => other.tag === tag)) return;
     this.#replaceRead(command);
     this.#waiting.push({ tag, command, at });
-    if (!isBoxed) this.#change({ box: { tag, command, at } }, true);
     this.#input(() => {});
   }
 
@@ -154,11 +153,11 @@ export class Host {
     });
   }
 
-  /** Commands that another tab has put into the inbox. */
+  /** Commands that other tabs have put into the inbox. */
   async readInbox() {
     const entries = await this.#keep.inbox();
     if (this.#isStopped) return;
-    for (const entry of entries.sort((a, b) => a.tag - b.tag)) this.submit(entry, true);
+    for (const entry of entries.sort((a, b) => a.tag - b.tag)) if (entry.of === this.#session.id) this.submit(entry);
   }
 
   /** All that a tab shows. */
@@ -315,7 +314,7 @@ export class Host {
   #kept({ serial, key, sync }, record) {
     this.#through = serial;
     const note = key.command === undefined ? undefined : this.#notes.get(key.command);
-    this.#change({ put: { name: keyText(key), key, record, note } }, sync);
+    this.#change({ put: { name: keyText(key), of: this.#session.id, key, record, note } }, sync);
   }
 
   #change(change, isUrgent) {

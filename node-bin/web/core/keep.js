@@ -3,7 +3,8 @@
 // - One session a browser and origin. Of its tabs one runs the machine (lock.js); only that one writes records. Each turn at it begins a new *epoch*, and each of its transactions
 //   looks whether the epoch is still its own: a tab that was asleep while another took over changes nothing any more, whatever a lock says.
 // - Changes are carried out in the order in which they were handed out; any beginning of them is a state that the machine was in.
-// - Commands of other tabs stand in the *inbox* until the machine takes them: its record is written and the inbox's entry deleted in one transaction.
+// - A command is put into the *inbox* by the tab in which it is written, in a transaction that is complete when the call returns: it needs no page any more to be carried out. There it
+//   stands until the machine has taken it: its record is written and the inbox's entry deleted in one transaction. Rows name their session.
 // - Where a browser keeps nothing (a private window), MemoryKeep does as if it did.
 
 const NAME = "tertulia";
@@ -26,6 +27,15 @@ const finished = (transaction) => new Promise((resolve, reject) => {
   transaction.onabort = () => reject(transaction.error ?? new Superseded());
 });
 
+function carryOut(transaction, changes) {
+  const [records, inbox] = [transaction.objectStore("records"), transaction.objectStore("inbox")];
+  for (const { put, drop, unbox } of changes) {
+    if (put) records.put(put);
+    if (drop !== undefined) records.delete(drop);
+    if (unbox !== undefined) inbox.delete(unbox);
+  }
+}
+
 /** Opens what this origin keeps. Never fails: at worst nothing is kept. */
 export async function openKeep() {
   try {
@@ -34,9 +44,9 @@ export async function openKeep() {
       const database = request.result;
       // Values under "session", "epoch", "members", "lease".
       database.createObjectStore("meta");
-      // {name, key, record, note}; `name` is the key as text.
+      // {name, of, key, record, note}; `name` is the key as text, `of` the session's id.
       database.createObjectStore("records", { keyPath: "name" });
-      // {tag, command, at}
+      // {tag, of, command, at}
       database.createObjectStore("inbox", { keyPath: "tag" });
     };
     const late = new Promise((resolve, reject) => {
@@ -98,36 +108,28 @@ class Keep {
     const records = await done(transaction.objectStore("records").getAll());
     const inbox = await done(transaction.objectStore("inbox").getAll());
     await finished(transaction);
-    return { epoch, session, records, inbox };
+    const isPresent = ({ of }) => of === session?.id;
+    return { epoch, session, records: records.filter(isPresent), inbox: inbox.filter(isPresent) };
   }
 
   /**
-   * Carries out changes: {put: {name, key, record, note}}, {drop: name}, {box: {tag, command, at}}, {unbox: tag}. `sync`: something waits for them to be durable.
+   * Carries out changes: {put: {name, of, key, record, note}}, {drop: name}, {unbox: tag}. `sync`: something waits for them to be durable.
    * Throws Superseded where the epoch is over.
    */
   async write(epoch, changes, sync) {
     const transaction = this.begin(["meta", "records", "inbox"], "readwrite", sync ? "strict" : "relaxed");
-    const [records, inbox] = [transaction.objectStore("records"), transaction.objectStore("inbox")];
     const present = transaction.objectStore("meta").get("epoch");
     present.onsuccess = () => {
-      if (present.result !== epoch) {
-        transaction.abort();
-        return;
-      }
-      for (const { put, drop, box, unbox } of changes) {
-        if (put) records.put(put);
-        if (drop !== undefined) records.delete(drop);
-        if (box) inbox.put(box);
-        if (unbox !== undefined) inbox.delete(unbox);
-      }
+      if (present.result === epoch) carryOut(transaction, changes); else transaction.abort();
     };
     await finished(transaction);
   }
 
-  /** A command of a tab that does not run the machine. Durable when this returns. */
+  /** A command, for the tab that runs the machine. Nothing that happens to this page later takes it back. */
   async box(entry) {
-    const transaction = this.begin("inbox", "readwrite", "strict");
+    const transaction = this.begin("inbox", "readwrite");
     transaction.objectStore("inbox").put(entry);
+    transaction.commit();
     await finished(transaction);
   }
 
@@ -157,5 +159,6 @@ export class MemoryKeep {
   async beginSession(session) { this.#meta.set("session", session); }
   async takeOver() { return { epoch: 0, session: await this.session(), records: [], inbox: [] }; }
   async write() { /* The machine has it in memory. */ }
+  async box() { /* Nobody else would find it. */ }
   async inbox() { return []; }
 }

@@ -4,7 +4,7 @@
 // moment; what keeps the records right is their epoch (keep.js).
 
 const NAME = "tertulia session";
-const LEASE = 4000;   // ms
+const LEASE = 3000;   // ms
 const RENEW = 1000;   // ms
 
 /** Waits until this tab may run the session, then calls `granted`. The returned function gives it back, or stops waiting. */

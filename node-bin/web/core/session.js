@@ -1,6 +1,6 @@
 // What the screen stands on: this device's session, whichever node answers, whichever tab runs it.
 //
-// One tab of a browser runs the session: it has the machine (host.js) and the one connection. The others show the same: they hear each step over a BroadcastChannel, and put their
+// One tab of a browser runs the session: it has the machine (host.js) and the one connection. The others show the same: they hear each step over a BroadcastChannel. Each tab puts its
 // commands into the database's inbox. When that tab goes, another one goes on from the records (lock.js, keep.js). Nobody has to know which one it is.
 //
 // What differs from what one may expect:
@@ -35,6 +35,11 @@ export class Full extends Error {
   }
 }
 
+/** What this browser keeps, opened once a page. */
+let opened = null;
+const keepOfPage = () => (opened ??= openKeep());
+const keptMembers = async (keep) => (await keep.get("members").catch(() => null)) ?? [];
+
 /** The last number that this tab has drawn. */
 let lastTag = 0;
 
@@ -64,15 +69,15 @@ export class Session extends EventTarget {
 
   /** The session of this device that was kept, or null. */
   static async resume() {
-    const keep = await openKeep();
+    const keep = await keepOfPage();
     const kept = await keep.session().catch(() => null);
     return kept && new Session(keep, kept).#begin();
   }
 
   /** Signs in, and keeps the session. Throws Refused or Unreachable. */
   static async open({ name, password, register, invite, device }) {
-    const keep = await openKeep();
-    const servers = serversOf((await keep.get("members").catch(() => null)) ?? []);
+    const keep = await keepOfPage();
+    const servers = serversOf(await keptMembers(keep));
     const body = { name, ...(password && { password }), ...(register && { register: true }), ...(invite && { invite }), ...(device && { device }) };
     const opened = await request(() => servers, "POST", "/api/v1/sessions", { body });
     const session = { user: { id: opened.user, name: opened.name }, id: String(opened.session), token: opened.token };
@@ -82,7 +87,8 @@ export class Session extends EventTarget {
 
   /** As `http`, of nobody. */
   static async http(method, path, body, { key, within, signal } = {}) {
-    return request(() => serversOf([]), method, path, { body, key, within, signal });
+    const servers = serversOf(await keptMembers(await keepOfPage()));
+    return request(() => servers, method, path, { body, key, within, signal });
   }
 
   constructor(keep, { user, id, token }) {
@@ -211,7 +217,7 @@ export class Session extends EventTarget {
       members = await this.#keep.get("members");
     } catch (error) {
       console.warn("what was kept cannot be read", error);
-      taken = { epoch: 0, session: { user: this.user, token: this.#token }, records: [], inbox: [] };
+      taken = { epoch: 0, session: { user: this.user, id: this.id, token: this.#token }, records: [], inbox: [] };
     }
     if (taken.session?.token !== this.#token) {
       this.#end(LOGGED_OUT);
@@ -269,12 +275,13 @@ export class Session extends EventTarget {
 
   #heard(message) {
     if (message.of !== this.id || this.#isOver) return;
-    const { step, hello, poke, question, answer, over } = message;
+    const { step, hello, poke, entry, question, answer, over } = message;
     if (over) this.#end(over);
     else if (step && !this.#host) this.#apply(step);
     else if (answer) this.#answered(answer);
     else if (this.#host && hello) this.#say({ step: this.#host.snapshot() });
     else if (this.#host && poke) this.#host.readInbox().catch(() => {});
+    else if (this.#host && entry) this.#host.submit(entry);
     else if (this.#host && question) this.#serve(question);
   }
 
@@ -318,9 +325,10 @@ export class Session extends EventTarget {
   #submit(command) {
     if (this.#isOver) throw new Unreachable("logged-out", "the session has ended");
     if (this.#state.pending.length + this.#own.size >= MOST_PENDING) throw new Full();
-    const entry = { tag: drawTag(), command, at: Date.now() };
+    const entry = { tag: drawTag(), of: this.id, command, at: Date.now() };
     this.#own.set(entry.tag, entry);
-    if (this.#host) this.#host.submit(entry); else this.#box(entry);
+    this.#box(entry);
+    this.#host?.submit(entry);
     return entry.tag;
   }
 
@@ -328,10 +336,11 @@ export class Session extends EventTarget {
   async #box(entry) {
     try {
       await this.#keep.box(entry);
+      if (!this.#host) this.#say({ poke: true });
     } catch (error) {
       console.warn("a command is not kept", error);
+      if (!this.#host) this.#say({ entry });
     }
-    if (this.#host) this.#host.submit(entry); else this.#say({ poke: true });
   }
 
   // ---- what is told
@@ -357,7 +366,8 @@ export class Session extends EventTarget {
   /** All that there is, from a tab that has just taken over, or that this one has just met. What is news in it. */
   #takeWhole({ status, pending: open, tails, cursors }) {
     const before = this.#state;
-    const rooms = [...new Set([...Object.keys(before.tails), ...Object.keys(tails)])].filter((room) => (before.tails[room] ?? tails[room]).length > 0);
+    const hasTail = (room) => before.tails[room]?.length > 0 || tails[room]?.length > 0;
+    const rooms = [...new Set([...Object.keys(before.tails), ...Object.keys(tails)])].filter(hasTail);
     const numbers = new Set(open.map(({ number }) => number));
     const gone = before.pending.filter(({ number }) => !numbers.has(number));
     this.#state = Object.assign(before, { tails, cursors });
