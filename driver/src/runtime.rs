@@ -81,7 +81,8 @@ pub enum Ended {
 pub async fn start<N: Net, S: Store, C: Clock>(
     setup: Setup<N, S, C>,
 ) -> io::Result<(Handle, impl Future<Output = Ended> + Send + 'static)> {
-    let Setup { mut config, secret, net, peer_listen, store, restored, clock, entropy, shutdown, facts, observer, aside, faults } = setup;
+    let Setup { mut config, secret, net, peer_listen, store, restored, clock, entropy, shutdown, facts, observer, aside, faults } =
+        setup;
     let cannot = |error: io::Error| io::Error::new(error.kind(), format!("cannot listen for peers on {peer_listen}: {error}"));
     let listener = net.bind(&peer_listen).await.map_err(cannot)?;
     let peer_address = net.local_address(&listener).map_err(cannot)?;

@@ -3,7 +3,7 @@
 mod backup;
 mod cluster;
 mod export;
-mod extract;
+pub mod extract;
 mod messages;
 mod operators;
 mod origins;
@@ -13,17 +13,21 @@ mod problem;
 mod rooms;
 mod sessions;
 mod settings;
+pub mod sse;
 mod stream;
 #[cfg(test)]
 mod tests;
 mod view;
+mod watching;
 
 pub use backup::PATH as BACKUP_PATH;
 pub use cluster::{ahead as ahead_view, behind, divergence as divergence_view, role, view as cluster_view};
 pub use operators::{Operators, authorization};
-pub use origins::Origins;
+pub use origins::{Origins, cors};
 pub use problem::Problem;
+pub use watching::{Watched, changes};
 
+use crate::driven::{self, Door};
 use crate::gate::Gate;
 use crate::metrics::Metrics;
 use crate::search::Indexed;
@@ -53,6 +57,10 @@ pub struct App<G> {
     pub indexed: Indexed,
     /// Whoever writes an export holds one.
     pub exports: Arc<Semaphore>,
+    /// What those share who watch the cluster.
+    pub watched: Watched,
+    /// The way in for the demo that has started this node.
+    pub driven: Option<Door>,
     /// Becomes true when the node stops: streams end.
     pub stopping: watch::Receiver<bool>,
 }
@@ -67,10 +75,13 @@ pub fn router<G: Gate>(app: App<G>) -> Router {
         .route("/api/v1/admins/{user}", put(settings::add_admin::<G>).delete(settings::remove_admin::<G>))
         .route("/api/v1/stream", get(stream::open::<G>))
         .route("/api/v1/cluster", get(cluster::cluster::<G>))
+        .route("/api/v1/cluster/stream", get(watching::stream::<G>))
+        .route("/api/v1/cluster/vitals", get(watching::vitals::<G>))
         .route("/healthz", get(cluster::healthz))
         .route("/readyz", get(cluster::readyz::<G>))
         .route("/metrics", get(cluster::metrics::<G>))
         .merge(operators::routes(&app))
+        .merge(driven::routes(&app))
         .merge(page::routes())
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
