@@ -4,6 +4,7 @@
 //! little), and searches are answered that there is no index.
 
 use crate::input::Input;
+use tertulia_protocol::chat::Refusal;
 use tertulia_protocol::chat::password::{Password, Recipe};
 use tertulia_protocol::contract::RowBatch;
 use tertulia_protocol::gateway::Found;
@@ -37,7 +38,7 @@ impl Report {
     }
 
     /// A search is done, the newest first; or why it cannot be.
-    pub fn found(&self, id: LoadId, found: Result<Vec<Found>, String>) {
+    pub fn found(&self, id: LoadId, found: Result<Vec<Found>, Refusal>) {
         let _ = self.node.send(Input::Found { id, found });
     }
 }
@@ -67,7 +68,7 @@ impl Aside for AtOnce {
     }
 
     fn search(&mut self, id: LoadId, _: Search, report: Report) {
-        report.found(id, Err("this node keeps no index of words".into()));
+        report.found(id, Err(Refusal::BadRequest { why: "this node keeps no index of words".into() }));
     }
 
     fn wrote(&mut self, _: &RowBatch) {}

@@ -1,5 +1,6 @@
 //! Everything that a node machine can be handed, as one type: what is handed over in one place can be traced in one line.
 
+use tertulia_protocol::chat::Refusal;
 use tertulia_protocol::chat::password::Key;
 use tertulia_protocol::contract::{Link, Loaded, Now, StoreError};
 use tertulia_protocol::gateway::{ClientHello, Found, Request};
@@ -25,7 +26,7 @@ pub enum Input {
     Loaded { load: LoadId, loaded: Result<Loaded, StoreError> },
     Installed { result: Result<(), StoreError> },
     Derived { id: u64, key: Key },
-    Found { id: LoadId, found: Result<Vec<Found>, String> },
+    Found { id: LoadId, found: Result<Vec<Found>, Refusal> },
     Address { connection: ConnectionId, address: u64 },
     Timeout,
     Kept { up_to: u64 },

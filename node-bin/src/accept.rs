@@ -14,6 +14,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tertulia_protocol::wire::CLIENT_MAGIC;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::time::{sleep, timeout};
@@ -27,6 +28,11 @@ const FIRST_BYTES: Duration = Duration::from_secs(10);
 const HEAD: Duration = Duration::from_secs(60);
 /// Bytes of a request's head, about.
 const HEAD_BYTES: usize = 32 << 10;
+/// Bytes that may wait in the kernel for a reader that does not take them, beside those on their way: else it would keep megabytes for each.
+const UNSENT: u32 = 64 << 10;
+/// Connections beyond [`CONNECTIONS`] that are told so at one time, and how long each may take. The others find the door closed.
+const TURNED_AWAY: usize = 64;
+const TURNING_AWAY: Duration = Duration::from_secs(1);
 /// How long requests that are under way may take when the node stops.
 const DRAIN: Duration = Duration::from_millis(800);
 
@@ -41,7 +47,7 @@ pub async fn accept<F, Served>(
     F: Fn(TcpStream) -> Served + Clone + Send + 'static,
     Served: Future<Output = ()> + Send,
 {
-    let places = Arc::new(Semaphore::new(CONNECTIONS as usize));
+    let (places, door) = (Arc::new(Semaphore::new(CONNECTIONS as usize)), Arc::new(Semaphore::new(TURNED_AWAY)));
     loop {
         let accepted = tokio::select! {
             biased;
@@ -58,6 +64,12 @@ pub async fn accept<F, Served>(
         };
         let Ok(place) = places.clone().try_acquire_owned() else {
             metrics.refused("connections");
+            if let Ok(at_the_door) = door.clone().try_acquire_owned() {
+                tokio::spawn(async move {
+                    let _ = timeout(TURNING_AWAY, turn_away(stream)).await;
+                    drop(at_the_door);
+                });
+            }
             continue;
         };
         let (router, metrics, stopping, framed) = (router.clone(), metrics.clone(), stopping.clone(), framed.clone());
@@ -71,12 +83,27 @@ pub async fn accept<F, Served>(
     let _ = timeout(DRAIN, places.acquire_many(CONNECTIONS)).await;
 }
 
+/// Tells an HTTP client that the node is full. The framed protocol has no word for it: there the connection just ends.
+async fn turn_away(mut stream: TcpStream) -> io::Result<()> {
+    if first_bytes(&stream).await? != First::Http {
+        return Ok(());
+    }
+    stream.write_all(crate::http::full().as_bytes()).await?;
+    stream.shutdown().await?;
+    // A socket that is dropped with something unread takes back what was sent.
+    let mut rest = [0; 1024];
+    while stream.read(&mut rest).await? > 0 {}
+    Ok(())
+}
+
 async fn serve<F, Served>(stream: TcpStream, router: Router, metrics: &Metrics, mut stopping: watch::Receiver<bool>, framed: F)
 where
     F: Fn(TcpStream) -> Served,
     Served: Future<Output = ()>,
 {
     let _ = stream.set_nodelay(true);
+    #[cfg(target_os = "linux")]
+    let _ = socket2::SockRef::from(&stream).set_tcp_notsent_lowat(UNSENT);
     let first = tokio::select! {
         biased;
         () = stopped(&mut stopping) => return,

@@ -23,12 +23,19 @@ struct Refused {
     reason: &'static str,
 }
 
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Closed {
+    reason: &'static str,
+}
+
 /// Cheap to clone; all clones count together.
 #[derive(Clone, Debug)]
 pub struct Metrics {
     registry: Arc<Registry>,
     requests: Family<Requested, Counter>,
     refused: Family<Refused, Counter>,
+    streams: Gauge,
+    streams_closed: Family<Closed, Counter>,
     connections: Gauge,
     clients: Gauge,
     links: Gauge,
@@ -47,9 +54,14 @@ pub struct Metrics {
 impl Metrics {
     pub fn new() -> Metrics {
         let mut registry = Registry::with_prefix("tertulia");
-        let (requests, refused) = (Family::default(), Family::default());
+        let (requests, refused, streams_closed) = (Family::default(), Family::default(), Family::<Closed, Counter>::default());
         registry.register("http_requests", "HTTP requests answered, by route and status", requests.clone());
         registry.register("refused_frames", "Frames and hellos that ended their connection, by port and reason", refused.clone());
+        registry.register(
+            "streams_closed",
+            "Streams that this node has ended, by reason: their reader was told why, or was too slow",
+            streams_closed.clone(),
+        );
         let mut counter = |name, help| {
             let counter = Counter::default();
             registry.register(name, help, counter.clone());
@@ -66,6 +78,7 @@ impl Metrics {
             gauge
         };
         let connections = gauge("connections", "Open connections on the clients' port");
+        let streams = gauge("streams", "Open WebSockets");
         let clients = gauge("clients", "Connections that the node knows: framed clients, streams, and requests under way");
         let links = gauge("links", "Links to peers that are up");
         let term = gauge("term", "The raft term this node is in");
@@ -81,6 +94,8 @@ impl Metrics {
             registry,
             requests,
             refused,
+            streams,
+            streams_closed,
             connections,
             clients,
             links,
@@ -134,6 +149,17 @@ impl Metrics {
         Connected { connections: self.connections.clone() }
     }
 
+    /// Counts one stream for as long as the guard lives.
+    pub fn streaming(&self) -> Connected {
+        self.streams.inc();
+        Connected { connections: self.streams.clone() }
+    }
+
+    /// This node has ended a stream.
+    pub fn stream_closed(&self, reason: &'static str) {
+        self.streams_closed.get_or_create(&Closed { reason }).inc();
+    }
+
     /// Everything as text, with the node's state and its driver's counters as of now.
     pub fn text(&self, status: Option<&Status>, driver: Option<&Driver>) -> String {
         if let Some(driver) = driver {
@@ -154,7 +180,7 @@ impl Metrics {
     }
 }
 
-/// See [`Metrics::connected`].
+/// See [`Metrics::connected`] and [`Metrics::streaming`].
 pub struct Connected {
     connections: Gauge,
 }

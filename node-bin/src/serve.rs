@@ -6,7 +6,7 @@ use crate::cli::Serve;
 use crate::driven::Door;
 use crate::facts;
 use crate::folder;
-use crate::http::{App, EXPORTS, Operators, Origins, Watched, router};
+use crate::http::{App, EXPORTS, Operators, Origins, Streams, Watched, router};
 use crate::join::{Me, Start};
 use crate::metrics::Metrics;
 use crate::peers::Peer;
@@ -72,6 +72,7 @@ pub async fn run(args: &Serve) -> Result<(), String> {
         metrics: metrics.clone(),
         indexed: node.indexed,
         exports: Arc::new(Semaphore::new(EXPORTS)),
+        streams: Streams::default(),
         watched: Watched::new(node.vitals),
         driven,
         stopping: watcher.clone(),

@@ -5,7 +5,7 @@ use crate::gate::{self, Gate};
 use axum::Json;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
-use axum::response::IntoResponse;
+use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 use tertulia_protocol::gateway::{Answer, Ask, MemberStatus, Role, Standing, Status};
 use tertulia_protocol::replica::Divergence;
@@ -138,16 +138,17 @@ pub async fn healthz() -> &'static str {
 }
 
 /// `GET /readyz`: a leader is known, so posts can be expected to work.
-pub async fn readyz<G: Gate>(State(app): State<App<G>>) -> impl IntoResponse {
-    match status(&app).await {
-        Ok(Status { leader: Some(_), .. }) => (StatusCode::OK, "ready".to_owned()),
+pub async fn readyz<G: Gate>(State(app): State<App<G>>) -> Response {
+    let why = match status(&app).await {
+        Ok(Status { leader: Some(_), .. }) => return "ready".into_response(),
         Ok(status) if !status.waiting_for.is_empty() => {
             let missing: Vec<String> = status.waiting_for.iter().map(|node| node.0.to_string()).collect();
-            (StatusCode::SERVICE_UNAVAILABLE, format!("no leader: the first election waits for node {}", missing.join(", ")))
+            format!("no leader: the first election waits for node {}", missing.join(", "))
         }
-        Ok(_) => (StatusCode::SERVICE_UNAVAILABLE, "no leader".to_owned()),
-        Err(problem) => (StatusCode::SERVICE_UNAVAILABLE, problem.detail),
-    }
+        Ok(_) => "no leader".to_owned(),
+        Err(problem) => problem.detail,
+    };
+    (StatusCode::SERVICE_UNAVAILABLE, [(header::RETRY_AFTER, "1")], why).into_response()
 }
 
 /// `GET /metrics`

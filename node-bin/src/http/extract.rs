@@ -266,14 +266,32 @@ impl<S: Send + Sync> FromRequestParts<S> for Key {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Key, Problem> {
-        let key = match parts.headers.get("idempotency-key").map(|value| value.as_bytes()) {
-            None => rand::random(),
-            Some(text) if text.is_empty() || text.len() > KEY_LIMIT => {
-                return Err(Problem::bad_request(format!("an Idempotency-Key has 1 to {KEY_LIMIT} bytes")));
-            }
-            Some(text) => xxh3_128(text),
-        };
+        let key = idempotency_key(&parts.headers, 1)?.map_or_else(rand::random, xxh3_128);
         Ok(Key(Identity::Key { key, stamp: clock::now().wall }))
+    }
+}
+
+fn idempotency_key(headers: &HeaderMap, least: usize) -> Result<Option<&[u8]>, Problem> {
+    let key = headers.get("idempotency-key").map(|value| value.as_bytes());
+    match key {
+        Some(text) if !(least..=KEY_LIMIT).contains(&text.len()) => {
+            Err(Problem::bad_request(format!("the Idempotency-Key of this request has {least} to {KEY_LIMIT} bytes")))
+        }
+        key => Ok(key),
+    }
+}
+
+/// The Idempotency-Key of a sign-in, if there is one. It is part of what the session's token follows from, so it must not be guessed.
+pub struct SecretKey(pub Option<Vec<u8>>);
+
+/// Bytes of the Idempotency-Key of a sign-in, at least: a UUID has 36 as text and 16 as such.
+const SECRET_KEY: usize = 16;
+
+impl<S: Send + Sync> FromRequestParts<S> for SecretKey {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<SecretKey, Problem> {
+        Ok(SecretKey(idempotency_key(&parts.headers, SECRET_KEY)?.map(<[u8]>::to_vec)))
     }
 }
 

@@ -65,6 +65,11 @@ impl Operators {
         self.secret.cluster_id()
     }
 
+    /// See [`Secret::session_token`].
+    pub fn session_token(&self, parts: &[&[u8]]) -> [u8; 32] {
+        self.secret.session_token(parts)
+    }
+
     /// The right to take a backup; `None` while another one is taken.
     pub fn backup_place(&self) -> Option<OwnedSemaphorePermit> {
         Arc::clone(&self.backups).try_acquire_owned().ok()

@@ -53,7 +53,8 @@ pub struct NewPassword {
 /// `PUT /api/v1/me/password`: the asker's other devices are logged out.
 pub async fn password<G: Gate>(act: Act<G>, Body(body): Body<NewPassword>) -> Result<Json<Value>, Problem> {
     let (old, new) = (Password(body.old), Password(body.new));
-    match act.ask(Ask::ChangePassword { identity: act.identity, first_unacked: 0, old, new }).await? {
+    let ask = Ask::ChangePassword { identity: act.identity, first_unacked: 0, old, new };
+    match act.ask(ask).await.map_err(Problem::of_one_signed_in)? {
         Answer::Done(done) => Ok(Json(view::done(&done))),
         _ => Err(Problem::unexpected()),
     }
@@ -72,7 +73,7 @@ pub async fn delete<G: Gate>(act: Act<G>, MaybeBody(Proof { password }): MaybeBo
         Some(password) => Ask::DeleteAccount { identity, first_unacked, password: Password(password) },
         None => Ask::Submit { identity, first_unacked, command: Command::DeleteAccount { proof: None } },
     };
-    act.last_word(ask).await
+    act.last_word(ask).await.map_err(Problem::of_one_signed_in)
 }
 
 #[derive(Deserialize)]

@@ -49,6 +49,21 @@ impl Problem {
         unavailable("unknown-outcome", "Not confirmed yet", Refusal::Unknown.to_string(), 1)
     }
 
+    /// A wrong password is no reason to sign in anew for somebody whose session is good: 401 would say that it is not.
+    pub fn of_one_signed_in(self) -> Problem {
+        if self.kind != "wrong-password" {
+            return self;
+        }
+        let detail = "this is not the account's password: nothing was changed".into();
+        Problem { status: StatusCode::FORBIDDEN, title: "Wrong password", detail, ..self }
+    }
+
+    /// A stream whose reader takes nothing.
+    pub fn too_slow() -> Problem {
+        let detail = "this stream was not read for 20 seconds: open it again with the cursors that you have, and everything since then follows";
+        unavailable("too-slow", "The stream is not read", detail.into(), 1)
+    }
+
     /// The node answered something that does not belong to the question: a fault of ours.
     pub fn unexpected() -> Problem {
         Problem::new(
@@ -87,6 +102,16 @@ const FULL_RETRY: u64 = 10;
 /// What may succeed later, after so many seconds.
 pub fn unavailable(kind: &'static str, title: &'static str, detail: String, retry_after: u64) -> Problem {
     Problem { retry_after: Some(retry_after), ..Problem::new(StatusCode::SERVICE_UNAVAILABLE, kind, title, detail) }
+}
+
+/// The whole answer of a node that has no place for one more connection.
+pub fn full() -> String {
+    let detail = "this node has as many connections as it takes: try again, or go to another node";
+    let body = unavailable("too-many-connections", "Too many connections", detail.into(), 5).body().to_string();
+    format!(
+        "HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/problem+json\r\nRetry-After: 5\r\nConnection: close\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    )
 }
 
 impl From<Refusal> for Problem {
@@ -167,7 +192,9 @@ impl IntoResponse for Problem {
             let scheme = if self.kind.starts_with("operator-") { "Tertulia" } else { "Bearer" };
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(scheme));
         }
-        if let Some(seconds) = self.retry_after {
+        // Whoever is told to come back is told when.
+        let temporary = matches!(self.status, StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS);
+        if let Some(seconds) = self.retry_after.or(temporary.then_some(1)) {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
         response

@@ -1,7 +1,7 @@
 //! Signing in and out, and the devices that somebody is signed in from.
 
-use super::extract::{Act, Body, Params, Word};
-use super::{App, Problem, view};
+use super::extract::{Act, Body, Params, SecretKey, Word};
+use super::{App, Operators, Problem, view};
 use crate::accept::CameFrom;
 use crate::gate::{self, Gate};
 use crate::hex;
@@ -12,7 +12,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use tertulia_protocol::chat::password::Password;
 use tertulia_protocol::chat::{Command, Devices};
-use tertulia_protocol::gateway::{Answer, Ask, How};
+use tertulia_protocol::gateway::{Answer, Ask, How, Token};
 use tertulia_protocol::ids::SessionId;
 
 #[derive(Deserialize)]
@@ -42,14 +42,25 @@ impl SignIn {
     }
 }
 
-/// `POST /api/v1/sessions`: a fresh session of the user of that name. Its token is valid on every node.
+/// The token of a sign-in that may be repeated. It follows from the key, the body and the cluster's secret, so every node answers a repeated request alike and none keeps anything.
+/// Nobody makes a token for somebody else: that takes the key, which only the asker knows, and the password, if there is one.
+fn token_of(operators: &Operators, key: &[u8], body: &SignIn) -> Token {
+    let SignIn { name, password, register, invite, device } = body;
+    let given = |text: &Option<String>| text.as_ref().map_or_else(Vec::new, |text| [b"=", text.as_bytes()].concat());
+    let (password, invite, device) = (given(password), given(invite), given(device));
+    Token(operators.session_token(&[key, name.as_bytes(), &password, &[u8::from(*register)], &invite, &device]))
+}
+
+/// `POST /api/v1/sessions`: a fresh session of the user of that name. Its token is valid on every node. The same request with the same Idempotency-Key is answered with the same session,
+/// and refused once that is logged out.
 pub async fn sign_in<G: Gate>(
     State(app): State<App<G>>,
     from: Option<Extension<CameFrom>>,
+    SecretKey(key): SecretKey,
     Body(body): Body<SignIn>,
 ) -> Result<(StatusCode, Json<Value>), Problem> {
     let gate = from.map_or_else(|| app.gate.clone(), |Extension(from)| app.gate.of_address(from.0));
-    let token = hex::draw_token();
+    let token = key.map_or_else(hex::draw_token, |key| token_of(&app.operators, &key, &body));
     let how = body.how()?;
     let name = body.name;
     let ask = match how {

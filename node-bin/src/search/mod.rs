@@ -23,7 +23,7 @@ use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tertulia_driver::aside::{Report, Search};
-use tertulia_protocol::chat::message_place;
+use tertulia_protocol::chat::{Refusal, message_place};
 use tertulia_protocol::contract::{APPLIED_KEY, AppliedRow, RowBatch};
 use tertulia_protocol::ids::{Index as Place, LoadId};
 use tertulia_protocol::wire::{Kind, open};
@@ -34,6 +34,8 @@ const QUEUE: usize = 4_096;
 const QUEUE_BYTES: usize = 32 << 20;
 /// Searches that may wait.
 const SEARCHES: usize = 64;
+/// When somebody whose search found no place there may ask again, in milliseconds.
+const BUSY_MS: u32 = 1_000;
 
 /// Whether the index holds everything that was said, as far as this node has applied it, but for the last moments.
 #[derive(Clone, Debug, Default)]
@@ -131,7 +133,7 @@ impl Searcher {
         if let Err(TrySendError::Full((id, _, report)) | TrySendError::Disconnected((id, _, report))) =
             self.searches.try_send((id, search, report))
         {
-            report.found(id, Err("too many searches wait on this node: search again in a moment, or ask another node".into()));
+            report.found(id, Err(Refusal::Busy { retry_after_ms: BUSY_MS }));
         }
     }
 

@@ -161,10 +161,10 @@ impl Gateway {
     }
 
     /// What the index has found, the newest first; the messages themselves are read and looked at again: the index may be behind.
-    pub(crate) fn handle_found(&mut self, load: LoadId, found: Result<Vec<Found>, String>) {
+    pub(crate) fn handle_found(&mut self, load: LoadId, found: Result<Vec<Found>, Refusal>) {
         let Some(HistoryLoad::Found { connection, id, user, limit }) = self.loads.remove(&load) else { return };
         match found {
-            Err(why) => self.reply(connection, id, Err(Refusal::BadRequest { why })),
+            Err(refusal) => self.reply(connection, id, Err(refusal)),
             Ok(found) => {
                 let more = (found.len() >= limit as usize).then(|| found.last().copied()).flatten();
                 let query = Chat::messages_at(found.into_iter().map(|found| (found.room, found.seq)));

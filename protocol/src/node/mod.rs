@@ -317,7 +317,7 @@ impl Node {
     }
 
     /// What a search has found, the newest first; or why this node cannot search. See [`Output::Search`].
-    pub fn handle_found(&mut self, now: Now, id: LoadId, found: Result<Vec<Found>, String>) {
+    pub fn handle_found(&mut self, now: Now, id: LoadId, found: Result<Vec<Found>, Refusal>) {
         self.tick(now);
         self.gateway.handle_found(id, found);
     }

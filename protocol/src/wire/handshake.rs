@@ -43,18 +43,29 @@ impl Secret {
         self.operator(request).verify_slice(mac).is_ok()
     }
 
-    fn operator(&self, request: &OperatorRequest<'_>) -> Hmac<Sha256> {
-        let mut key = hmac_under(&self.0);
-        key.update(b"tertulia operator key");
-        let mut mac = hmac_under(&key.finalize().into_bytes());
-        // Each with its length: no two requests are the same bytes.
-        for part in [request.method.as_bytes(), request.path.as_bytes(), &request.time.to_le_bytes(), request.nonce, request.body]
-        {
-            mac.update(&(part.len() as u64).to_le_bytes());
-            mac.update(part);
-        }
-        mac
+    /// A session's token that follows from `parts` and cannot be known without this secret: whoever repeats a sign-in with all of them is given the same token, on any
+    /// node, and no node keeps it. Under a key of its own, as operators' proofs are.
+    pub fn session_token(&self, parts: &[&[u8]]) -> [u8; 32] {
+        keyed(&self.0, b"tertulia session key", parts).finalize().into_bytes().into()
     }
+
+    fn operator(&self, request: &OperatorRequest<'_>) -> Hmac<Sha256> {
+        let OperatorRequest { method, path, time, nonce, body } = request;
+        keyed(&self.0, b"tertulia operator key", &[method.as_bytes(), path.as_bytes(), &time.to_le_bytes(), *nonce, body])
+    }
+}
+
+/// A MAC of these parts, in this order, under a key that is made of the secret for one purpose.
+fn keyed(secret: &[u8], purpose: &[u8], parts: &[&[u8]]) -> Hmac<Sha256> {
+    let mut key = hmac_under(secret);
+    key.update(purpose);
+    let mut mac = hmac_under(&key.finalize().into_bytes());
+    // Each with its length: no two lists of parts are the same bytes.
+    for part in parts {
+        mac.update(&(part.len() as u64).to_le_bytes());
+        mac.update(part);
+    }
+    mac
 }
 
 fn hmac_under(key: &[u8]) -> Hmac<Sha256> {
@@ -281,6 +292,15 @@ mod tests {
             lease_drift_ppm: None,
             nonce: [3; 16],
         }
+    }
+
+    #[test]
+    fn a_sessions_token_follows_from_all_its_parts_and_the_secret() {
+        let token = secret(1).session_token(&[b"key", b"ana"]);
+        assert_eq!(token, secret(1).session_token(&[b"key", b"ana"]));
+        assert_ne!(token, secret(2).session_token(&[b"key", b"ana"]), "another cluster's");
+        assert_ne!(token, secret(1).session_token(&[b"keya", b"na"]), "the parts are told apart");
+        assert_ne!(token, secret(1).session_token(&[b"key", b"ana", b""]));
     }
 
     #[test]

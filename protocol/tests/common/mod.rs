@@ -8,8 +8,8 @@ pub mod stage;
 use bytes::Bytes;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
-use tertulia_protocol::chat::Settings;
 use tertulia_protocol::chat::password::PasswordParams;
+use tertulia_protocol::chat::{Refusal, Settings};
 use tertulia_protocol::client::{self, Client};
 use tertulia_protocol::contract::*;
 use tertulia_protocol::dice::Seed;
@@ -459,7 +459,7 @@ impl World {
                 }
             }
             Output::Derive { id, password, recipe } => node.handle_derived(now, id, recipe.derive(&password)),
-            Output::Search { id, .. } => node.handle_found(now, id, Err("no index".into())),
+            Output::Search { id, .. } => node.handle_found(now, id, Err(Refusal::BadRequest { why: "no index".into() })),
             Output::Close { connection, reason } => self.closed.push((connection, reason)),
             Output::Peer { .. } => {}
             Output::Diverged(said) if self.may_diverge() => self.diverged.push((id, *said)),
