@@ -21,7 +21,7 @@ pub enum Command {
     /// Run a whole cluster on this machine, with a web page
     Demo(Demo),
     /// Run one node
-    Serve(Serve),
+    Serve(Box<Serve>),
     /// Post to a room: one message, or each line of standard input
     Send(Send),
     /// Follow a room

@@ -136,8 +136,7 @@ fn several_cuts_hold_at_once_and_over_a_restart_and_end_when_they_are_healed() {
     let state = control.done("POST", "/cut", &json!({"groups": [[1, 2]]}));
     assert_eq!(state["cuts"], json!([[1, 3], [1, 4], [1, 5], [2, 3], [2, 4], [2, 5]]));
     assert_eq!(vitals(&demo, 1)["vitals"]["faults"]["cut"], json!([3, 4, 5]), "the node has it when the answer comes");
-    let larger = leader(&demo, &[3, 4, 5]);
-    assert!(larger >= 3);
+    until("the larger side elects one of its own", || (leader(&demo, &[3, 4, 5]) >= 3).then_some(()));
     until("the smaller side reaches no leader", || {
         [1, 2].iter().all(|node| vitals(&demo, *node)["leader"].is_null()).then_some(())
     });
@@ -278,7 +277,6 @@ fn streams_tell_everything_once_and_then_what_changes() {
         first["vitals"]["disk"]["log"].as_u64().unwrap() > 0 && first["vitals"]["disk"]["free"].as_u64().unwrap() > 0,
         "{first}"
     );
-    assert!(first["vitals"]["watchers"].as_u64().unwrap() >= 1, "{first}");
 
     let authorization = format!("Authorization: Bearer {}\r\n", control.key);
     let mut control_stream = Stream::open(&control.url, "/api/v1/demo/stream", &authorization);

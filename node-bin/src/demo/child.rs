@@ -30,6 +30,8 @@ impl Child {
             OpenOptions::new().create(true).append(true).open(plan.log(node)).map_err(|error| fail("open the log", error))?;
         let errors = log.try_clone().map_err(|error| fail("open the log", error))?;
         let binary = std::env::current_exe().map_err(|error| fail("find the program", error))?;
+        // A program that was replaced while it runs is still there, without a name: its nodes are to be of one version.
+        let binary = if binary.exists() { binary } else { "/proc/self/exe".into() };
         let mut process = Command::new(binary)
             .args(plan.arguments(node, wanted))
             .arg("--exit-with-stdin")

@@ -35,11 +35,14 @@ const SIGN_OF_LIFE: Duration = Duration::from_secs(1);
 /// What is told at once.
 const NEWS: [&str; 2] = ["leader", "term"];
 
+/// What a look has found.
+type Seen = Arc<Map<String, Value>>;
+
 /// What all who look share.
 #[derive(Clone)]
 pub struct Watched {
     pub vitals: Vitals,
-    latest: Arc<Mutex<Option<(Instant, Arc<Map<String, Value>>)>>>,
+    latest: Arc<Mutex<Option<(Instant, Seen)>>>,
     places: Arc<Semaphore>,
 }
 
@@ -50,10 +53,9 @@ impl Watched {
 }
 
 /// The view of `GET /api/v1/cluster` and, as `vitals`, this node's own.
-async fn look<G: Gate>(app: &App<G>) -> Result<Arc<Map<String, Value>>, Problem> {
+async fn look<G: Gate>(app: &App<G>) -> Result<Seen, Problem> {
     let mut latest = app.watched.latest.lock().await;
-    if let Some((at, seen)) = latest.as_ref().filter(|(at, _)| at.elapsed() < FRESH) {
-        let _ = at;
+    if let Some((_, seen)) = latest.as_ref().filter(|(at, _)| at.elapsed() < FRESH) {
         return Ok(Arc::clone(seen));
     }
     let Answer::Cluster(status) = gate::ask(&app.gate, None, Ask::Cluster).await? else { return Err(Problem::unexpected()) };
@@ -94,7 +96,7 @@ pub async fn stream<G: Gate>(State(app): State<App<G>>) -> Result<Response, Prob
 }
 
 /// Tells what changes until nobody listens.
-async fn watch<G: Gate>(app: &App<G>, watcher: &Watcher, first: Arc<Map<String, Value>>) {
+async fn watch<G: Gate>(app: &App<G>, watcher: &Watcher, first: Seen) {
     let mut told = first;
     if !watcher.send(&Value::Object((*told).clone()).to_string()).await {
         return;

@@ -55,11 +55,11 @@ export class Cards {
         ? button("Go on", () => control.resume(id), `Let node ${id} go on: SIGCONT`, "good")
         : html`<button type="button" ?disabled=${ended} title="Let node ${id} stand still: SIGSTOP" aria-label="Pause node ${id}: SIGSTOP" @click=${() => control.pause(id)}>Pause</button>`}
       ${isOff
-        ? button("Heal", () => control.heal([[id]]), `Let node ${id} hear the others again`, "good")
-        : button("Cut off", () => control.cut([[id]]), `Cut node ${id} off from all others`)}
+        ? button("Heal", () => control.heal([[id]]), `Heal node ${id}: let it hear the others again`, "good")
+        : button("Cut off", () => control.cut([[id]]), `Cut off node ${id} from all others`)}
       <label class=${node.disk_delay_ms ? "slow on" : "slow"}><span class="unseen">Slow the disk of node ${id}</span>
         <select title="How much longer each disk write of node ${id} takes" @change=${(event) => control.slow(id, Number(event.target.value))}>
-          ${[...new Set([...SLOW, node.disk_delay_ms])].map((ms) => html`<option value=${ms} .selected=${ms === node.disk_delay_ms}>${ms ? `disk +${duration(ms * 1000)}` : "Slow disk"}</option>`)}
+          ${[...new Set([...SLOW, node.disk_delay_ms])].map((ms) => html`<option value=${ms} .selected=${ms === node.disk_delay_ms}>${ms ? `+${duration(ms * 1000)}` : "Slow disk"}</option>`)}
         </select></label>
     </div>`;
   }

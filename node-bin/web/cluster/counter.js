@@ -24,7 +24,7 @@ export class Counter {
       <div class="flow">
         <div><b>${count(load.sent)}</b><span>sent</span></div>
         <div><b>${count(load.committed)}</b><span>committed</span></div>
-        <div class=${load.interrupted ? "waits" : ""}><b>${count(load.open)}</b><span>${load.accepted_now ? `under way, ${count(load.accepted_now)} accepted` : "under way"}</span></div>
+        <div class=${load.interrupted || load.accepted_now ? "waits" : ""}><b>${count(load.open)}</b><span>${load.accepted_now ? "wait for a leader" : "under way"}</span></div>
       </div>
       <div class="tiles">
         ${tile("lost", load.lost, "Told to have a place, and not there")}

@@ -8,6 +8,7 @@ export const count = (number) => whole.format(number);
 /** 0.42 ms, 12 ms, 1.2 s; from microseconds. */
 export function duration(us) {
   if (us === null || us === undefined) return "–";
+  if (us === 0) return "0 s";
   const ms = us / 1000;
   if (ms < 0.995) return `${ms.toFixed(2)} ms`;
   if (ms < 9.95) return `${ms.toFixed(1)} ms`;

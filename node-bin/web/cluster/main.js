@@ -46,6 +46,7 @@ function draw() {
   if (model.control) control.isAt(model.control);
   for (const view of views) view.update();
   render(summary(), element("summary"));
+  render(legend(), element("legend"));
   render(html`${model.warnings().map((warning) => html`<p class=${warning.bad ? "bad" : ""}>${warning.text}</p>`)}`, element("warnings"));
   document.body.classList.toggle("ready", model.view !== null);
 }
@@ -69,6 +70,15 @@ function summary() {
   const leads = !truth ? "no node answers" : truth.leader === null ? html`<b class="bad">nobody leads</b>` : html`<b>node ${truth.leader}</b> leads term ${truth.term}`;
   const through = model.seen.get(model.homeNode)?.ok ? html` · <span title="This page hears of the cluster through this node, and goes on at another one by itself">seen through node ${model.homeNode}</span>` : nothing;
   return html`${living} of ${members.length} nodes are here, ${leads}${through}${key && model.view && !model.control ? html`, and this is no demo` : nothing}`;
+}
+
+const policies = { ring: "in a ring, by number", central: "whoever reaches a majority fastest" };
+
+function legend() {
+  const view = model.leaderView || model.view;
+  if (!view) return nothing;
+  const why = policies[view.policy] || `in the order that was set (${view.policy.replace("fixed:", "").replaceAll(",", ", ")})`;
+  return html`<span class="sign">1</span> leads next, <span class="sign">2</span> after that: ${why}${key ? html`. Click a time to cut that link` : nothing}`;
 }
 
 new Sources(model).start();

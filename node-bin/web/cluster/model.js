@@ -26,7 +26,7 @@ export class Model extends EventTarget {
     this.events = [];            // { at, text, kind }
     this.warned = new Set();
     this.lastEvent = -1;
-    this.lastSample = null;
+    this.totals = [];
     this.began = Date.now();
     setInterval(() => this.tick(), 250);
   }
@@ -124,13 +124,11 @@ export class Model extends EventTarget {
     const load = this.demo && !this.trouble ? this.demo.load : null;
     const applied = Math.max(0, ...[...this.seen.values()].filter((entry) => entry.ok).map((entry) => entry.view.applied));
     const total = load ? load.committed : applied;
-    const last = this.lastSample;
-    if (last && at - last.at < SAMPLE) return;
-    if (last && last.load === Boolean(load)) {
-      const value = Math.max(0, total - last.total) / ((at - last.at) / 1000);
-      this.samples.push({ at, value, asked: load ? load.per_second : null });
-    }
-    this.lastSample = { at, total, load: Boolean(load) };
+    if (this.totals.length && at - this.totals.at(-1).at < SAMPLE) return;
+    // Over two seconds: what is told comes in pieces.
+    this.totals = [...this.totals.filter((point) => at - point.at < 2.5 * SAMPLE && point.load === Boolean(load)), { at, total, load: Boolean(load) }];
+    const first = this.totals[0];
+    if (at > first.at) this.samples.push({ at, value: Math.max(0, total - first.total) / ((at - first.at) / 1000), asked: load ? load.per_second : null });
   }
 
   // ---- what follows from it

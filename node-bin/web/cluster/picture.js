@@ -18,6 +18,7 @@ function make(name, attributes = {}, parent = null) {
 }
 
 const set = (element, name, value) => { if (element.getAttribute(name) !== value) element.setAttribute(name, value); };
+const move = (element, x, y) => { element.style.translate = `calc(${x.toFixed(1)}px - 50%) calc(${y.toFixed(1)}px - 50%)`; };
 const write = (element, text) => { if (element.textContent !== text) element.textContent = text; };
 
 export class Picture {
@@ -64,6 +65,7 @@ export class Picture {
     this.arrange(ids);
     for (const member of members) this.updateNode(member);
     for (const link of this.links.values()) this.updateLink(link);
+    this.place();
     write(this.says, this.inWords(ids));
   }
 
@@ -160,13 +162,14 @@ export class Picture {
     const words = r > 20 ? 38 : 6;
     const beside = box.width < 520 || box.width < this.width || r <= 20 || ids.length < 3 ? 0 : 92;
     const [cx, cy] = [box.x + box.width / 2, box.y + box.height / 2];
-    const rx = Math.max(0, Math.min(box.width / 2 - r * 1.35 - beside, box.height * 0.86));
+    const rx = Math.max(0, Math.min(box.width / 2 - r * 1.35 - beside, box.height * (box.width < this.width ? 0.5 : 0.86)));
     const ry = box.height / 2 - r * 1.25 - words;
     // A ring of an odd number stands higher below than above.
     const drop = ids.length % 2 && ids.length > 1 ? (1 - Math.cos(Math.PI / ids.length)) / 2 : 0;
     const narrow = box.width < box.height * 1.1;
     return ids.map((id, nth) => {
-      const turn = (2 * Math.PI * nth) / ids.length - Math.PI / 2;
+      // Even numbers begin half a step on: no link lies on another one, nor on one that leads out.
+      const turn = (2 * Math.PI * (nth + (ids.length % 2 ? 0 : 0.5))) / ids.length - Math.PI / 2;
       const pair = narrow ? [0, nth ? 0.62 : -0.62] : [nth ? 0.7 : -0.7, 0];
       const [dx, dy] = ids.length === 1 ? [0, 0] : ids.length === 2 ? pair : [Math.cos(turn), Math.sin(turn) + drop];
       const y = Math.min(box.height - r * 1.1 - words, Math.max(r * 1.1 + words, cy + ry * dy));
@@ -250,13 +253,14 @@ export class Picture {
     const us = model.roundTrip(link.a, link.b);
     const can = this.canAct();
     const few = this.nodes.size <= (this.width < 520 ? LABELLED / 2 : LABELLED);
-    const text = state === "cut" ? "cut" : state === "up" && us !== undefined && (few || leads) ? duration(us) : can && few && state !== "down" ? "·" : "";
+    const text = state === "cut" ? "cut" : state === "up" && us !== undefined && (few || leads) ? duration(us) : "";
+    // Nothing is known of it, and it can be cut all the same: a dot stands there.
+    const bare = text === "" && can && few && state !== "down";
     write(link.text, text);
-    link.pill.className = `pill ${state}${leads ? " leads" : ""}${text === "·" ? " bare" : ""}`;
-    link.pill.hidden = text === "";
+    link.pill.className = `pill ${state}${leads ? " leads" : ""}${bare ? " bare" : ""}`;
+    link.pill.hidden = text === "" && !bare;
     if (can) {
-      const does = state === "cut" ? "Heal" : "Cut";
-      const label = `${does} the link between node ${link.a} and node ${link.b}${us !== undefined && state === "up" ? `, ${duration(us)}` : ""}`;
+      const label = `${text === "" ? "" : `${text}: `}${state === "cut" ? "heal" : "cut"} the link between node ${link.a} and node ${link.b}`;
       if (link.pill.title !== label) { link.pill.title = label; link.pill.setAttribute("aria-label", label); }
     }
   }
@@ -267,8 +271,9 @@ export class Picture {
     const r = this.radius;
     for (const node of this.nodes.values()) {
       set(node.group, "transform", `translate(${node.x.toFixed(1)} ${node.y.toFixed(1)})`);
-      node.button.style.translate = `calc(${node.x.toFixed(1)}px - 50%) calc(${node.y.toFixed(1)}px - 50%)`;
+      move(node.button, node.x, node.y);
     }
+    const columns = new Map();
     for (const link of this.links.values()) {
       const [a, b] = [this.nodes.get(link.a), this.nodes.get(link.b)];
       const [dx, dy] = [b.x - a.x, b.y - a.y];
@@ -279,7 +284,15 @@ export class Picture {
       const part = link.state === "cut" ? Math.min(0.3, 64 / far) : 0.5;
       const ends = [[link.line, x1, y1, x1 + (x2 - x1) * part, y1 + (y2 - y1) * part], [link.other, x2, y2, x2 + (x1 - x2) * part, y2 + (y1 - y2) * part]];
       for (const [line, ...at] of ends) ["x1", "y1", "x2", "y2"].forEach((name, nth) => set(line, name, at[nth].toFixed(1)));
-      link.pill.style.translate = `calc(${((x1 + x2) / 2).toFixed(1)}px - 50%) calc(${((y1 + y2) / 2).toFixed(1)}px - 50%)`;
+      // What is cut is cut where the line between the sides is.
+      const edge = link.state === "cut" ? this.edges.slice(0, -1).find((at) => (at - a.x) * (at - b.x) < 0) : undefined;
+      if (edge === undefined) move(link.pill, (x1 + x2) / 2, (y1 + y2) / 2);
+      else (columns.get(edge) || columns.set(edge, []).get(edge)).push({ pill: link.pill, y: a.y + ((b.y - a.y) * (edge - a.x)) / (b.x - a.x) });
+    }
+    for (const [x, pills] of columns) {
+      pills.sort((one, other) => one.y - other.y);
+      const middle = pills.reduce((sum, { y }) => sum + y, 0) / pills.length;
+      pills.forEach(({ pill }, nth) => move(pill, x, middle + (nth - (pills.length - 1) / 2) * 26));
     }
   }
 

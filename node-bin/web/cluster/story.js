@@ -53,13 +53,13 @@ export class Story {
       const at = alone.length && model.address(alone[0]);
       return {
         title: "Let them talk again",
-        text: html`The larger side goes on. ${at ? html`<a href=${at} target="_blank">On node ${alone[0]}</a> people still write: it waits, marked, and gets its place afterwards.` : ""}`,
+        text: html`${leader === null ? "No side has a majority." : "The larger side goes on."} ${at ? html`<a href=${at} target="_blank">On node ${alone[0]}</a> people still write: it waits, marked, and gets its place afterwards.` : ""}`,
         word: "Heal", off: false, does: () => control.heal(),
       };
     }
     return {
       title: `Cut it ${few} | ${rest.length}`,
-      text: `The leader is on the smaller side. The larger one elects another and goes on; the smaller one accepts what people write, and has it committed when you heal.`,
+      text: "The leader on the smaller side. The larger one elects another; what people write on the smaller one waits, and gets its place when you heal.",
       word: `Cut ${off.join(" ")} | ${rest.join(" ")}`, off: few === 0 || leader === null, does: () => control.cut([off, rest]),
     };
   }

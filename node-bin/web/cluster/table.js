@@ -21,12 +21,13 @@ export class Table {
     const members = model.members();
     const ids = members.map((node) => node.id);
     return html`<div class="tables"><table><caption>Nodes</caption>
-      <thead><tr><th scope="col">Node</th><th scope="col">State</th><th scope="col">Term</th><th scope="col">Leads next</th><th scope="col">Behind</th><th scope="col">Applied</th><th scope="col">Waiting messages</th><th scope="col">Address</th></tr></thead>
+      <thead><tr><th scope="col">Node</th><th scope="col">State</th><th scope="col">Term</th><th scope="col">Leads next</th><th scope="col">To a majority</th><th scope="col">Behind</th><th scope="col">Applied</th><th scope="col">Waiting messages</th><th scope="col">Address</th></tr></thead>
       <tbody>${members.map(({ id, address, standing }) => {
         const view = model.fresh(id);
         const turn = model.turn(id);
         const behind = model.behind(id);
-        return html`<tr><th scope="row">${id}</th><td>${roles[model.state(id)]}${standing === "voter" ? "" : `, ${standing}`}</td><td>${view ? view.term : "–"}</td><td>${turn || "–"}</td>
+        const reason = model.leaderView && model.leaderView.ranking.find((other) => other.node === id);
+        return html`<tr><th scope="row">${id}</th><td>${roles[model.state(id)]}${standing === "voter" ? "" : `, ${standing}`}</td><td>${view ? view.term : "–"}</td><td>${turn || "–"}</td><td>${reason && reason.quorum_us !== null ? duration(reason.quorum_us) : "–"}</td>
           <td>${behind === null ? "–" : count(behind)}</td><td>${view ? count(view.applied) : "–"}</td><td>${view ? count(view.tentative) : "–"}</td><td><a href=${address}>${address}</a></td></tr>`;
       })}</tbody></table>
       <table><caption>Links: whether they are up, and how long there and back takes as the leader has measured it</caption>
