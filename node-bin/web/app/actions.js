@@ -58,7 +58,7 @@ export function messageMenu(entry, room) {
   const there = !message.deleted;
   const element = the.list.itemOf(entry.key);
   return [
-    there && room.mayPost ? { label: "Answer", icon: "reply", hint: "R", run: () => onMessage.reply(seq) } : undefined,
+    there && room.mayPost ? { label: "Reply", icon: "reply", hint: "R", run: () => onMessage.reply(seq) } : undefined,
     there && room.member && !room.archived ? { label: "React", icon: "smile", hint: "+", run: () => pickFor(room, seq, element) } : undefined,
     { label: "Show thread", icon: "thread", hint: "T", run: () => togglePane("thread", message.thread ?? seq) },
     room.mayEdit(message) ? { label: "Edit", icon: "edit", hint: "E", run: () => edit(room, seq) } : undefined,

@@ -44,7 +44,7 @@ export function composerView(room) {
   const text = draftOf(room);
   const limit = room.rules.text_bytes ?? 4096;
   const used = bytes.encode(text).length;
-  const label = `Message to ${plain(ui.store.nameOf(room), 60)}`;
+  const label = `Message to ${plain(ui.store.nameOf(room), 24)}`;
   return html`<form id="post" @submit=${(event) => { event.preventDefault(); send(room); }}>
     ${strip(room)}
     ${completing ? list() : nothing}
@@ -74,7 +74,7 @@ function strip(room) {
   const reply = ui.replies.get(room.id);
   if (ui.editing?.room === room) return stripOf("edit", "Change your message", "", () => stopEditing());
   if (!reply) return nothing;
-  return stripOf("reply", `Answer to ${plain(ui.store.people.label(reply.author_id, reply.author), 40)}`, spoken(reply.text, 200), () => { ui.replies.delete(room.id); draw(); focusComposer(); });
+  return stripOf("reply", `Reply to ${plain(ui.store.people.label(reply.author_id, reply.author), 40)}`, spoken(reply.text, 200), () => { ui.replies.delete(room.id); draw(); focusComposer(); });
 }
 
 const stripOf = (name, label, text, stop) => html`<div class="strip">${icon(name)}<b>${label}</b><span dir="auto">${text}</span>

@@ -26,7 +26,7 @@ const isEmpty = (room) => room.known && room.count === 0;
 function bar(room, lost) {
   const name = room ? plain(ui.store.nameOf(room), 120) : lost ? "No such room" : "Tertulia";
   const pane = ui.route.pane;
-  const button = (label, which, glyph, more = "") => html`<button type="button" class="icon-button" aria-label=${label} title=${label} aria-pressed=${pane === which} @click=${() => togglePane(which)}>${icon(glyph)}${more}</button>`;
+  const button = (label, which, glyph, more = "") => html`<button type="button" class=${`icon-button ${which}`} aria-label=${label} title=${label} aria-pressed=${pane === which} @click=${() => togglePane(which)}>${icon(glyph)}${more}</button>`;
   return html`<header id="bar">
     <button type="button" class="icon-button to-rooms" aria-label=${backLabel()} @click=${() => go({ room: null })}>${icon("back")}${others() ? html`<span class="badge" aria-hidden="true">${others()}</span>` : nothing}</button>
     ${room ? html`<span class="kind" title=${`a ${room.kind} room`}>${kindIcon(room)}</span>` : nothing}

@@ -16,7 +16,7 @@ const BARE = ["switcher"];
 export function dialogView() {
   const { dialog } = ui;
   const bare = BARE.includes(dialog?.kind);
-  return html`<dialog id="dialog" class=${dialog?.kind ?? ""} aria-labelledby=${dialog && !bare ? "dialog-title" : nothing} aria-label=${bare ? "Jump to" : nothing} @close=${() => { if (ui.dialog) closeDialog(); }} @click=${outside}>
+  return html`<dialog id="dialog" class=${dialog ? `of-${dialog.kind}` : ""} aria-labelledby=${dialog && !bare ? "dialog-title" : nothing} aria-label=${bare ? "Jump to" : nothing} @close=${() => { if (ui.dialog) closeDialog(); }} @click=${outside}>
     ${dialog ? KINDS[dialog.kind](dialog) : nothing}
   </dialog>`;
 }

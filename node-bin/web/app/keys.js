@@ -14,7 +14,7 @@ export const SHORTCUTS = [
   ]],
   ["Writing", [["Enter", "Send"], ["Shift Enter", "New line"], ["↑ in an empty field", "Change your last message"], ["@ :", "Complete a name, an emoji"], ["Shift Tab, then ↑ ↓", "To the messages"]]],
   ["On a message", [
-    ["↑ ↓ · Home End", "Other messages"], ["R", "Answer"], ["E", "Edit"], ["+", "React"], ["T", "Thread"], ["P", "Pin, unpin"], ["C · L", "Copy text, copy link"], ["Delete", "Delete"], ["Enter", "All that can be done"], ["Escape", "Back to writing"],
+    ["↑ ↓ · Home End", "Other messages"], ["R", "Reply"], ["E", "Edit"], ["+", "React"], ["T", "Thread"], ["P", "Pin, unpin"], ["C · L", "Copy text, copy link"], ["Delete", "Delete"], ["Enter", "All that can be done"], ["Escape", "Back to writing"],
   ]],
 ];
 

@@ -106,6 +106,8 @@ export class MessageList {
   /** Brings the page up to what the room holds. */
   update() {
     if (!this.room) return void (this.drawn && (render(html``, this.list), (this.drawn = false)));
+    // Where nothing can be seen nothing can be measured.
+    if (!this.log.clientHeight) return;
     this.drawn = true;
     const waited = this.tops(".waiting, .sending");
     if (this.base !== this.room.first || this.baseOf !== this.room) this.heights.reset(0);

@@ -5,7 +5,7 @@ import { emojiName } from "./emoji.js";
 import { icon } from "./icons.js";
 import { html, nothing } from "./lit.js";
 import { initial, isEmojiOnly, plain, spoken } from "./text.js";
-import { clock, dayName, full, shortly } from "./time.js";
+import { clock, dayName, digits, full, shortly } from "./time.js";
 import { sentence } from "./store.js";
 
 const LONG_LINES = 24;
@@ -50,7 +50,7 @@ function side(message, view) {
   const at = writtenAt(message);
   return view.first
     ? html`<div class="side">${disc(message.author_id, view.store.people.label(message.author_id, message.author))}</div>`
-    : html`<div class="side"><time datetime=${at ?? nothing} title=${at ? full(at) : nothing}>${at ? clock(at) : ""}</time></div>`;
+    : html`<div class="side"><time datetime=${at ?? nothing} title=${at ? full(at) : nothing}>${at ? digits(at) : ""}</time></div>`;
 }
 
 function head(message, view, on) {
@@ -68,7 +68,7 @@ function quote(seq, view, on) {
   const answered = view.room.messages.get(seq);
   const label = answered ? plain(view.store.people.label(answered.author_id, answered.author), 40) : "";
   const text = !answered ? "a message further up" : answered.deleted ? "a message that was deleted" : spoken(answered.text, 160);
-  return html`<button type="button" class="quote" tabindex=${view.focused ? "0" : "-1"} aria-label=${`Answer to ${label || "a message"}: ${text}. Show it`} @click=${() => on.jump(seq)}>
+  return html`<button type="button" class="quote" tabindex=${view.focused ? "0" : "-1"} aria-label=${`Reply to ${label || "a message"}: ${text}. Show it`} @click=${() => on.jump(seq)}>
     ${icon("reply")}${label ? html`<b><bdi>${label}</bdi></b>` : nothing}<span dir="auto">${text}</span>
   </button>`;
 }
@@ -95,7 +95,7 @@ function beneath(entry, view, on) {
   return html`${edited || doing ? html`<span class="edited" title=${message.edited ? `changed ${full(message.edited)}` : nothing}>${doing || "edited"}</span>` : nothing}
     ${message.pinned && !message.deleted ? html`<span class="edited">${icon("pin")}pinned</span>` : nothing}
     ${reactions.length ? html`<div class="reactions">${reactions.map((one) => reaction(one, entry, view, on))}</div>` : nothing}
-    ${message.replies ? html`<button type="button" class="replies" tabindex=${view.focused ? "0" : "-1"} @click=${() => on.thread(seq)}>${icon("thread")}${message.replies === 1 ? "1 answer" : `${message.replies} answers`}</button>` : nothing}`;
+    ${message.replies ? html`<button type="button" class="replies" tabindex=${view.focused ? "0" : "-1"} @click=${() => on.thread(seq)}>${icon("thread")}${message.replies === 1 ? "1 reply" : `${message.replies} replies`}</button>` : nothing}`;
 }
 
 /** As they are, and as they will be when own ones are through. */
@@ -145,7 +145,7 @@ function buttons(entry, view, on) {
   const button = (name, label, run, hint) => html`<button type="button" class="icon-button" aria-label=${label} title=${hint ? `${label} (${hint})` : label} tabindex=${view.focused ? "0" : "-1"} @click=${run}>${icon(name)}</button>`;
   return html`<div class="tools" role="toolbar" aria-label=${`Message of ${plain(message.author, 40)}`}>
     ${view.room.member ? button("smile", "React", (event) => on.pick(seq, event.currentTarget), "+") : nothing}
-    ${view.room.mayPost ? button("reply", "Answer", () => on.reply(seq), "R") : nothing}
+    ${view.room.mayPost ? button("reply", "Reply", () => on.reply(seq), "R") : nothing}
     ${view.room.mayEdit(message) ? button("edit", "Edit", () => on.edit(seq), "E") : nothing}
     ${button("more", "More", (event) => on.menu(entry, event.currentTarget), "Enter")}
   </div>`;

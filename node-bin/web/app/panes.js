@@ -106,10 +106,10 @@ function thread(room, root) {
   const answers = [...seqs.values()].sort((a, b) => a.seq - b.seq);
   const show = (message) => card(message, { store: ui.store, room, label: "Show in the room", open: () => jumpTo(room, message.seq) });
   return html`${first ? html`<ul class="cards first" role="list">${show(first)}</ul>` : html`<p class="hint">Looking for its first message …</p>`}
-    <h3>${answers.length === 1 ? "1 answer" : `${answers.length} answers`}</h3>
+    <h3>${answers.length === 1 ? "1 reply" : `${answers.length} replies`}</h3>
     ${known?.error ? html`<p class="error" role="alert">${known.error}.</p>` : nothing}
     <ul class="cards" role="list">${repeat(answers, (message) => message.seq, show)}</ul>
-    ${first && !first.deleted && room.mayPost ? html`<button type="button" class="quiet wide" @click=${() => onMessage.reply(root)}>${icon("reply")}Answer in this thread</button>` : nothing}`;
+    ${first && !first.deleted && room.mayPost ? html`<button type="button" class="quiet wide" @click=${() => onMessage.reply(root)}>${icon("reply")}Reply in this thread</button>` : nothing}`;
 }
 
 // ---- search

@@ -8,6 +8,8 @@ const shortOfYear = new Intl.DateTimeFormat([], { day: "numeric", month: "short"
 const whole = new Intl.DateTimeFormat([], { dateStyle: "full", timeStyle: "medium" });
 const relative = new Intl.RelativeTimeFormat([], { numeric: "auto" });
 
+/** Hours and minutes alone, for a narrow place. */
+export const digits = (at) => time.formatToParts(new Date(at)).filter(({ type }) => type !== "dayPeriod").map(({ value }) => value).join("").trim();
 export const clock = (at) => time.format(new Date(at));
 export const full = (at) => whole.format(new Date(at));
 
