@@ -46,7 +46,7 @@ export class Session extends EventTarget {
   typing() {}
   async ask() { return {}; }
 
-  withdraw(number) {
+  async withdraw(number) {
     const one = this.waiting.find((one) => one.number === number && one.status === "waiting");
     if (one) this.waiting = this.waiting.filter((other) => other !== one);
     return Boolean(one);
@@ -54,7 +54,7 @@ export class Session extends EventTarget {
 
   submit(kind, room, fields) {
     const number = ++this.number;
-    const one = { number, kind, room, at: new Date().toISOString(), status: "waiting", id: null, copies: 0, ...fields };
+    const one = { number, kind, room, at: Date.now(), status: "waiting", id: null, copies: 0, ...fields };
     this.waiting.push(one);
     this.run(one);
     return number;
@@ -64,12 +64,12 @@ export class Session extends EventTarget {
     await pause(40);
     if (this.isDown) return;
     one.status = "sent";
-    one.id = one.kind === "post" ? `f${one.number.toString(16).padStart(31, "0")}` : null;
     this.tell("tail", { room: one.room });
     await pause(120);
+    const id = `f${one.number.toString(16).padStart(31, "0")}`;
     if (this.isCut && this.room(one.room)?.rules.tentative === "refuse") return;
     if (this.isCut && one.kind !== "join") {
-      Object.assign(one, { status: "accepted", copies: 1 });
+      Object.assign(one, { status: "accepted", copies: 1, ...(one.kind === "post" && { id }) });
       this.tell("accepted", { number: one.number, id: one.id, copies: 1 });
       await pause(700);
       if (this.waiting.includes(one)) {
@@ -82,14 +82,19 @@ export class Session extends EventTarget {
   }
 
   settle(one) {
-    this.waiting = this.waiting.filter((other) => other !== one);
     const room = this.room(one.room);
     if (this.refusing || one.text?.startsWith("!")) {
+      this.waiting = this.waiting.filter((other) => other !== one);
       const refused = { kind: this.refusing ?? "muted", detail: this.refusing === "banned" ? "you are banned from this room" : "you are muted in this room for another 9 minutes" };
       return this.tell("settled", { number: one.number, result: { refused } });
     }
+    one.id ??= `f${one.number.toString(16).padStart(31, "0")}`;
     ACTS[one.kind]?.(this, room, one);
-    this.tell("settled", { number: one.number, result: { ok: { seq: one.seq, id: one.id, at: one.at } } });
+    // As it comes over the wire: the stream and the answer are two things.
+    setTimeout(() => {
+      this.waiting = this.waiting.filter((other) => other !== one);
+      this.tell("settled", { number: one.number, result: { ok: { seq: one.seq, id: one.id, at: new Date().toISOString() } } });
+    }, 30);
   }
 
   post(room, text, { replyTo } = {}) { return this.submit("post", room, { text, replyTo }); }

@@ -25,9 +25,9 @@ export const onMessage = {
   menu: (entry, at) => openMenu(at, messageMenu(entry, currentRoom()), "Message"),
   again: (entry) => attempt(() => ui.store.again(currentRoom(), entry.post)),
   discard: (entry) => ui.store.discard(currentRoom(), entry.post),
-  withdraw: (entry) => {
+  withdraw: async (entry) => {
     const room = currentRoom();
-    if (!ui.store.withdraw(room, entry.number)) return;
+    if (!await ui.store.withdraw(room, entry.number)) return;
     if (!room.draft) ui.store.draft(room, entry.message.text);
     focusComposer();
   },

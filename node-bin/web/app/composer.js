@@ -44,7 +44,7 @@ export function composerView(room) {
   const text = draftOf(room);
   const limit = room.rules.text_bytes ?? 4096;
   const used = bytes.encode(text).length;
-  const label = `Message to ${plain(ui.store.nameOf(room), 24)}`;
+  const label = `Message to ${plain(ui.store.nameOf(room), 18)}`;
   return html`<form id="post" @submit=${(event) => { event.preventDefault(); send(room); }}>
     ${strip(room)}
     ${completing ? list() : nothing}

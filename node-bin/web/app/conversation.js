@@ -26,15 +26,15 @@ const isEmpty = (room) => room.known && room.count === 0;
 function bar(room, lost) {
   const name = room ? plain(ui.store.nameOf(room), 120) : lost ? "No such room" : "Tertulia";
   const pane = ui.route.pane;
-  const button = (label, which, glyph, more = "") => html`<button type="button" class=${`icon-button ${which}`} aria-label=${label} title=${label} aria-pressed=${pane === which} @click=${() => togglePane(which)}>${icon(glyph)}${more}</button>`;
+  const button = (label, which, glyph, count = null) => html`<button type="button" class=${`icon-button ${which}`} title=${label} aria-pressed=${pane === which} @click=${() => togglePane(which)}>${icon(glyph)}<span class="unseen">${label}${count === null ? "" : ": "}</span>${count === null ? nothing : html`<span class="small-count">${count}</span>`}</button>`;
   return html`<header id="bar">
     <button type="button" class="icon-button to-rooms" aria-label=${backLabel()} @click=${() => go({ room: null })}>${icon("back")}${others() ? html`<span class="badge" aria-hidden="true">${others()}</span>` : nothing}</button>
     ${room ? html`<span class="kind" title=${`a ${room.kind} room`}>${kindIcon(room)}</span>` : nothing}
     <div class="titles"><h1 id="title" dir="auto">${name}</h1>${room ? subtitle(room) : nothing}</div>
     ${room ? html`<div class="bar-tools">
       ${button("Search", "search", "search")}
-      ${room.pins.length ? button(`Pinned messages (${room.pins.length})`, "pins", "pin", html`<span class="small-count" aria-hidden="true">${room.pins.length}</span>`) : nothing}
-      ${room.kind === "direct" ? nothing : button(`Members (${room.memberCount})`, "members", "group", html`<span class="small-count" aria-hidden="true">${room.memberCount}</span>`)}
+      ${room.pins.length ? button("Pinned messages", "pins", "pin", room.pins.length) : nothing}
+      ${room.kind === "direct" ? nothing : button("Members", "members", "group", room.memberCount)}
       <button type="button" class="icon-button" aria-label="More about this room" title="More" @click=${(event) => openMenu(event.currentTarget, roomMenu(room), "This room")}>${icon("more")}</button>
     </div>` : nothing}
   </header>`;

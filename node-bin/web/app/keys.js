@@ -54,14 +54,15 @@ function back() {
 
 // ---- regions
 
-const REGIONS = [["#side", "#side [aria-current], #side .row, #side button"], ["#log", "#log"], ["#post", "#text, #post button"], ["#pane", "#pane .pane-body, #pane input"]];
+/** Each part of the page, and what gets the focus in it: the first of these that is there. */
+const REGIONS = [["#side", ["#rooms [aria-current]", "#rooms .row", "#side button"]], ["#log", ["#log"]], ["#post", ["#text", "#post button"]], ["#pane", ["#pane input", "#pane .pane-body"]]];
 
 function nextRegion(by) {
   const there = REGIONS.map(([region, focus]) => ({ region: document.querySelector(region), focus })).filter(({ region }) => region?.checkVisibility());
   const at = there.findIndex(({ region }) => region.contains(document.activeElement));
   for (let step = 1; step <= there.length; step += 1) {
     const { focus } = there[(((at < 0 && by < 0 ? 0 : at) + by * step) % there.length + there.length) % there.length];
-    const target = [...document.querySelectorAll(focus)].find((element) => element.checkVisibility() && !element.disabled);
+    const target = focus.flatMap((one) => [...document.querySelectorAll(one)]).find((element) => element.checkVisibility() && !element.disabled);
     if (!target) continue;
     target.focus();
     return;

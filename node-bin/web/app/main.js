@@ -1,6 +1,7 @@
 // The page begins here: the session that this device has, or signing in; then everything is drawn from the store when something has changed.
 
 import { Session } from "../core/session.js";
+import { register, shell as installed } from "../core/shell.js";
 import { the, onMessage } from "./actions.js";
 import { composer, focusComposer, grow } from "./composer.js";
 import { conversation } from "./conversation.js";
@@ -213,6 +214,8 @@ for (const what of ["focus", "visibilitychange"]) addEventListener(what, () => {
 document.addEventListener("visibilitychange", () => !document.hidden && draw());
 addEventListener("pagehide", () => ui.store?.save());
 
+register();
+installed.addEventListener("update", () => toast("There is a newer release: the next load shows it."));
 watch();
 draw();
 try {

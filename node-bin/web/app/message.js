@@ -68,8 +68,8 @@ function quote(seq, view, on) {
   const answered = view.room.messages.get(seq);
   const label = answered ? plain(view.store.people.label(answered.author_id, answered.author), 40) : "";
   const text = !answered ? "a message further up" : answered.deleted ? "a message that was deleted" : spoken(answered.text, 160);
-  return html`<button type="button" class="quote" tabindex=${view.focused ? "0" : "-1"} aria-label=${`Reply to ${label || "a message"}: ${text}. Show it`} @click=${() => on.jump(seq)}>
-    ${icon("reply")}${label ? html`<b><bdi>${label}</bdi></b>` : nothing}<span dir="auto">${text}</span>
+  return html`<button type="button" class="quote" tabindex=${view.focused ? "0" : "-1"} @click=${() => on.jump(seq)}>
+    ${icon("reply")}<span class="unseen">Reply to </span>${label ? html`<b><bdi>${label}</bdi></b>` : nothing}<span dir="auto">${text}</span>
   </button>`;
 }
 
@@ -113,8 +113,8 @@ function reaction({ emoji, users, waits }, entry, view, on) {
   const known = users.slice(0, 12).map((id) => (id === view.store.me.id ? "you" : plain(view.store.people.label(id, view.store.people.get(id)?.name), 30)));
   const who = `${known.join(", ")}${users.length > 12 ? ` and ${users.length - 12} others` : ""}`;
   return html`<button type="button" class=${`reaction${waits ? " waits" : ""}`} aria-pressed=${mine} tabindex=${view.focused ? "0" : "-1"} title=${`${who}: ${emojiName(emoji)}`}
-    aria-label=${`${emojiName(plain(emoji))}, ${users.length}: ${who}`} @click=${() => on.react(entry.seq, emoji, !mine)}>
-    <bdi class=${isEmojiOnly(emoji) ? "emoji" : "word"}>${plain(emoji, 32)}</bdi><span>${users.length}</span></button>`;
+    @click=${() => on.react(entry.seq, emoji, !mine)}>
+    <bdi class=${isEmojiOnly(emoji) ? "emoji" : "word"}>${plain(emoji, 32)}</bdi><span>${users.length}</span><span class="unseen">: ${who}</span></button>`;
 }
 
 /** Where it is. Of others' messages that have their place there is nothing to say. */

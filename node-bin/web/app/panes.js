@@ -61,8 +61,8 @@ function members(room) {
 function memberRow(member, room, online) {
   const name = plain(ui.store.people.label(member.id, member.name), 80);
   const notes = [member.id === ui.store.me.id ? "you" : "", member.role === "member" ? "" : member.role, member.muted_until ? "muted" : ""].filter(Boolean);
-  return html`<li><button type="button" class="row" aria-label=${[name, online ? "here" : "away", ...notes].join(", ")} @click=${(event) => openMenu(event.currentTarget, personMenu(member.id, room), name)}>
-    <span class=${`with-dot${online ? " online" : ""}`}>${disc(member.id, name, "small")}</span><span class="named" dir="auto">${name}</span><span class="faint">${notes.join(" · ")}</span></button></li>`;
+  return html`<li><button type="button" class="row" @click=${(event) => openMenu(event.currentTarget, personMenu(member.id, room), name)}>
+    <span class=${`with-dot${online ? " online" : ""}`}>${disc(member.id, name, "small")}</span><span class="named" dir="auto">${name}</span><span class="unseen">, ${online ? "here" : "away"} </span><span class="faint">${notes.join(" · ")}</span></button></li>`;
 }
 
 // ---- pins, threads

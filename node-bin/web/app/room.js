@@ -17,13 +17,16 @@ export class Room {
     this.gone = new Set();        // places at which nothing is kept any more
     this.pages = new Map();       // page -> {loading} | {until}: asked for, or not again before; the least recently needed first
     this.aliases = new Map();     // id -> key, where it was shown before it had an id
+    this.owners = new Map();      // key -> id, of these
     this.numbers = new Map();     // number of a command -> key
+    this.guessed = new Map();     // number of a command -> id
     this.typing = new Map();      // user -> {name, until}
     this.members = null;          // Map by id, once asked for
     this.refused = [];            // own posts that came to nothing: {key, text, replyTo, at, why}
     this.notes = [];              // {key, text}
     this.tail = [];
-    this.pending = [];
+    this.pending = [];            // posts that are neither committed nor in the tail
+    this.unsettled = 0;           // commands about this room that are not settled
     this.effects = new Map();     // seq -> what own commands that wait will do to it
     this.seenTail = new Set();    // ids of messages without a place that were read
     this.mentioned = new Set();   // places, newer than what the server has counted
@@ -93,6 +96,7 @@ export class Room {
   arrived(message) {
     const mine = message.author_id === this.store.me.id;
     const wasLast = this.last;
+    if (mine) this.guess(message);
     const isNew = this.put(message);
     this.typing.delete(message.author_id);
     if (isNew && !mine && message.seq > Math.max(this.read, this.counted) && message.mentions?.includes(this.store.me.id)) this.mentioned.add(message.seq);
@@ -177,8 +181,27 @@ export class Room {
   keyOfPending({ number, id }) {
     let key = this.numbers.get(number);
     if (!key) this.numbers.set(number, (key = id ? this.keyOf(id) : `number-${number}`));
-    if (id && id !== key) this.aliases.set(id, key);
+    this.nameKey(key, id);
     return key;
+  }
+
+  /** What is shown under this key has this id now. A key belongs to one id, and an id to one key. */
+  nameKey(key, id) {
+    if (!id || id === key || this.aliases.has(id) || this.owners.has(key)) return;
+    this.aliases.set(id, key);
+    this.owners.set(key, id);
+  }
+
+  /**
+   * An own message comes by the stream before the session says that it is this command's: until then the first that was sent with this text is taken for it,
+   * so that it is not shown twice. Commands are executed in their order, so it is another one only if another device has just said the same.
+   */
+  guess(message) {
+    if (this.aliases.has(message.id)) return;
+    const post = this.pending.find((one) => !one.id && one.text === message.text && (one.replyTo ?? null) === (message.reply_to ?? null));
+    if (!post) return;
+    this.guessed.set(post.number, message.id);
+    this.nameKey(this.keyOfPending(post), message.id);
   }
 
   /** Reads anew what the session holds of this room. */
@@ -188,8 +211,10 @@ export class Room {
     const waiting = session.pending(this.id);
     this.tail = tail.filter((message) => !this.ids.has(message.id));
     const shown = new Set(this.tail.map((message) => message.id));
-    this.pending = waiting.filter((one) => one.kind === "post" && !(one.id && (this.ids.has(one.id) || shown.has(one.id))));
-    for (const one of waiting) if (one.kind === "post") this.keyOfPending(one);
+    const posts = waiting.filter((one) => one.kind === "post").map((one) => ({ ...one, id: one.id ?? this.guessed.get(one.number) ?? null }));
+    for (const one of posts) this.keyOfPending(one);
+    this.pending = posts.filter((one) => !(one.id && (this.ids.has(one.id) || shown.has(one.id))));
+    this.unsettled = waiting.length;
     this.effects = effectsOf(waiting);
     this.touch();
   }
@@ -203,7 +228,7 @@ export class Room {
   get behind() {
     if (this.behindAt === this.version) return this.behindThen;
     const me = this.store.me;
-    const own = (post) => ({ author: me.name, author_id: me.id, text: post.text, reply_to: post.replyTo, written_at: post.at });
+    const own = (post) => ({ author: me.name, author_id: me.id, text: post.text, reply_to: post.replyTo, written_at: new Date(post.at).toISOString() });
     this.behindAt = this.version;
     this.behindThen = [
       ...this.tail.map((message) => ({ key: this.keyOf(message.id), id: message.id, state: "waiting", message, copies: message.copies })),

@@ -52,17 +52,21 @@ const more = (count) => html`<li><button type="button" class="row quietly" @clic
 
 function row(room, current) {
   const name = plain(ui.store.nameOf(room), 120);
-  const { unread, mentions } = room;
-  const loud = mentions || (room.kind === "direct" && unread);
-  const words = [name, room.kind !== "public" && room.kind !== "direct" ? room.kind : "", mentions ? `${mentions} mentions` : "", unread ? `${unread} unread` : "", room.member ? "" : "join", ui.store.isOnline(room) ? "online" : "", room.draft && room.member ? "draft" : ""];
-  return html`<li><button type="button" class=${["row", unread && "has-unread", !room.member && "outside", room.archived && "archived"].filter(Boolean).join(" ")} data-room=${room.id}
-    aria-current=${room === current ? "page" : nothing} aria-label=${words.filter(Boolean).join(", ")} title=${name.length > 24 ? name : nothing} @click=${() => enter(room)}>
+  const { unread } = room;
+  const names = ["row", unread && "has-unread", !room.member && "outside", room.archived && "archived"];
+  const more = [room.kind === "private" || room.kind === "group" ? room.kind : "", ui.store.isOnline(room) ? "online" : ""].filter(Boolean);
+  return html`<li><button type="button" class=${names.filter(Boolean).join(" ")} data-room=${room.id} aria-current=${room === current ? "page" : nothing} title=${name.length > 24 ? name : nothing} @click=${() => enter(room)}>
     ${room.kind === "direct" ? html`<span class=${`with-dot${ui.store.isOnline(room) ? " online" : ""}`}>${disc(room.with, name, "small")}</span>` : kindIcon(room)}
-    <span class="named" dir="auto">${name}</span>
-    ${room.member ? html`${room.draft && !unread ? html`<span class="draft">${icon("edit")}</span>` : nothing}${
-      unread ? html`<span class=${loud ? "count loud" : "count"}>${mentions && room.kind !== "direct" ? "@" : ""}${numberOf(loud && mentions ? mentions : unread)}</span>` : nothing}`
+    <span class="named" dir="auto">${name}</span>${more.length ? html`<span class="unseen">, ${more.join(", ")}</span>` : nothing}
+    ${room.member ? html`${room.draft && !unread ? html`<span class="draft">${icon("edit")}<span class="unseen">, draft</span></span>` : nothing}${unread ? count(room) : nothing}`
       : html`<span class="join">${room.joining ? "joining …" : "join"}</span>`}
   </button></li>`;
+}
+
+/** How much is new, and whether it is for this person. */
+function count({ kind, unread, mentions }) {
+  if (kind === "direct" || !mentions) return html`<span class=${kind === "direct" ? "count loud" : "count"}>${numberOf(unread)}<span class="unseen"> unread</span></span>`;
+  return html`<span class="count loud">@${numberOf(mentions)}<span class="unseen"> mentions, ${unread} unread</span></span>`;
 }
 
 const numberOf = (count) => (count > 999 ? "999+" : count);
@@ -96,8 +100,8 @@ function foot() {
   const { me } = ui.store;
   const name = plain(me.shown || me.name, 80);
   return html`<footer class="foot">
-    <button type="button" class="me" aria-label=${`${name}: your account`} @click=${(event) => openMenu(event.currentTarget, accountMenu(), "Your account")}>
-      ${disc(me.id, name, "small")}<span class="named" dir="auto">${name}</span>${requests() ? html`<span class="count loud" title="requests for your friendship">${requests()}</span>` : nothing}${icon("more")}</button>
+    <button type="button" class="me" @click=${(event) => openMenu(event.currentTarget, accountMenu(), "Your account")}>
+      ${disc(me.id, name, "small")}<span class="named" dir="auto">${name}</span><span class="unseen">: your account</span>${requests() ? html`<span class="count loud" title="requests for your friendship">${requests()}<span class="unseen"> requests</span></span>` : nothing}${icon("more")}</button>
     <a class="status-line" href="/cluster" title=${title}><span id="dot" class=${dot} aria-hidden="true"></span><span id="status">${text}</span></a>
   </footer>`;
 }

@@ -208,8 +208,8 @@ export class Store extends EventTarget {
   }
 
   /** Takes back what was never sent. Whether that was still so. */
-  withdraw(room, number) {
-    const taken = this.session.withdraw(number);
+  async withdraw(room, number) {
+    const taken = await this.session.withdraw(number);
     room.refresh();
     return taken;
   }
@@ -264,7 +264,7 @@ export class Store extends EventTarget {
 
   /** The rooms whose waiting commands may have changed. */
   refreshPending() {
-    for (const room of this.rooms.values()) if (room.pending.length || room.effects.size) room.refresh();
+    for (const room of this.rooms.values()) if (room.unsettled) room.refresh();
   }
 
   settled({ number, result }) {
@@ -277,7 +277,8 @@ export class Store extends EventTarget {
       const post = room.pending.find((one) => one.number === number);
       if (post && refused) this.refuse(room, post, refused);
       else if (post) this.placed(room, post, result.ok?.Posted ?? result.ok ?? {});
-      if (room.pending.length || room.effects.size) room.refresh();
+      if (room.unsettled) room.refresh();
+      room.guessed.delete(number);
     }
   }
 
@@ -301,10 +302,10 @@ export class Store extends EventTarget {
     this.tell("refused", { room, why });
   }
 
-  withdrawn({ room: id, id: message, why }) {
+  withdrawn({ room: id, id: message, message: post, why }) {
     const room = this.rooms.get(Number(id));
     if (!room) return;
-    const gone = room.tail.find((one) => one.id === message);
+    const gone = post ?? room.tail.find((one) => one.id === message);
     if (gone && gone.author_id !== this.me.id) {
       room.note(`note ${message}`, `A message of ${gone.author} got no place in this room: ${why.kind.replaceAll("-", " ")}.`);
     }

@@ -71,7 +71,7 @@ export function switcher(dialog) {
   let nth = -1;
   return html`<div class="switcher" @keydown=${(event) => keys(event, dialog, flat)}>
     <div class="switcher-field">${icon("search")}<input type="text" role="combobox" aria-label="Jump to a room, a person or a command" aria-expanded="true" aria-controls="found" aria-autocomplete="list" aria-activedescendant=${flat.length ? `found-${dialog.at}` : nothing}
-      placeholder="Jump to a room, a person, or > a command" autocomplete="off" spellcheck="false" .value=${live(dialog.words ?? "")} @input=${(event) => { Object.assign(dialog, { words: event.target.value, at: 0 }); draw(); }} autofocus></div>
+      placeholder="Room, person, or > a command" autocomplete="off" spellcheck="false" .value=${live(dialog.words ?? "")} @input=${(event) => { Object.assign(dialog, { words: event.target.value, at: 0 }); draw(); }} autofocus></div>
     <div id="found" role="listbox" aria-label="Found">
       ${groups.map(([title, items]) => html`<div role="group" aria-label=${title}><p class="group" aria-hidden="true">${title}</p>${items.map((item) => {
         nth += 1;
