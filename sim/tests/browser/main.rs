@@ -1,12 +1,17 @@
-//! Two browser windows on both sides of a real cut: five processes, the links between them held by `sim cluster`, the page that the nodes serve.
+//! The pages in a real browser, served by real nodes. Here: two windows on both sides of a cut between five processes, whose links `sim cluster` holds. Beside it: what people
+//! do all day (`client`), the demo's cluster page (`demo`), accessibility (`access`), the pages' modules by themselves (`modules`).
 //!
 //! Without a browser there is nothing to see, and the tests say so; with `TERTULIA_BROWSER=required` that fails. `TERTULIA_PICTURES=DIR` keeps the README's picture.
 
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, reason = "a test ends at what it did not expect")]
 
+mod access;
+mod client;
 mod cluster;
+mod demo;
 mod devtools;
+mod modules;
 mod strip;
 
 use cluster::{Cluster, Person};
@@ -110,6 +115,13 @@ fn one_order(browser: &mut Browser, cluster: &Cluster, reader: &Person, windows:
                 .eq(first.iter().map(|m| (m.id.as_str(), m.text.as_str())))
         });
     }
+}
+
+/// Keeps a picture of a window for the documentation, if `TERTULIA_PICTURES` says where.
+fn keep_picture(browser: &mut Browser, window: &Window, name: &str) {
+    let Ok(folder) = std::env::var("TERTULIA_PICTURES") else { return };
+    let picture = data_encoding::BASE64.decode(browser.picture(window).as_bytes()).unwrap();
+    std::fs::write(std::path::Path::new(&folder).join(format!("{name}.png")), picture).unwrap();
 }
 
 /// A picture of a window in which nothing moves.
