@@ -18,7 +18,7 @@ use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade, reject
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::json;
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::time::Duration;
@@ -26,6 +26,7 @@ use tertulia_driver::Incoming;
 use tertulia_protocol::gateway::{Answer, Ask, Reply, Request, Token};
 use tertulia_protocol::ids::{Cursor, RoomId};
 use tokio::time::{Instant, interval_at, timeout};
+use utoipa::ToSchema;
 
 /// An idle stream is pinged this often …
 const PING_EVERY: Duration = Duration::from_secs(15);
@@ -49,6 +50,10 @@ const GOING_AWAY: u16 = 1001;
 const POLICY: u16 = 1008;
 const TRY_AGAIN_LATER: u16 = 1013;
 
+/// Every room of the session, live, over a WebSocket; resumable from cursors.
+///
+/// Who sends the token in the header follows at once from now; who cannot says it in a first frame.
+#[utoipa::path(get, path = "/api/v1/stream", responses((status = 101, description = "A WebSocket. The node sends frames of the schema Frame, the client such of the schema ClientFrame.")), security(("session" = []), ()), extensions(("x-problems" = json!(["not-a-websocket", "origin-not-allowed", "too-many-streams", "too-many-connections"]))))]
 pub async fn open<G: Gate>(
     State(app): State<App<G>>,
     from: Option<Extension<CameFrom>>,
@@ -85,11 +90,12 @@ pub async fn open<G: Gate>(
     }))
 }
 
-/// What a client may say.
-#[derive(Deserialize)]
-struct ClientFrame {
+/// What a client may say: who it is, if the header does not, and after which event of which room to go on.
+#[derive(Deserialize, ToSchema)]
+pub struct ClientFrame {
     token: Option<String>,
-    cursors: Option<BTreeMap<String, Cursor>>,
+    /// By room id.
+    cursors: Option<BTreeMap<String, u64>>,
 }
 
 /// How a stream ends.
@@ -224,7 +230,7 @@ impl<G: Gate> Session<G> {
 
     async fn incoming(&mut self, incoming: Option<Incoming>) -> Flow {
         match incoming {
-            Some(Incoming::Event(event)) => self.send_json(&view::event(&event)).await,
+            Some(Incoming::Event(event)) => self.send_json(&view::frame(&event)).await,
             Some(Incoming::Reply(Reply { id, result, .. })) if id == self.asked => match result {
                 Ok(Answer::FollowingAll { cursors }) => self.send_json(&view::following(&cursors)).await,
                 Ok(_) => Flow::Continue(()),
@@ -243,8 +249,8 @@ impl<G: Gate> Session<G> {
         Flow::Break(End::Close(code, problem.title.into()))
     }
 
-    async fn send_json(&mut self, value: &Value) -> Flow {
-        self.send(Message::Text(value.to_string().into())).await
+    async fn send_json(&mut self, frame: &view::Frame) -> Flow {
+        self.send(Message::Text(json!(frame).to_string().into())).await
     }
 
     async fn send(&mut self, message: Message) -> Flow {
@@ -257,7 +263,7 @@ impl<G: Gate> Session<G> {
 }
 
 fn error(problem: &Problem) -> Message {
-    Message::Text(json!({"type": "error", "problem": problem.body()}).to_string().into())
+    Message::Text(json!(view::Frame::Error { problem: problem.shape() }).to_string().into())
 }
 
 /// The next of a connection that may not be there yet.
