@@ -228,26 +228,43 @@ pub struct Status {
 
 #[derive(Args, Debug)]
 #[command(after_help = "\
-Each line you write is posted; /help names the commands (/reply, /edit, /delete, /react, /topic, /who). End with Ctrl-D or /quit, when all is
-acknowledged, or at once with Ctrl-C.
+On a terminal this is a whole screen: rooms, messages, members. F1 shows all keys and commands; the most used ones:
 
-Without a majority what you write is accepted all the same, if the room's rules allow it: it is shown behind a ~ to everybody on this side, and has no number
-yet. Once the others are back each message has one place on every screen; \"-- in place: #15 to #17\" says which, or it is printed again where it stands.")]
+  Enter sends, Alt-Enter begins a new line     Tab completes names, /commands, #rooms, :emoji
+  PgUp PgDn scroll through the history         Esc selects messages: R answers, E edits, + reacts, D deletes
+  Alt-1 … Alt-9, Ctrl-N, Ctrl-P other rooms    Alt-A the next one with something unread, Ctrl-K one by its letters
+  /join ROOM, /msg USER, /search WORDS, /help  Ctrl-D or /quit ends
+
+It is in the terminal's own colours; with NO_COLOR in the environment without any. What you write is kept on disk until it has its place in the room, whatever
+happens to the servers or to this process. Without a majority it is accepted all the same, if the room's rules allow it: it is marked with ~, shown to everybody on this
+side, and gets its place when the others are back.
+
+With --plain, or when input or output is no terminal, it works by lines: each one is posted; /help names the commands. docs/TERMINAL.md says everything.
+Exit status: 0 ended by the user, 1 could not go on and says why, 2 wrong arguments.")]
 pub struct Chat {
     #[command(flatten)]
     pub servers: Servers,
-    /// Who you are
+    /// Who you are; by default whoever is logged in here ($USER)
     #[arg(long = "user", visible_alias = "name", value_name = "NAME")]
-    pub user: String,
-    /// The room's name or id; it is made if there is none
-    pub room: String,
+    pub user: Option<String>,
+    /// The room to begin with, by its name or id; it is made if there is none. Without it the one where something is unread, or the first; by lines, lobby
+    pub room: Option<String>,
+    /// By lines, not on a whole screen
+    #[arg(long)]
+    pub plain: bool,
+    /// Let the mouse choose rooms and scroll; the terminal's own selection then takes Shift
+    #[arg(long)]
+    pub mouse: bool,
+    /// Ring the terminal's bell when somebody names you
+    #[arg(long)]
+    pub bell: bool,
     /// Where what you write is kept until it is acknowledged, in a file for each user and cluster. By default $XDG_STATE_HOME/tertulia or ~/.local/state/tertulia
     #[arg(long, value_name = "DIR")]
     pub state: Option<PathBuf>,
     /// Keep nothing: what is not acknowledged at the end is lost
     #[arg(long, conflicts_with = "state")]
     pub forget: bool,
-    /// The first line of standard input is the password, where the cluster wants one; without this it is asked for
+    /// The first line of standard input is the password, where the cluster wants one, and it works by lines; without this it is asked for
     #[arg(long)]
     pub password_stdin: bool,
     /// A new account of this name, with this password

@@ -202,6 +202,55 @@ fn the_stream_tells_every_kind_of_change_with_the_message_as_it_is_now() {
     assert_eq!(told, changes);
 }
 
+#[test]
+fn a_client_over_a_websocket_goes_on_at_another_node_with_the_session_that_http_opened() {
+    let cluster = Cluster::start(3);
+    let opened = post(&cluster.url(1), "/api/v1/sessions", None, None, &json!({"name": "ana"})).json;
+    let token = opened["token"].as_str().unwrap();
+    post(&cluster.url(1), "/api/v1/rooms", Some(token), None, &json!({"name": "lobby"}));
+    let numbers: Vec<u8> = (0..32).map(|at| u8::from_str_radix(&token[2 * at..2 * at + 2], 16).unwrap()).collect();
+    let submit = json!({"Submit": {"identity": {"Number": 1}, "first_unacked": 1, "command": {"Post": {"room": {"Id": 1}, "text": "once"}}}});
+    let mut outcomes = Vec::new();
+    for node in [2, 3] {
+        let request = (cluster.url(node).replace("http", "ws") + "/api/v1/client").into_client_request().unwrap();
+        let socket = TcpStream::connect(("127.0.0.1", cluster.base + node - 1)).unwrap();
+        socket.set_read_timeout(Some(LIMIT)).unwrap();
+        let mut line = tungstenite::client(request, socket).unwrap().0;
+        // The answer to a request. Events may come before it.
+        let mut told = None;
+        let mut ask = |id: u64, ask: &Value, told: &mut Option<Value>| -> Value {
+            line.send(tungstenite::Message::text(json!({"id": id, "ask": ask}).to_string())).unwrap();
+            loop {
+                let tungstenite::Message::Text(text) = line.read().unwrap() else { continue };
+                let frame: Value = serde_json::from_str(&text).unwrap();
+                if frame["reply"]["id"] == id {
+                    return frame["reply"]["result"]["Ok"].clone();
+                }
+                if frame["shown"]["type"] == "message" {
+                    *told = Some(frame);
+                }
+            }
+        };
+        let signed = ask(1, &json!({"SignIn": {"name": "ana", "token": numbers}}), &mut told);
+        assert_eq!(signed["SignedIn"]["session"], opened["session"]);
+        let following = ask(2, &json!({"FollowAll": {"after": [[1, 1]]}}), &mut told);
+        assert_eq!(following["FollowingAll"]["cursors"][0][0], 1);
+        outcomes.push(ask(3, &submit, &mut told));
+        for id in 4..10_000 {
+            ask(id, &json!("Ping"), &mut told);
+            if told.is_some() {
+                break;
+            }
+        }
+        let told = told.unwrap();
+        let id = &outcomes[0]["Done"]["Posted"]["id"];
+        assert_eq!((&told["event"]["kind"]["Posted"]["id"], &told["shown"]["message"]["id"]), (id, id));
+        assert_eq!(id.as_str().unwrap().len(), 32);
+    }
+    assert_eq!(outcomes[0], outcomes[1], "executed once, and answered from memory");
+    assert_eq!(history(&cluster.url(1), token, "lobby").len(), 1);
+}
+
 /// `STOP`: leaves one node running, which is returned once it knows that it has no majority. `CONT`: all run, and have a leader.
 fn signal_others(cluster: &Cluster, name: &str) -> Option<u16> {
     let view = |node: u16| get(&cluster.url(node), "/api/v1/cluster", None).json;

@@ -51,6 +51,7 @@ grounds! {
     COPIES = "copies.toml";
     LATE = "late.toml";
     STRICT = "strict.toml";
+    TAIL = "tail.toml";
 }
 
 impl Ground {
@@ -77,7 +78,7 @@ pub fn grounds_of(bug: Bug) -> Vec<&'static Ground> {
         Bug::AcceptInStrictRooms => vec![&STRICT],
         _ => match bug.kind() {
             Kind::Tentative => vec![&ALONE, &SIDES],
-            Kind::Votes => vec![&ELECTIONS, &HUNTING],
+            Kind::Votes => vec![&ELECTIONS, &HUNTING, &TAIL],
             Kind::Commit | Kind::Durability => vec![&HUNTING, &ELECTIONS],
             Kind::Membership => vec![&MEMBERSHIP, &HUNTING],
             Kind::Snapshots => vec![&SNAPSHOTS],

@@ -7,7 +7,8 @@
 //! its tail, in this room, when it sent a message has a smaller place than that message, if both have one.
 //! Does *not* verify: what an author had seen before it turned to another server, and what became of a message while its author was elsewhere (a post is sent
 //! again to each server, and a server knows only what has come to it); that something was shown before, where the reader has turned to another server since; texts
-//! that were sent more than once; rooms against each other; committed messages (`causality`, `session-order`).
+//! that were sent more than once; rooms against each other; committed messages (`causality`, `session-order`), also those that a reader does not yet know to be so: they come in
+//! above what waits, whenever they come.
 
 use super::{Kind, Rule, Verdict};
 use crate::observed::{At, ClientFact, Observed};
@@ -26,6 +27,18 @@ struct Sent {
     client: u32,
     number: u64,
     at: Step,
+    /// How often its author had sent something, this time included.
+    nth: u64,
+}
+
+/// A message that came to a client's tail.
+#[derive(Clone, Copy)]
+struct Shown {
+    since: Step,
+    /// It has left the tail without having got its place on that screen: how often the client had sent something by then. What left and came again before the client sent
+    /// something else was there all the time, as far as anybody can tell.
+    left: Option<u64>,
+    delivered: bool,
 }
 
 /// A message in a tail.
@@ -50,8 +63,9 @@ pub(crate) struct TentativeOrder {
     /// By text; `None` when several requests say it.
     written: Table<u64, Option<Sent>>,
     steps: BTreeMap<u32, Step>,
-    /// When a message last came to a client's tail.
-    shown: Table<(u32, MessageId), Step>,
+    /// How often each client has sent something.
+    sends: BTreeMap<u32, u64>,
+    shown: Table<(u32, MessageId), Shown>,
     tails: BTreeMap<(u32, RoomId), Vec<Line>>,
     requests: Table<(u32, u64), Step>,
     pasts: BTreeMap<(u32, RoomId), Past>,
@@ -72,13 +86,18 @@ impl TentativeOrder {
     /// Whether the author of this had that on its tail when it sent it, and has not turned since.
     fn had_seen(&self, sent: Sent, id: MessageId) -> bool {
         let still_there = self.step(sent.client).0 == sent.at.0;
-        still_there && self.shown.get(&(sent.client, id)).is_some_and(|shown| shown.0 == sent.at.0 && *shown <= sent.at)
+        let on_screen = |shown: &Shown| {
+            shown.since.0 == sent.at.0 && shown.since <= sent.at && shown.left.is_none_or(|sends| sent.nth <= sends)
+        };
+        still_there && self.shown.get(&(sent.client, id)).is_some_and(on_screen)
     }
 
     fn submitted(&mut self, client: u32, number: u64, text_digest: u64) {
         let at = self.step(client);
         self.requests.or_insert((client, number), at);
-        if self.written.insert(text_digest, Some(Sent { client, number, at })).is_some() {
+        let nth = self.sends.entry(client).or_default();
+        *nth += 1;
+        if self.written.insert(text_digest, Some(Sent { client, number, at, nth: *nth })).is_some() {
             self.written.insert(text_digest, None);
         }
     }
@@ -90,9 +109,13 @@ impl TentativeOrder {
         step.1 += 1;
         let step = *step;
         let before_now = self.shown.get(&(client, id)).copied();
+        let sends = self.sends.get(&client).copied().unwrap_or_default();
         // One that only moves has been seen since it came.
-        if before_now.is_none_or(|shown| shown.0 != step.0) {
-            self.shown.insert((client, id), step);
+        let only_moves = |shown: Shown| shown.since.0 == step.0 && shown.left.is_none_or(|left| left == sends);
+        if let Some(shown) = before_now.filter(|shown| only_moves(*shown)) {
+            self.shown.insert((client, id), Shown { left: None, ..shown });
+        } else {
+            self.shown.insert((client, id), Shown { since: step, left: None, delivered: false });
             self.pasts.entry((client, room)).or_default().shown.push((step, id));
         }
         let tail = self.tails.entry((client, room)).or_default();
@@ -110,6 +133,10 @@ impl TentativeOrder {
         for (nth, other) in tail.iter().enumerate().filter(|(nth, _)| *nth != place) {
             let Some(their) = self.sent(*other) else { continue };
             let (first, second) = if nth < place { ((their, *other), (sent, new)) } else { ((sent, new), (their, *other)) };
+            // It is about to come in above all that waits.
+            if self.places.get(&second.1.id).is_some() {
+                continue;
+            }
             if first.0.client == second.0.client && first.0.number > second.0.number {
                 return Err(format!(
                     "request {} of client {} stands before its request {}.",
@@ -124,7 +151,8 @@ impl TentativeOrder {
             }
             // Who has turned since the other one came may have learned of this one in another way.
             let late = sent.client == their.client && sent.number < their.number || self.had_seen(their, new.id);
-            if late && !moved && other.turned == new.turned {
+            let has_a_place = self.places.get(&new.id).is_some();
+            if late && !moved && !has_a_place && other.turned == new.turned {
                 return Err(format!(
                     "request {} of client {} was shown before request {} of client {}, which it depends on.",
                     their.number, their.client, sent.number, sent.client
@@ -132,6 +160,22 @@ impl TentativeOrder {
             }
         }
         Ok(())
+    }
+
+    fn leaves(&mut self, client: u32, room: RoomId, id: MessageId) {
+        let Some(tail) = self.tails.get_mut(&(client, room)) else { return };
+        tail.retain(|line| line.id != id);
+        let sends = self.sends.get(&client).copied().unwrap_or_default();
+        if let Some(shown) = self.shown.get(&(client, id)).copied().filter(|shown| !shown.delivered) {
+            self.shown.insert((client, id), Shown { left: Some(sends), ..shown });
+        }
+    }
+
+    fn delivered(&mut self, client: u32, id: MessageId, seq: Seq) {
+        self.places.or_insert(id, seq);
+        if let Some(shown) = self.shown.get(&(client, id)).copied() {
+            self.shown.insert((client, id), Shown { delivered: true, ..shown });
+        }
     }
 
     fn acknowledged(&mut self, client: u32, number: u64, (room, seq, id): (RoomId, Seq, MessageId)) {
@@ -170,7 +214,7 @@ impl Rule for TentativeOrder {
         match *fact {
             ClientFact::Submitted { client, number, text_digest, .. } => self.submitted(client, number, text_digest),
             ClientFact::Acknowledged { client, number, room, seq, id, .. } => self.acknowledged(client, number, (room, seq, id)),
-            ClientFact::Delivered { id, seq, .. } if self.active => _ = self.places.or_insert(id, seq),
+            ClientFact::Delivered { client, id, seq, .. } if self.active => self.delivered(client, id, seq),
             ClientFact::Read { ref posts, .. } if self.active => {
                 for post in posts {
                     self.places.or_insert(post.id, post.seq);
@@ -178,9 +222,7 @@ impl Rule for TentativeOrder {
             }
             ClientFact::Tentative { .. } => return self.show(fact),
             ClientFact::Untailed { client, room, id } | ClientFact::Withdrawn { client, room, id } => {
-                if let Some(tail) = self.tails.get_mut(&(client, room)) {
-                    tail.retain(|line| line.id != id);
-                }
+                self.leaves(client, room, id)
             }
             ClientFact::Turned { client } => {
                 let step = self.steps.entry(client).or_default();
@@ -199,6 +241,10 @@ impl Rule for TentativeOrder {
             for &(at, number, seq) in &past.sent {
                 while let Some(&(step, id)) = shown.next_if(|(step, _)| *step <= at) {
                     let Some(&place) = self.places.get(&id) else { continue };
+                    // It did not stay on that screen, or left it for a while and is counted from when it came again.
+                    if self.shown.get(&(*client, id)).is_none_or(|shown| shown.left.is_some() || shown.since != step) {
+                        continue;
+                    }
                     if greatest.is_none_or(|(turned, place_before, _)| (turned, place_before) < (step.0, place)) {
                         greatest = Some((step.0, place, id));
                     }
@@ -289,6 +335,27 @@ mod tests {
         story.untailed(9, "question").tentative(9, "question", Some("answer")).holds();
         let author = question_and_answer().untailed(8, "question").tentative(8, "question", None).ack(8, 1, 4, "answer");
         author.ack(7, 1, 5, "question").finish().breaks(RULE, "got (r1, 4)");
+    }
+
+    #[test]
+    fn what_has_left_a_screen_is_not_answered() {
+        let left = || Story::of(RULE).submit(7, 1, "question").tentative(8, "question", None).untailed(8, "question");
+        left().submit(8, 1, "elsewhere").tentative(9, "elsewhere", None).tentative(9, "question", None).holds();
+        left().submit(8, 1, "elsewhere").ack(8, 1, 4, "elsewhere").ack(7, 1, 5, "question").finish().holds();
+        let again = left().submit(8, 1, "elsewhere").tentative(8, "question", None).submit(8, 2, "answer");
+        again
+            .tentative(9, "elsewhere", None)
+            .tentative(9, "answer", None)
+            .tentative(9, "question", None)
+            .breaks(RULE, "request 2");
+    }
+
+    #[test]
+    fn what_has_a_place_comes_in_above_what_waits_whenever_it_comes() {
+        let story = Story::of(RULE).tentative(9, "other", None).submit(7, 1, "a").ack(7, 1, 4, "a").submit(7, 2, "b");
+        story.tentative(8, "b", None).tentative(8, "a", Some("b")).holds();
+        let lagging = Story::of(RULE).tentative(9, "other", None).submit(7, 1, "a").submit(7, 2, "b").deliver(9, 4, "a");
+        lagging.tentative(8, "a", None).untailed(8, "a").tentative(8, "b", None).tentative(8, "a", None).holds();
     }
 
     #[test]

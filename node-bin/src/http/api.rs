@@ -4,7 +4,9 @@
 //! Idempotency-Key, and the problems that any such request may meet. Tests hold the description to the routes, to the answers of docs/API.md, and to the file.
 
 use super::kinds::{KINDS, Kind};
-use super::{backup, cluster, export, messages, operators, people, problem, rooms, schema, sessions, settings, stream, view};
+use super::{
+    backup, client, cluster, export, messages, operators, people, problem, rooms, schema, sessions, settings, stream, view,
+};
 use axum::http::header;
 use axum::response::IntoResponse;
 use serde_json::{Map, Value, json};
@@ -73,6 +75,7 @@ use utoipa::OpenApi;
         settings::add_admin,
         settings::remove_admin,
         stream::open,
+        client::open,
         cluster::cluster,
         cluster::healthz,
         cluster::readyz,

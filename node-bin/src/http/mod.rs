@@ -2,6 +2,7 @@
 
 mod api;
 mod backup;
+mod client;
 mod cluster;
 mod export;
 mod extract;
@@ -17,11 +18,13 @@ mod routes;
 mod schema;
 mod sessions;
 mod settings;
+mod socket;
 mod stream;
 mod streams;
 #[cfg(test)]
 mod tests;
 mod view;
+mod wide;
 
 pub use backup::PATH as BACKUP_PATH;
 pub use cluster::{ahead as ahead_view, behind, divergence as divergence_view, role, view as cluster_view};
@@ -70,8 +73,7 @@ pub struct App<G> {
 pub fn router<G: Gate>(app: App<G>) -> Router {
     routes(&app)
         .into_router()
-        .merge(page::routes())
-        .fallback(not_found)
+        .fallback(page::open::<G>)
         .method_not_allowed_fallback(method_not_allowed)
         .layer(DefaultBodyLimit::max(BODY_LIMIT))
         .layer(middleware::from_fn(limit_time))
@@ -89,6 +91,7 @@ fn routes<G: Gate>(app: &App<G>) -> Routes<G> {
         .route("/api/v1/settings", get(settings::show::<G>).put(settings::put::<G>))
         .route("/api/v1/admins/{user}", put(settings::add_admin::<G>).delete(settings::remove_admin::<G>))
         .route("/api/v1/stream", get(stream::open::<G>))
+        .route("/api/v1/client", get(client::open::<G>))
         .route("/api/v1/cluster", get(cluster::cluster::<G>))
         .route("/healthz", get(cluster::healthz))
         .route("/readyz", get(cluster::readyz::<G>))
@@ -176,8 +179,10 @@ async fn count(State(metrics): State<Metrics>, request: Request, next: Next) -> 
     let route = request.extensions().get::<MatchedPath>().cloned();
     let method = request.method().clone();
     let response = next.run(request).await;
+    let route = route.as_ref().map_or("none", MatchedPath::as_str);
+    let route = if response.extensions().get::<page::IsFile>().is_some() { "files" } else { route };
     let method = if STANDARD.contains(&method.as_str()) { method.as_str() } else { "other" };
-    metrics.requested(route.as_ref().map_or("none", MatchedPath::as_str), method, response.status().as_u16());
+    metrics.requested(route, method, response.status().as_u16());
     response
 }
 

@@ -44,8 +44,8 @@ impl Known {
             }
         }
         let policy = format!(
-            "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src {connect}; base-uri 'none'; \
-             form-action 'self'; frame-ancestors 'none'"
+            "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src {connect}; manifest-src 'self'; \
+             worker-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
         );
         let policy = HeaderValue::try_from(policy).unwrap_or(HeaderValue::from_static("default-src 'self'"));
         Known { members: members.to_vec(), allowed, policy }

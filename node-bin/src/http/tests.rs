@@ -440,17 +440,60 @@ async fn whoever_watches_a_node_gets_plain_answers() {
 #[tokio::test]
 async fn the_page_and_its_files_come_with_a_strict_policy() {
     let fake = Fake::default();
-    for (path, kind) in
-        [("/", "text/html"), ("/app.js", "text/javascript"), ("/cluster.js", "text/javascript"), ("/style.css", "text/css")]
-    {
+    for (path, kind) in [
+        ("/", "text/html; charset=utf-8"),
+        ("/index.html", "text/html; charset=utf-8"),
+        ("/vendor/lit-html/lit-html.js", "text/javascript; charset=utf-8"),
+        ("/vendor/lit-html/directives/repeat.js", "text/javascript; charset=utf-8"),
+        ("/vendor/lit-html/LICENSE", "text/plain; charset=utf-8"),
+        ("/icon.svg", "image/svg+xml"),
+    ] {
         let file = call(&fake, "GET", path, &[], "").await;
-        assert_eq!(file.status, 200);
-        assert!(file.headers["content-type"].to_str().unwrap().starts_with(kind));
+        assert_eq!((file.status, &file.headers["content-type"]), (200, &HeaderValue::from_static(kind)), "{path}");
+        assert_eq!(file.headers["cache-control"], "no-cache");
+        assert_eq!(file.headers["x-content-type-options"], "nosniff");
         let policy = file.headers["content-security-policy"].to_str().unwrap();
-        assert!(policy.contains("script-src 'self'") && policy.contains("ws://127.0.0.1:8082"));
+        for part in
+            ["default-src 'none'", "script-src 'self';", "ws://127.0.0.1:8082", "manifest-src 'self'", "worker-src 'self'"]
+        {
+            assert!(policy.contains(part), "{part}: {policy}");
+        }
     }
     let page = call(&fake, "GET", "/", &[], "").await.text;
     assert!(!page.contains("style=") && !page.contains("onclick"), "the policy forbids inline style and script");
+}
+
+#[tokio::test]
+async fn a_file_that_has_not_changed_is_not_sent_again() {
+    let fake = Fake::default();
+    let etag = call(&fake, "GET", "/icon.svg", &[], "").await.headers["etag"].to_str().unwrap().to_owned();
+    for known in [etag.clone(), format!("\"other\", W/{etag}"), "*".into()] {
+        let again = call(&fake, "GET", "/icon.svg", &[("if-none-match", &known)], "").await;
+        assert_eq!(
+            (again.status, again.text.as_str(), &again.headers["etag"]),
+            (304, "", &HeaderValue::from_str(&etag).unwrap())
+        );
+        assert!(again.headers.contains_key("content-security-policy"));
+    }
+    assert_eq!(call(&fake, "GET", "/icon.svg", &[("if-none-match", "\"other\"")], "").await.status, 200);
+}
+
+#[tokio::test]
+async fn what_is_no_file_is_a_problem() {
+    let fake = Fake::default();
+    for (method, path) in [
+        ("GET", "/nothing.js"),
+        ("GET", "/app"),
+        ("GET", "/../Cargo.toml"),
+        ("GET", "/vendor/../../Cargo.toml"),
+        ("GET", "/%2e%2e/Cargo.toml"),
+        ("POST", "/"),
+        ("DELETE", "/icon.svg"),
+    ] {
+        let answered = call(&fake, method, path, &[], "").await;
+        assert_eq!((answered.status, &answered.json()["type"]), (404, &json!("urn:tertulia:not-found")), "{method} {path}");
+        assert_eq!(answered.headers["content-type"], "application/problem+json");
+    }
 }
 
 #[tokio::test]

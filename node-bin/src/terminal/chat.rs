@@ -1,47 +1,47 @@
-//! `node chat`: the last messages, then live ones; each line that is written is posted. A server that dies is a quiet line, nothing more.
+//! `node chat`: who chats, with what session, and whether on a whole screen or by lines.
 //!
 //! What is written is kept in a file of the state folder until it is acknowledged: a chat that ends before goes on with it the next time.
 
-use super::lines::{HELP, Said, said, told, who};
 use super::remote::{Remote, ask_once};
-use super::waiting::Waiting;
-use super::{enter, harmless, lines};
+use super::{Input, harmless, lines, plain, screen};
 use crate::cli::Chat;
 use crate::show;
+use jiff::tz::TimeZone;
 use rustix::termios::{LocalModes, OptionalActions, tcgetattr, tcsetattr};
-use std::collections::{BTreeMap, BTreeSet};
-use std::io::{ErrorKind, IsTerminal};
-use std::path::PathBuf;
-use tertulia_driver::{ClientEvent, Outbox, OutboxError, SubmitError};
+use std::io::IsTerminal;
+use std::path::{Path, PathBuf};
+use tertulia_driver::{Outbox, OutboxError};
 use tertulia_protocol::chat::password::Password;
-use tertulia_protocol::chat::{Command, RoomRef, Settings, SignIn};
-use tertulia_protocol::gateway::{Answer, Ask, EventKind, From, How};
-use tertulia_protocol::ids::{MessageId, RoomId, UserId};
-use tokio::io::{BufReader, Lines, Stdin};
+use tertulia_protocol::chat::{Command, Refusal, Settings, SignIn};
+use tertulia_protocol::gateway::{Answer, Ask, How};
 use xxhash_rust::xxh3::xxh3_64;
 
-const EARLIER: u32 = 10;
-/// Members that /who names.
-const MEMBERS: u32 = 100;
-
-type Input = Lines<BufReader<Stdin>>;
-
 pub async fn chat(args: &Chat) -> Result<(), String> {
+    let user = user(args)?;
     let mut input = lines();
-    let mut remote = open(args, &mut input).await?;
-    let chatting = async {
-        let room = enter(&mut remote, &args.room, true, None).await?;
-        remote.learn_servers().await;
-        remote.follow(RoomRef::Id(room), From::Last(EARLIER)).await;
-        let (room_name, user) = (harmless(&args.room), harmless(&args.user));
-        show(&format!("-- {room_name}, as {user}; write a line and press Enter, end with Ctrl-D; /help for more"));
-        talk(&mut remote, room, &mut input).await
+    let (mut remote, file) = open(args, &user, &mut input).await?;
+    let ended = match is_screen(args) {
+        true => {
+            let named = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+            let options = screen::Options {
+                name: user.clone(),
+                room: args.room.clone(),
+                colours: !named("NO_COLOR"),
+                bell: args.bell,
+                zone: TimeZone::system(),
+            };
+            match screen::run(&mut remote, options, args.mouse).await {
+                Ok(screen::Ended::Quit) => Ok(()),
+                Ok(screen::Ended::Rejected(refusal)) => Err(rejected(&refusal, file.as_deref())),
+                Err(error) => Err(error),
+            }
+        }
+        false => tokio::select! {
+            ended = plain::run(args, &mut remote, &mut input, &user) => ended,
+            _ = tokio::signal::ctrl_c() => Ok(()),
+        },
     };
-    let ended = tokio::select! {
-        ended = chatting => ended,
-        _ = tokio::signal::ctrl_c() => Ok(()),
-    };
-    let open = remote.open().await.iter().filter(|(_, command, _)| matches!(command, Command::Post { .. })).count();
+    let open = remote.open().await.iter().filter(|(_, command, _)| is_post(command)).count();
     if open > 0 && remote.keeps {
         show(&format!("-- {open} not acknowledged yet: kept, and sent when you chat here again"));
     }
@@ -49,11 +49,41 @@ pub async fn chat(args: &Chat) -> Result<(), String> {
     ended
 }
 
+fn is_post(command: &Command) -> bool {
+    matches!(command, Command::Post { .. } | Command::Respond { .. })
+}
+
+/// On a whole screen, where there is one.
+fn is_screen(args: &Chat) -> bool {
+    let is_dumb = std::env::var("TERM").is_ok_and(|term| term == "dumb");
+    !args.plain && !args.password_stdin && !is_dumb && std::io::stdin().is_terminal() && std::io::stdout().is_terminal()
+}
+
+/// The name that was given, or that of whoever is logged in here.
+fn user(args: &Chat) -> Result<String, String> {
+    let named = |name: &str| std::env::var(name).ok().filter(|user| !user.trim().is_empty());
+    let user = args.user.clone().or_else(|| named("USER")).or_else(|| named("LOGNAME"));
+    user.ok_or_else(|| "say who you are: node chat --user NAME".into())
+}
+
+/// Why there is no session any more, and what to do. A kept one that is over is put aside: the next chat signs in anew.
+fn rejected(refusal: &Refusal, file: Option<&Path>) -> String {
+    let over = matches!(refusal, Refusal::LoggedOut | Refusal::UnknownSession);
+    let Some(file) = file.filter(|_| over) else { return refusal.to_string() };
+    let mut aside = file.as_os_str().to_owned();
+    aside.push(".over");
+    match std::fs::rename(file, &aside) {
+        Ok(()) => format!("{refusal}. What that session had not sent is in {}; chat again to sign in", aside.display()),
+        Err(error) => format!("{refusal}; {} cannot be put aside: {error}", file.display()),
+    }
+}
+
 /// With the outbox of this user and these servers, unless another chat has it. A session that goes on needs no password.
-async fn open(args: &Chat, input: &mut Input) -> Result<Remote, String> {
+async fn open(args: &Chat, user: &str, input: &mut Input) -> Result<(Remote, Option<PathBuf>), String> {
     let servers = &args.servers.urls;
     let folder = args.state.clone().or_else(state_folder).filter(|_| !args.forget);
-    let outbox = match folder.map(|folder| Outbox::open(&folder.join(file_name(&args.user, servers)))) {
+    let file = folder.map(|folder| folder.join(file_name(user, servers)));
+    let outbox = match file.as_deref().map(Outbox::open) {
         None => None,
         Some(Ok(outbox)) => Some(outbox),
         Some(Err(OutboxError::InUse { .. })) => {
@@ -64,12 +94,12 @@ async fn open(args: &Chat, input: &mut Input) -> Result<Remote, String> {
     };
     let goes_on = outbox.as_ref().is_some_and(|outbox| !outbox.records().is_empty());
     let with_password = args.password_stdin || args.register;
-    let how = if goes_on && !with_password { How::Name } else { how(args, input).await? };
+    let how = if goes_on && !with_password { How::Name } else { how(args, user, input).await? };
     // Whoever gives a password wants it looked at, which a session that is open does not do.
     let outbox = outbox.filter(|_| !(goes_on && with_password));
     match outbox {
-        Some(outbox) => Remote::kept(&args.user, how, servers, outbox),
-        None => Ok(Remote::signing_in(&args.user, how, servers)),
+        Some(outbox) => Ok((Remote::kept(user, how, servers, outbox)?, file)),
+        None => Ok((Remote::signing_in(user, how, servers), None)),
     }
 }
 
@@ -88,7 +118,7 @@ fn file_name(user: &str, servers: &[String]) -> String {
 }
 
 /// With a password, where the cluster wants one or one is given.
-async fn how(args: &Chat, input: &mut Input) -> Result<How, String> {
+async fn how(args: &Chat, user: &str, input: &mut Input) -> Result<How, String> {
     let asked = args.password_stdin || args.register;
     let wanted = match settings(args).await {
         Some(settings) => matches!(settings.sign_in, SignIn::Accounts | SignIn::Invite),
@@ -97,7 +127,7 @@ async fn how(args: &Chat, input: &mut Input) -> Result<How, String> {
     if !asked && !wanted {
         return Ok(How::Name);
     }
-    let password = Password(password(args, input).await?);
+    let password = Password(password(args, user, input).await?);
     Ok(match args.register {
         true => How::Register { password, invite: args.invite.clone() },
         false => How::LogIn { password },
@@ -114,7 +144,7 @@ async fn settings(args: &Chat) -> Option<Settings> {
     None
 }
 
-async fn password(args: &Chat, input: &mut Input) -> Result<String, String> {
+async fn password(args: &Chat, user: &str, input: &mut Input) -> Result<String, String> {
     let stdin = std::io::stdin();
     let typed = !args.password_stdin && stdin.is_terminal();
     if !typed && !args.password_stdin {
@@ -122,7 +152,7 @@ async fn password(args: &Chat, input: &mut Input) -> Result<String, String> {
     }
     let before = if typed { tcgetattr(&stdin).ok() } else { None };
     if let Some(before) = &before {
-        eprint!("password of {}: ", harmless(&args.user));
+        eprint!("password of {}: ", harmless(user));
         let mut hidden = before.clone();
         hidden.local_modes.remove(LocalModes::ECHO);
         tcsetattr(&stdin, OptionalActions::Now, &hidden).map_err(|error| format!("cannot hide what you type: {error}"))?;
@@ -140,157 +170,6 @@ async fn password(args: &Chat, input: &mut Input) -> Result<String, String> {
         Ok(None) => Err("no password was given".into()),
         Err(error) => Err(format!("cannot read the password: {error}")),
     }
-}
-
-async fn talk(remote: &mut Remote, room: RoomId, input: &mut Input) -> Result<(), String> {
-    let (mut open, mut next, mut full) = (true, None::<(Command, String)>, false);
-    let mut screen = Screen::default();
-    let mut at = remote.at().map(str::to_owned);
-    for (number, command, _) in remote.open().await {
-        if let Command::Post { text, .. } = &command {
-            screen.show(format!("-- from before, being sent: {}", harmless(text)));
-            screen.written.insert(number, Written { text: text.clone(), is_post: true, id: None });
-        }
-    }
-    loop {
-        if let Some((command, text)) = next.take() {
-            let is_post = matches!(command, Command::Post { .. } | Command::Respond { .. });
-            match remote.submit(command.clone()).await {
-                Ok(number) => {
-                    full = false;
-                    screen.written.insert(number, Written { text, is_post, id: None });
-                }
-                Err(SubmitError::WindowFull) => {
-                    if !std::mem::replace(&mut full, true) {
-                        screen.show("-- so much of yours waits that this is kept back until some of it has its place".into());
-                    }
-                    next = Some((command, text));
-                }
-                Err(error) => return Err(error.to_string()),
-            }
-        }
-        if !open && next.is_none() && screen.written.is_empty() {
-            return Ok(());
-        }
-        tokio::select! {
-            biased;
-            event = remote.next() => match event? {
-                // Who looks for a leader elsewhere and comes back has not moved.
-                ClientEvent::SignedIn { .. } if remote.at() == at.as_deref() => {}
-                ClientEvent::SignedIn { server, .. } => {
-                    // What waits stands as it stood: this does not come between.
-                    show(&format!("-- now on {}", remote.server(server)));
-                    at = remote.at().map(str::to_owned);
-                }
-                event => screen.happened(event)?,
-            },
-            read = input.next_line(), if open && next.is_none() => match read {
-                Ok(Some(text)) if text.trim().is_empty() => {}
-                Ok(Some(text)) => match said(room, &text) {
-                    Said::Do(command) => next = Some((command, text)),
-                    Said::Who => drop(remote.ask(Ask::Members { room: RoomRef::Id(room), after: UserId(0), limit: MEMBERS }).await),
-                    Said::Quit => open = screen.ends(),
-                    Said::Help => screen.show(HELP.into()),
-                    Said::Wrong(why) => screen.show(format!("-- {why}")),
-                },
-                Ok(None) => open = screen.ends(),
-                Err(error) if error.kind() == ErrorKind::InvalidData => screen.show("-- that line is no text (UTF-8) and was not sent".into()),
-                Err(error) => return Err(format!("cannot read what you write: {error}")),
-            },
-        }
-    }
-}
-
-/// A command that is not settled.
-struct Written {
-    /// The line.
-    text: String,
-    is_post: bool,
-    /// Once it is accepted and waits for a majority.
-    id: Option<MessageId>,
-}
-
-/// What is printed, and what still has to be said of what is on it.
-#[derive(Default)]
-struct Screen {
-    waiting: Waiting,
-    /// By the number of the command.
-    written: BTreeMap<u64, Written>,
-    /// Messages of one's own of which it was said that they were refused, and that may still be withdrawn from the screen.
-    refused: BTreeSet<MessageId>,
-}
-
-impl Screen {
-    fn show(&mut self, line: String) {
-        print(self.waiting.other(line));
-    }
-
-    /// Whether to go on reading: no more. What is not settled is waited for.
-    fn ends(&mut self) -> bool {
-        let waiting = self.written.values().filter(|written| written.id.is_some()).count();
-        if waiting > 0 {
-            self.show(format!("-- {waiting} of yours wait for a majority; Ctrl-C ends at once"));
-        }
-        false
-    }
-
-    fn happened(&mut self, event: ClientEvent) -> Result<(), String> {
-        match event {
-            ClientEvent::Deliver(event) => {
-                let line = told(&event);
-                match (&event.kind, line) {
-                    (EventKind::Posted(post), Some(line)) => print(self.waiting.posted(post, line)),
-                    (_, Some(line)) => self.show(line),
-                    (_, None) => {}
-                }
-            }
-            ClientEvent::Tail { posts, .. } => print(self.waiting.tail(&posts)),
-            ClientEvent::Withdrawn { post, refusal, .. } => {
-                // Of one's own it is said when the command settles.
-                let mine = self.refused.remove(&post.id) || self.written.values().any(|written| written.id == Some(post.id));
-                if mine {
-                    self.waiting.forget(post.id);
-                } else {
-                    print(self.waiting.withdrawn(&post, &refusal));
-                }
-            }
-            ClientEvent::Accepted { number, id, copies } => self.accepted(number, id, copies),
-            ClientEvent::Answered { result: Ok(Answer::Members { members, .. }), .. } => self.show(who(&members)),
-            ClientEvent::Answered { result: Err(refusal), .. } => self.show(format!("-- {refusal}")),
-            ClientEvent::Settled { number, result } => {
-                let written = self.written.remove(&number);
-                if let Err(refusal) = result {
-                    self.refused.extend(written.as_ref().and_then(|written| written.id));
-                    self.show(format!("-- not done: {refusal} ({})", text_of(written)));
-                }
-            }
-            ClientEvent::Unclear { number } => {
-                let written = self.written.remove(&number);
-                self.show(format!("-- may have been done or not, look into the room: {}", text_of(written)));
-            }
-            ClientEvent::Unfollowed { refusal, .. } | ClientEvent::Rejected(refusal) => return Err(refusal.to_string()),
-            _ => {}
-        }
-        Ok(())
-    }
-
-    /// A message is shown as it waits; of anything else it is said here, once.
-    fn accepted(&mut self, number: u64, id: MessageId, copies: u32) {
-        let Some(written) = self.written.get_mut(&number).filter(|written| written.id.is_none()) else { return };
-        written.id = Some(id);
-        if !written.is_post {
-            let line = format!("-- kept on {copies} node(s) until there is a majority: {}", harmless(&written.text));
-            self.show(line);
-        }
-    }
-}
-
-fn text_of(written: Option<Written>) -> String {
-    harmless(&written.map(|written| written.text).unwrap_or_default())
-}
-
-fn print(lines: Vec<String>) {
-    lines.iter().for_each(|line| show(line));
 }
 
 #[cfg(test)]

@@ -90,7 +90,7 @@ pub fn told(event: &Event) -> Option<String> {
     })
 }
 
-fn change(changed: &Changed) -> String {
+pub fn change(changed: &Changed) -> String {
     let (by, user) = (harmless(&changed.by_name), harmless(&changed.user_name));
     match &changed.change {
         Change::Edited { seq } => match &changed.post {

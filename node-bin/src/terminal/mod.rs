@@ -1,9 +1,12 @@
 //! The terminal's clients: for people (`chat`), for scripts and pipes (`send`, `tail`), for operators (`status`).
 
 mod chat;
+mod harmless;
 mod lines;
 mod operate;
+mod plain;
 mod remote;
+mod screen;
 mod send;
 mod status;
 mod tail;
@@ -16,6 +19,7 @@ pub use send::send;
 pub use status::status;
 pub use tail::tail;
 
+use harmless::harmless;
 use remote::Remote;
 use std::path::Path;
 use std::time::Duration;
@@ -27,6 +31,8 @@ use tertulia_protocol::ids::RoomId;
 use tertulia_protocol::time::Timestamp;
 use tokio::io::{AsyncBufReadExt, BufReader, Lines, Stdin};
 use tokio::time::{Instant, sleep_until, timeout};
+
+type Input = Lines<BufReader<Stdin>>;
 
 /// When nothing has been reached for so long, a person is told why nothing happens.
 const TELL_AFTER: Duration = Duration::from_secs(3);
@@ -97,7 +103,6 @@ async fn enter(remote: &mut Remote, room: &str, make: bool, patience: Option<Dur
     }
 }
 
-/// Lines of standard input; at a byte that is no UTF-8 they end with an error.
 /// How a script signs in: with the password in a file, or with a name alone.
 fn by_file(file: Option<&Path>) -> Result<How, String> {
     let Some(file) = file else { return Ok(How::Name) };
@@ -106,21 +111,9 @@ fn by_file(file: Option<&Path>) -> Result<How, String> {
     Ok(How::LogIn { password: Password(text.lines().next().unwrap_or_default().to_owned()) })
 }
 
+/// Lines of standard input; at a byte that is no UTF-8 they end with an error.
 fn lines() -> Lines<BufReader<Stdin>> {
     BufReader::new(tokio::io::stdin()).lines()
-}
-
-/// Control characters could rewrite somebody's terminal, and marks of direction the order of a line: they are shown, not obeyed.
-fn harmless(text: &str) -> String {
-    text.chars().map(|letter| if drives(letter) { '\u{fffd}' } else { letter }).collect()
-}
-
-fn drives(letter: char) -> bool {
-    match letter {
-        '\t' => false,
-        '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => true,
-        _ => letter.is_control(),
-    }
 }
 
 /// A message for people: `12:03 ana: hello`. The time is when it was written, as far as that is known.
@@ -143,12 +136,5 @@ mod tests {
         assert_eq!(room_ref("7"), RoomRef::Id(RoomId(7)));
         assert_eq!(room_ref("+7"), RoomRef::Name("+7".into()));
         assert_eq!(room_ref("lobby"), RoomRef::Name("lobby".into()));
-    }
-
-    #[test]
-    fn messages_cannot_drive_the_terminal() {
-        assert_eq!(harmless("a\u{1b}[2Jb"), "a\u{fffd}[2Jb");
-        assert_eq!(harmless("a\u{202e}b\u{2067}c\u{200f}d"), "a\u{fffd}b\u{fffd}c\u{fffd}d");
-        assert_eq!(harmless("\tשלום \u{1f468}\u{200d}\u{1f469}"), "\tשלום \u{1f468}\u{200d}\u{1f469}");
     }
 }

@@ -85,6 +85,16 @@ impl Remote {
         self.client.follow(room, from).await;
     }
 
+    /// Follows every room that the user is in, also those joined later.
+    pub async fn follow_all(&self) {
+        self.client.follow_all().await;
+    }
+
+    /// Takes a command back that was certainly never sent.
+    pub async fn withdraw(&self, number: u64) -> Option<Command> {
+        self.client.withdraw(number).await
+    }
+
     /// What happens next. Nothing is lost when the future is dropped.
     pub async fn next(&mut self) -> Result<ClientEvent, String> {
         let event = self.client.next().await.ok_or("the client has ended: this is a bug, please report it")?;

@@ -39,6 +39,14 @@ impl Chat {
         }
     }
 
+    /// The room in which a command says something, whether or not it may be carried.
+    pub fn speaks_in(&self, session: SessionId, command: &Command) -> Option<RoomId> {
+        match command {
+            Command::Post { room, .. } | Command::Respond { room, .. } => self.find_room_for(self.user_of(session)?, room),
+            _ => None,
+        }
+    }
+
     /// The room and the message as which an accepted command is shown; `None`: it is no post, or would be refused by what is known here. When it was written, its order and
     /// its copies are left to the outbox. Without a time nobody counts as muted; see [`Chat::tentative_post_of`].
     pub fn tentative_post(&self, session: SessionId, id: MessageId, command: &Command) -> Option<(RoomId, TentativePost)> {

@@ -6,6 +6,7 @@ use crate::contract::Class;
 use crate::node::{Body, ForwardAnswer, Message};
 use crate::outbox::Offered;
 use crate::replica::{Executed, Identity, Offer, SessionRefusal, Slot, Submission, digest};
+use crate::time::Duration;
 #[cfg(feature = "zoo")]
 use crate::zoo::Bug;
 use alloc::vec::Vec;
@@ -13,6 +14,8 @@ use bytes::Bytes;
 
 /// How long a client should wait when a bound was reached, in milliseconds.
 const BUSY_MS: u32 = 100;
+/// How often it is looked whether what a request stands behind has its place.
+const BEHIND_EVERY: Duration = Duration::from_millis(10);
 /// What a request counts for beside its command.
 pub(super) const OVERHEAD: u32 = 128;
 
@@ -34,6 +37,8 @@ pub(super) struct Pending {
     offer_at: Instant,
     /// It may be accepted without a leader.
     carried: Option<Carried>,
+    /// It is kept from the leader, for what is on its way there, until this time at most.
+    behind_until: Option<Instant>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -200,6 +205,7 @@ impl Gateway {
                 taken_at: now.instant,
                 offer_at: now.instant,
                 carried: None,
+                behind_until: None,
             }),
         );
         self.advance(now, replica, key);
@@ -266,12 +272,15 @@ impl Gateway {
         let Some(pending) = self.pending.get_mut(&key) else { return now.instant };
         pending.held_until = None;
         if now.instant >= pending.offer_at {
-            let first = pending.offer_at == pending.taken_at;
-            pending.offer_at = now.instant + self.timing.forward_again;
-            // Its author may have seen what is tentative here and on its way to the leader: it goes the same way, behind it.
-            if first && self.shows_tentative() {
+            // Its author may have seen what is tentative here and on its way to the leader: it goes the same way, behind it, or waits for that.
+            if pending.offer_at == pending.taken_at && self.shows_tentative() {
                 self.want_outbox(now, replica, key);
+                if self.waits_behind(now, replica, key) {
+                    return now.instant + BEHIND_EVERY;
+                }
             }
+            let Some(pending) = self.pending.get_mut(&key) else { return now.instant };
+            pending.offer_at = now.instant + self.timing.forward_again;
             if !self.wanting.contains(&key) {
                 self.offer(now, replica, key, leader);
             }
@@ -285,6 +294,21 @@ impl Gateway {
             self.want_outbox(now, replica, key);
         }
         again_at
+    }
+
+    /// Whether something is said in a room that has tentative messages, and this node cannot carry it: an answer to a message that its state has not come to, say. It is
+    /// looked at again soon; then it can be carried, or what it stands behind has its place.
+    fn waits_behind(&mut self, now: Now, replica: &Replica<Chat>, key: RequestKey) -> bool {
+        let (RequestKey::Execute(session, _), Some(pending)) = (key, self.pending.get(&key)) else { return false };
+        if self.wanting.contains(&key) {
+            return false;
+        }
+        let room = Command::decode(pending.command()).ok().and_then(|command| replica.machine().speaks_in(session, &command));
+        if !room.is_some_and(|room| self.shows_tentative_in(room)) {
+            return false;
+        }
+        let Some(pending) = self.pending.get_mut(&key) else { return false };
+        now.instant < *pending.behind_until.get_or_insert(now.instant + self.timing.leader_silence)
     }
 
     fn offer(&mut self, now: Now, replica: &mut Replica<Chat>, key: RequestKey, leader: NodeId) {

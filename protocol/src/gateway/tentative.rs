@@ -64,6 +64,10 @@ impl Gateway {
         !self.tails.places.is_empty()
     }
 
+    pub(super) fn shows_tentative_in(&self, room: RoomId) -> bool {
+        self.tails.rooms.contains_key(&room)
+    }
+
     /// Whether the request may be accepted here and now, and on how many nodes it must be. Not asked again for the same request.
     pub(super) fn may_be_carried(&self, now: Now, replica: &Replica<Chat>, key: RequestKey) -> Option<u32> {
         let (RequestKey::Execute(session, _), Some(pending)) = (key, self.pending.get(&key)) else { return None };

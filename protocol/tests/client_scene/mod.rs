@@ -6,16 +6,18 @@ pub mod stories;
 pub mod tentative;
 
 use bytes::Bytes;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::sync::Arc;
 use tertulia_protocol::chat::{Command, Done, Post, Refusal, RoomRef};
-use tertulia_protocol::client::{Choice, Client, Config, Key, Output, Probed, Status, Timing, forgotten};
+use tertulia_protocol::client::{Choice, Client, Config, Key, Output, Probed, Status, Timing, forgotten, key_of};
 use tertulia_protocol::contract::Now;
 use tertulia_protocol::dice::Seed;
 use tertulia_protocol::gateway::*;
 use tertulia_protocol::ids::*;
 use tertulia_protocol::replica::Identity;
 use tertulia_protocol::time::{Duration, Instant, Timestamp};
+use tertulia_protocol::wire::{Kind, open};
 
 pub struct Scene {
     pub client: Client,
@@ -47,7 +49,7 @@ impl Scene {
         };
         let client = if keeps { Client::resume(config.clone(), &[], now).unwrap() } else { Client::new(config.clone(), now) };
         let mut scene = Scene { client, now, config, kept: Vec::new(), last_change: 0, wanted: false, steps: Vec::new() };
-        scene.step(json!({ "start": { "servers": 3, "window": 8, "keeps": keeps, "choice": choice.is_some(), "kept": [] } }));
+        scene.step(json!({ "start": { "servers": 3, "window": 8, "keeps": keeps, "choice": choice.is_some(), "kept": [], "holds": [] } }));
         scene
     }
 
@@ -220,10 +222,13 @@ impl Scene {
     pub fn restart_from(&mut self, kept: &[Bytes]) -> Vec<Output> {
         self.client = Client::resume(self.config.clone(), kept, self.now).unwrap();
         let records: Vec<String> = kept.iter().map(|record| hex(record)).collect();
+        let holds: Vec<Value> = kept.iter().map(holds).collect();
         self.kept = kept.to_vec();
         self.last_change = 0;
         let choice = self.config.timing.choice.is_some();
-        self.step(json!({ "start": { "servers": 3, "window": 8, "keeps": true, "choice": choice, "kept": records } }))
+        self.step(
+            json!({ "start": { "servers": 3, "window": 8, "keeps": true, "choice": choice, "kept": records, "holds": holds } }),
+        )
     }
 
     pub fn restart(&mut self) -> Vec<Output> {
@@ -293,6 +298,44 @@ fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
+// What records hold, in the words of docs/CLIENT.md: for hosts that keep something else than bytes.
+
+#[derive(Deserialize, Serialize)]
+struct SessionRecord {
+    token: Token,
+    name: String,
+    next_number: u64,
+    next_wire: u64,
+}
+
+#[derive(Deserialize)]
+struct CommandRecord {
+    number: u64,
+    wire: Option<u64>,
+    command: Bytes,
+}
+
+#[derive(Deserialize, Serialize)]
+struct CursorRecord {
+    room: RoomId,
+    cursor: Cursor,
+}
+
+/// A record, decoded, under its key; null in its place where it says that the key's record is forgotten.
+fn holds(record: &Bytes) -> Value {
+    let (of, is_forgotten) = key_of(record).unwrap();
+    let held = match of {
+        _ if is_forgotten => Value::Null,
+        Key::Session => json!(open::<SessionRecord>(Kind::OutboxSession, record).unwrap()),
+        Key::Cursor(_) => json!(open::<CursorRecord>(Kind::OutboxCursor, record).unwrap()),
+        Key::Command(_) => {
+            let CommandRecord { number, wire, command } = open(Kind::OutboxCommand, record).unwrap();
+            json!({ "number": number, "wire": wire, "command": Command::decode(&command).unwrap() })
+        }
+    };
+    json!({ "key": key(of), "record": held })
+}
+
 fn key(key: Key) -> Value {
     match key {
         Key::Session => json!("session"),
@@ -327,7 +370,8 @@ fn told(output: &Output) -> Value {
         Output::Deliver(event) => json!({ "deliver": value(serde_json::to_value(&**event)) }),
         Output::Unfollowed { room, .. } => json!({ "unfollowed": value(serde_json::to_value(room)) }),
         Output::Keep { change, record } => {
-            json!({ "keep": { "serial": change.serial, "key": key(change.key), "sync": change.sync, "record": hex(record) } })
+            let (serial, held) = (change.serial, &holds(record)["record"]);
+            json!({ "keep": { "serial": serial, "key": key(change.key), "sync": change.sync, "record": hex(record), "holds": held } })
         }
         Output::Forget { change } => json!({ "forget": { "serial": change.serial, "key": key(change.key) } }),
         Output::Probe { server } => json!({ "probe": server }),

@@ -6,6 +6,7 @@ use super::*;
 /// All of them, by the names under which the vectors stand.
 pub const ALL: &[(&str, Story)] = &[
     ("what is accepted without a leader is asked about until it is settled", accepted_then_done),
+    ("what is settled while it is being asked about is asked again at once", hurried),
     ("what is accepted goes in order to the next server", accepted_moves),
     ("a restart forgets that something was accepted, and asks", accepted_restart),
     ("all servers are tried once for a leader while posts are accepted", one_round),
@@ -139,6 +140,27 @@ pub fn accepted_then_done() -> Scene {
     scene
 }
 
+pub fn hurried() -> Scene {
+    let mut scene = Scene::following();
+    scene.submit_accepted();
+    // The question is under way while the message gets its place: its answer was given before, and says nothing new.
+    let asked = submits(&scene.pass_alive(1_000)).remove(0);
+    let refused = || EventKind::Withdrawn { id: MessageId(5), refusal: Box::new(Refusal::NotAMember { room: ROOM }) };
+    scene.hint(1, refused());
+    let asked = submits(&scene.accept(&asked, 5, 1));
+    assert_eq!(asked.len(), 1, "at once");
+    // That one is answered from what the server knows by now.
+    let outputs = scene.reply(asked[0].id, Err(Refusal::NotAMember { room: ROOM }));
+    assert!(matches!(&outputs[0], Output::Settled { number: 1, result: Err(_) }));
+    // Where nothing is under way, the question does not wait for its time.
+    let request = submits(&scene.submit("two").1).remove(0);
+    scene.accept(&request, 6, 1);
+    let asked =
+        submits(&scene.hint(1, EventKind::Withdrawn { id: MessageId(6), refusal: Box::new(Refusal::NotAMember { room: ROOM }) }));
+    assert_eq!(asked.len(), 1);
+    scene
+}
+
 pub fn accepted_moves() -> Scene {
     let mut scene = Scene::new();
     scene.sign_in(1);
@@ -253,9 +275,10 @@ pub fn join_waits() -> Scene {
     let number = scene.client.submit(scene.now, command.clone()).unwrap();
     let outputs = scene.step(json!({ "submit": { "command": command, "returns": number } }));
     let mut join = submits(&outputs);
-    // The node holds it for a while, again and again. What was accepted is asked about between.
-    for _ in 0..12 {
-        let mut outputs = scene.pass_alive(500);
+    // The node holds it for a while, again and again. What was accepted is asked about between, whatever pause is drawn.
+    for _ in 0..8 {
+        assert!(submits(&scene.pass_alive(300)).is_empty());
+        let mut outputs = scene.pass_alive(700);
         outputs.extend(scene.no_leader(&join.remove(0)));
         outputs.extend(scene.pass_alive(50));
         for request in submits(&outputs) {

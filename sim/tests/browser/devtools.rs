@@ -156,6 +156,89 @@ impl Browser {
         }
     }
 
+    /// Presses a key as a person does, by its name in `KeyboardEvent.key`, with modifiers before it: `Control+k`, `Shift+F6`, `Enter`.
+    pub fn press(&mut self, window: &Window, chord: &str) {
+        let mut parts: Vec<&str> = chord.split('+').collect();
+        let key = parts.pop().filter(|key| !key.is_empty()).unwrap_or("+");
+        let bit = |name: &&str| match *name {
+            "Alt" => 1,
+            "Control" => 2,
+            "Meta" => 4,
+            "Shift" => 8,
+            other => panic!("{other} is no modifier"),
+        };
+        let modifiers: u32 = parts.iter().filter(|part| !part.is_empty()).map(bit).sum();
+        let code = match key {
+            "Enter" => 13,
+            "Escape" => 27,
+            "Tab" => 9,
+            "ArrowUp" => 38,
+            "ArrowDown" => 40,
+            "ArrowLeft" => 37,
+            "ArrowRight" => 39,
+            "F6" => 117,
+            "Delete" => 46,
+            "Home" => 36,
+            "End" => 35,
+            one => u32::from(one.to_ascii_uppercase().as_bytes()[0]),
+        };
+        for kind in ["keyDown", "keyUp"] {
+            let mut event = json!({"type": kind, "key": key, "windowsVirtualKeyCode": code, "modifiers": modifiers});
+            let text = match key {
+                "Enter" => Some("\r"),
+                one if one.chars().count() == 1 && modifiers & 7 == 0 => Some(one),
+                _ => None,
+            };
+            if let Some(text) = text.filter(|_| kind == "keyDown") {
+                event["text"] = json!(text);
+            }
+            self.call(Some(window), "Input.dispatchKeyEvent", event);
+        }
+    }
+
+    /// Types where the focus is.
+    pub fn insert(&mut self, window: &Window, text: &str) {
+        self.call(Some(window), "Input.insertText", json!({"text": text}));
+    }
+
+    /// Clicks the middle of what this expression names, once it is there.
+    pub fn click(&mut self, window: &Window, element: &str) {
+        self.until(window, element, &format!("({element})?.checkVisibility()"));
+        let place = format!(
+            "(() => {{ const e = {element}; e.scrollIntoView({{block: 'nearest'}}); const r = e.getBoundingClientRect(); \
+             return [r.x + r.width / 2, r.y + r.height / 2]; }})()"
+        );
+        let place = self.value(window, &place);
+        for kind in ["mousePressed", "mouseReleased"] {
+            let event = json!({"type": kind, "x": place[0], "y": place[1], "button": "left", "clickCount": 1});
+            self.call(Some(window), "Input.dispatchMouseEvent", event);
+        }
+    }
+
+    /// Another size of the window, as of a telephone: with touch, and two pixels for one.
+    pub fn resize(&mut self, window: &Window, (width, height): (u32, u32)) {
+        let size = json!({"width": width, "height": height, "deviceScaleFactor": 2, "mobile": false});
+        self.call(Some(window), "Emulation.setDeviceMetricsOverride", size);
+    }
+
+    /// Whether the window has a network at all.
+    pub fn offline(&mut self, window: &Window, offline: bool) {
+        let conditions = json!({"offline": offline, "latency": 0, "downloadThroughput": -1, "uploadThroughput": -1});
+        self.call(Some(window), "Network.emulateNetworkConditions", conditions);
+    }
+
+    /// What axe-core (its source) finds serious or critical in what the window shows: rule and place.
+    pub fn axe(&mut self, window: &Window, source: &str) -> Vec<String> {
+        self.value(window, &format!("{source}; true"));
+        let found = self.value(
+            window,
+            "axe.run(document, {resultTypes: ['violations']}).then(({violations}) => violations.filter(({impact}) => \
+             ['serious', 'critical'].includes(impact)).map(({id, nodes}) => `${id}: ${nodes.map((n) => n.html.slice(0, 160) + ' ' + \
+             (n.any[0]?.message ?? '')).join(' | ')}`))",
+        );
+        found.as_array().unwrap().iter().map(|one| one.as_str().unwrap().to_owned()).collect()
+    }
+
     /// What the window shows, as a PNG in base64.
     pub fn picture(&mut self, window: &Window) -> String {
         let shot = self.call(Some(window), "Page.captureScreenshot", json!({"format": "png"}));
