@@ -68,12 +68,14 @@ async fn look<G: Gate>(app: &App<G>) -> Result<Seen, Problem> {
     Ok(seen)
 }
 
-/// `GET /api/v1/cluster/vitals`
+/// The cluster as this node sees it, and how this node is: disk, connections, rates.
+#[utoipa::path(get, path = "/api/v1/cluster/vitals", responses((status = 200, body = Map<String, Value>)), security(()))]
 pub async fn vitals<G: Gate>(State(app): State<App<G>>) -> Result<Json<Map<String, Value>>, Problem> {
     Ok(Json((*look(&app).await?).clone()))
 }
 
-/// `GET /api/v1/cluster/stream`
+/// What `/api/v1/cluster/vitals` says, and then each change of it, as server-sent events.
+#[utoipa::path(get, path = "/api/v1/cluster/stream", responses((status = 200, body = String, content_type = "text/event-stream", description = "First everything, then the fields that have changed; a comment as a sign of life each second.")), security(()), extensions(("x-problems" = json!(["too-many-watchers"]))))]
 pub async fn stream<G: Gate>(State(app): State<App<G>>) -> Result<Response, Problem> {
     let place = Arc::clone(&app.watched.places).try_acquire_owned().map_err(|_| {
         let text =
