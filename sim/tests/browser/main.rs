@@ -263,13 +263,13 @@ fn a_message_that_is_refused_when_it_is_its_turn_is_taken_back_with_a_reason() {
     go_to(&mut browser, &cleo, "lobby");
     cluster.say("cut 1 2 | 3 4 5");
     browser.until(&cleo, "it is said that there is no majority", "!document.querySelector('#cut-off').hidden");
-    // A strict room takes nothing now, and holds up no other.
+    browser.write(&cleo, "#text", "For this side.");
+    sees(&mut browser, &ana, "waiting", "For this side.");
+    // A strict room takes nothing now: what is written in it waits where it was written, and what the same device says later waits behind it.
     go_to(&mut browser, &cleo, "vault");
     browser.write(&cleo, "#text", "For all or for nobody.");
     sees(&mut browser, &cleo, "sending", "For all or for nobody.");
     go_to(&mut browser, &cleo, "lobby");
-    browser.write(&cleo, "#text", "For this side.");
-    sees(&mut browser, &ana, "waiting", "For this side.");
     browser.write(&ana, "#text", "What I should not say.");
     for window in [&ana, &cleo] {
         sees(&mut browser, window, "waiting", "What I should not say.");
@@ -285,7 +285,7 @@ fn a_message_that_is_refused_when_it_is_its_turn_is_taken_back_with_a_reason() {
     assert!(!texts(&shown(&mut browser, &cleo)).contains(&"What I should not say."));
     go_to(&mut browser, &cleo, "vault");
     sees(&mut browser, &cleo, "committed", "For all or for nobody.");
-    let refused = "[...document.querySelectorAll('.refused button')].forEach((button) => button.click())";
+    let refused = "[...document.querySelectorAll('.refused .discard')].forEach((button) => button.click())";
     browser.value(&ana, refused);
     browser.until(&ana, "it is gone when she says so", "!document.querySelector('.refused')");
     assert!(browser.errors.is_empty(), "{:#?}", browser.errors);
