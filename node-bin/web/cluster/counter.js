@@ -78,7 +78,7 @@ export class Counter {
         ${row("committed entries", view ? count(view.commit) : "–")}
         ${row("who leads next", line.length ? line.join(", then ") : "–")}
         ${row("succession", view ? policies[view.policy] || `in a fixed order (${view.policy})` : "–")}
-        ${view ? view.ranking.map((reason) => row(`node ${reason.node}`, html`${reason.quorum_us === null ? "–" : duration(reason.quorum_us)} <small>to a majority</small>`)) : nothing}
+        ${view ? view.ranking.map((reason) => row(`node ${reason.node}`, html`<small>to a majority</small> ${reason.quorum_us === null ? "–" : duration(reason.quorum_us)}`)) : nothing}
       </dl>
       <p class="note">Anybody may look here; nothing can be done. <code>node demo</code> runs a cluster with buttons to break it.</p></section>`;
   }

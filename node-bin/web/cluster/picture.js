@@ -7,6 +7,7 @@ import { pairOf } from "./model.js";
 const SVG = "http://www.w3.org/2000/svg";
 const TRAVEL = 520;        // ms that an entry travels
 const MOST = 48;           // entries under way in the picture
+const UNDER_WAY = 0.1;     // s of entries that may be on their way to a node that is in step
 const LABELLED = 6;        // nodes up to which every link has its label; half as many where it is narrow
 const calm = matchMedia("(prefers-reduced-motion: reduce)");
 
@@ -199,7 +200,7 @@ export class Picture {
     set(node.group, "class", `node ${state}${member.standing === "voter" ? "" : " learner"}`);
     for (const [circle, size] of [[node.halo, r * 1.75], [node.track, r], [node.arc, r], [node.disc, r - 5]]) set(circle, "r", String(size));
     const around = 2 * Math.PI * r;
-    const held = state === "leader" ? 1 : behind === null || !leads || !leads.last ? (view ? 1 : 0) : Math.max(0.04, 1 - behind / Math.max(leads.last, 1));
+    const held = state === "leader" || (behind !== null && behind <= 2) ? 1 : behind === null || !leads || !leads.last ? (view ? 1 : 0) : Math.max(0.04, 1 - behind / Math.max(leads.last, 1));
     // A little is hard to see of much: what is missing is drawn as the root of its share.
     const shown = held >= 1 ? 1 : 1 - Math.sqrt(1 - held) * 0.9;
     set(node.arc, "stroke-dasharray", `${(around * shown).toFixed(1)} ${around.toFixed(1)}`);
@@ -239,7 +240,10 @@ export class Picture {
     const sync = view && view.vitals && view.vitals.sync ? `disk ${duration(view.vitals.sync.median_us)}` : "";
     if (state === "leader") return [`term ${model.truth.term}`, sync];
     if (state === "alone" || state === "candidate") return [`term ${view.term}`, "no majority"];
-    return [behind === null ? `entry ${view.applied}` : behind === 0 ? "in step" : `${behind} behind`, sync];
+    // What is on its way is not behind.
+    const rate = model.rates.get(model.truth.leader);
+    const inStep = behind !== null && behind <= Math.max(2, (rate ? rate.applied : 0) * UNDER_WAY);
+    return [behind === null ? `entry ${view.applied}` : inStep ? "in step" : `${behind} behind`, sync];
   }
 
   updateLink(link) {
