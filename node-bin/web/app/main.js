@@ -44,6 +44,10 @@ drawWith(() => {
   if (the.list) {
     const before = the.list.room;
     the.list.show(room);
+    if (room && arriving) {
+      the.list.jump(arriving, { focus: true });
+      arriving = null;
+    }
     the.list.update();
     // What the list has found out may change what stands around it.
     if (before !== the.list.room) draw();
@@ -108,6 +112,7 @@ function seen({ through, atEnd }) {
 // ---- going places
 
 let former = { room: null, pane: null, arg: null };
+let arriving = null;   // the message that is to be shown as soon as its room is
 
 function arriveAt(route) {
   ui.route = route;
@@ -117,7 +122,7 @@ function arriveAt(route) {
     if (former.room !== null && ui.store?.rooms.get(former.room)) ui.store.rooms.get(former.room).divider = null;
     if (room) entered(room);
   }
-  if (route.seq && room) requestAnimationFrame(() => the.list?.jump(route.seq, { focus: true }));
+  arriving = route.seq;
   if (route.pane && (route.pane !== former.pane || route.arg !== former.arg || route.room !== former.room)) openedPane(route, room);
   if (!route.pane && former.pane && !route.seq && document.activeElement?.closest("#pane")) requestAnimationFrame(focusComposer);
   former = route;
@@ -133,7 +138,7 @@ function entered(room) {
   if (room.member && !room.members && room.kind !== "direct") ui.store.loadMembers(room).catch(() => {});
   if (room.with) ui.store.people.get(room.with);
   // Where there is a keyboard, writing begins at once; on a phone it would cover the room.
-  if (matchMedia("(hover: hover)").matches && !ui.route.pane) requestAnimationFrame(() => requestAnimationFrame(() => { if (!ui.dialog && !ui.menu) focusComposer(); grow(); }));
+  if (matchMedia("(hover: hover)").matches && !ui.route.pane && !ui.route.seq) requestAnimationFrame(() => requestAnimationFrame(() => { if (!ui.dialog && !ui.menu) focusComposer(); grow(); }));
 }
 
 addEventListener("hashchange", () => ui.phase === "in" && arriveAt(parse(location.hash)));
