@@ -277,7 +277,7 @@ mod tests {
     fn serve(data: &Path, line: &str) -> Serve {
         let line = format!("node serve --secret-file s --data {} {line}", data.display());
         match Cli::try_parse_from(line.split_whitespace()).unwrap().command {
-            Some(Command::Serve(serve)) => serve,
+            Some(Command::Serve(serve)) => *serve,
             _ => panic!(),
         }
     }
