@@ -60,6 +60,7 @@ async fn run(folder: &str) -> Result<Running, Failed> {
         facts: None,
         observer: None,
         aside: None,
+        faults: None,
     };
     let (handle, ended) = start(setup).await?;
     Ok(Running { handle, node: tokio::spawn(ended), stop })

@@ -21,6 +21,7 @@ use bytes::Bytes;
 use std::fmt;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
 use tertulia_protocol::contract::{Damage, Position, Restored};
 use tertulia_protocol::ids::{Boot, ClusterId, Incarnation, Index, NodeId};
 use tertulia_protocol::raft::Entry;
@@ -58,6 +59,35 @@ impl Default for StoreOptions {
     fn default() -> Self {
         StoreOptions { segment_bytes: SEGMENT_BYTES, rows: RowsOptions::default() }
     }
+}
+
+/// Bytes that a store's files have, by what they are for. Segments of the log are made whole before they are written.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Sizes {
+    pub log: u64,
+    pub rows: u64,
+    pub outbox: u64,
+}
+
+/// How large the files in this folder are, whoever has it open.
+///
+/// # Errors
+/// The folder cannot be read. A file that goes meanwhile does not count.
+pub fn sizes(folder: &Path) -> io::Result<Sizes> {
+    let mut sizes = Sizes::default();
+    for entry in std::fs::read_dir(folder)? {
+        let entry = entry?;
+        let (name, bytes) = (entry.file_name(), entry.metadata().map_or(0, |file| file.len()));
+        let Some(name) = name.to_str() else { continue };
+        let sum = match name {
+            name if is_log_file(name) => &mut sizes.log,
+            name if is_outbox_file(name) => &mut sizes.outbox,
+            name if name.starts_with("rows.") => &mut sizes.rows,
+            _ => continue,
+        };
+        *sum += bytes;
+    }
+    Ok(sizes)
 }
 
 /// The open parts of a store.

@@ -6,6 +6,7 @@ mod client;
 mod clock;
 pub mod disk;
 mod entropy;
+pub mod faults;
 mod folder;
 mod framed;
 mod framing;
@@ -21,6 +22,7 @@ pub mod rows;
 mod runtime;
 pub mod sim_disk;
 pub mod store;
+pub mod watched;
 
 pub use client::{ClientEvent, ClientHandle, ClientRunner, OpenCommand, SubmitError};
 pub use clock::{Clock, EpochClock, SystemClock};

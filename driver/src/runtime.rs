@@ -6,6 +6,7 @@
 use crate::aside::{Aside, AtOnce, Report, Search};
 use crate::clock::Clock;
 use crate::entropy::Entropy;
+use crate::faults::Faults;
 use crate::handle::{FromClient, Handle, Published, Queued, Shared};
 use crate::input::{Input, Observer, feed};
 use crate::metrics::Metrics;
@@ -60,6 +61,8 @@ pub struct Setup<N: Net, S: Store, C: Clock> {
     pub observer: Option<Box<dyn Observer>>,
     /// Who does what takes long; `None`: the node's own task, at once.
     pub aside: Option<Box<dyn Aside>>,
+    /// What a demonstration does to the node's links; `None`: nothing, ever.
+    pub faults: Option<Arc<Faults>>,
 }
 
 /// Why a node ended.
@@ -78,7 +81,8 @@ pub enum Ended {
 pub async fn start<N: Net, S: Store, C: Clock>(
     setup: Setup<N, S, C>,
 ) -> io::Result<(Handle, impl Future<Output = Ended> + Send + 'static)> {
-    let Setup { mut config, secret, net, peer_listen, store, restored, clock, entropy, shutdown, facts, observer, aside } = setup;
+    let Setup { mut config, secret, net, peer_listen, store, restored, clock, entropy, shutdown, facts, observer, aside, faults } =
+        setup;
     let cannot = |error: io::Error| io::Error::new(error.kind(), format!("cannot listen for peers on {peer_listen}: {error}"));
     let listener = net.bind(&peer_listen).await.map_err(cannot)?;
     let peer_address = net.local_address(&listener).map_err(cannot)?;
@@ -103,6 +107,7 @@ pub async fn start<N: Net, S: Store, C: Clock>(
         entropy,
         metrics,
         node: to_node,
+        faults,
     });
     let driver = Driver {
         node,

@@ -9,7 +9,7 @@
 
 mod inline;
 
-pub use crate::folder::{FolderIdentity, MakeError, OpenError, Opened, StoreOptions, make, open};
+pub use crate::folder::{FolderIdentity, MakeError, OpenError, Opened, Sizes, StoreOptions, make, open, sizes};
 pub use inline::InlineStore;
 
 use crate::disk::Disk;

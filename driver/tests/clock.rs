@@ -79,6 +79,7 @@ async fn nothing_is_handed_over_with_a_moment_from_before_it_came() {
         facts: None,
         observer: Some(Box::new(clock.clone())),
         aside: None,
+        faults: None,
     };
     let (handle, ended) = start(setup).await.unwrap();
     clock.0.lock().unwrap().asker = Some(handle);

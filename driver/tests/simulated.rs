@@ -206,6 +206,7 @@ impl World {
             })),
             observer: Some(Box::new(chain)),
             aside: None,
+            faults: None,
         };
         let (handle, ended) = start(setup).await.unwrap();
         self.handles.push(handle.clone());

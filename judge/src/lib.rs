@@ -27,6 +27,7 @@ mod rules;
 #[cfg(test)]
 mod story;
 mod table;
+mod tail;
 mod topics;
 mod view;
 
@@ -34,6 +35,7 @@ pub use observed::{
     At, ClientFact, Extent, Observed, ReadPost, SESSIONS, Shown, Violation, Wish, digest_of, revision, text_digest,
 };
 pub use rules::{Kind, RULES, about};
+pub use tail::{TailLine, tail_changes};
 
 use rules::Rule;
 use tertulia_protocol::facts::Fact;

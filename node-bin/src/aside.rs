@@ -1,6 +1,7 @@
 //! What the node has done beside its own task: keys derived from passwords on threads of their own, and searches in its index of words.
 
 use crate::search::Searcher;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use tertulia_driver::aside::{Aside, Report, Search};
@@ -22,19 +23,21 @@ struct Job {
 pub struct Beside {
     derive: Sender<Job>,
     searcher: Searcher,
+    /// Rows of messages that were written.
+    messages: Arc<AtomicU64>,
 }
 
 impl Beside {
     /// # Errors
     /// No thread can be started.
-    pub fn start(searcher: Searcher) -> std::io::Result<Beside> {
+    pub fn start(searcher: Searcher, messages: Arc<AtomicU64>) -> std::io::Result<Beside> {
         let (derive, jobs) = channel();
         let jobs = Arc::new(Mutex::new(jobs));
         for _ in 0..AT_ONCE {
             let jobs = Arc::clone(&jobs);
             std::thread::Builder::new().name("password".into()).spawn(move || work(&jobs))?;
         }
-        Ok(Beside { derive, searcher })
+        Ok(Beside { derive, searcher, messages })
     }
 }
 
@@ -59,7 +62,7 @@ impl Aside for Beside {
     }
 
     fn wrote(&mut self, rows: &RowBatch) {
-        self.searcher.wrote(rows);
+        self.messages.fetch_add(self.searcher.wrote(rows), Relaxed);
     }
 
     fn replaced(&mut self, through: Index) {

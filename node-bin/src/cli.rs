@@ -1,5 +1,6 @@
 //! The command line.
 
+use crate::driven::Driven;
 use crate::peers::{Peer, parse_address, parse_peer, parse_url};
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
@@ -20,7 +21,7 @@ pub enum Command {
     /// Run a whole cluster on this machine, with a web page
     Demo(Demo),
     /// Run one node
-    Serve(Serve),
+    Serve(Box<Serve>),
     /// Post to a room: one message, or each line of standard input
     Send(Send),
     /// Follow a room
@@ -67,11 +68,14 @@ pub struct Demo {
     /// Start a node again when it ends by itself
     #[arg(long)]
     pub restart: bool,
+    /// Where the cluster page's buttons go, on loopback, behind a key that is drawn at each start. By default one below the first node's HTTP port, or a free one if that is taken
+    #[arg(long, value_name = "PORT")]
+    pub control_port: Option<u16>,
 }
 
 impl Default for Demo {
     fn default() -> Demo {
-        Demo { nodes: None, http_base: None, data: "data".into(), for_: None, restart: false }
+        Demo { nodes: None, http_base: None, data: "data".into(), for_: None, restart: false, control_port: None }
     }
 }
 
@@ -144,6 +148,8 @@ pub struct Serve {
     /// End when standard input ends, and with the process that started this one
     #[arg(long, hide = true)]
     pub exit_with_stdin: bool,
+    #[command(flatten)]
+    pub driven: Driven,
     /// A known bug to run with
     #[cfg(feature = "zoo")]
     #[arg(long, hide = true, value_name = "NAME", value_parser = bug)]

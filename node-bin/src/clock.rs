@@ -10,6 +10,11 @@ pub fn seconds() -> u64 {
     now().wall.0 / 1_000_000
 }
 
+/// Milliseconds since 1970, as browsers count.
+pub fn milliseconds() -> u64 {
+    now().wall.0 / 1_000
+}
+
 /// Both clocks, in the protocol's terms.
 #[allow(clippy::disallowed_methods)] // a process has to ask somewhere, and it is here
 pub fn now() -> Now {

@@ -8,6 +8,7 @@ mod bench;
 mod cli;
 mod clock;
 mod demo;
+mod driven;
 mod facts;
 mod folder;
 mod gate;
@@ -23,6 +24,7 @@ mod secret;
 mod serve;
 mod settings;
 mod terminal;
+mod vitals;
 
 use clap::Parser;
 use cli::{Cli, Command};

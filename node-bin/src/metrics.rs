@@ -138,6 +138,11 @@ impl Metrics {
         self.divergences.inner().store(driver.divergences(), Relaxed);
     }
 
+    /// Connections that are open on the clients' port.
+    pub fn open_connections(&self) -> i64 {
+        self.connections.get()
+    }
+
     /// Counts one connection for as long as the guard lives.
     pub fn connected(&self) -> Connected {
         self.connections.inc();

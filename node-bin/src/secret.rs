@@ -34,6 +34,15 @@ pub fn create(path: &Path) -> Result<(), String> {
     fs::rename(&beside, path).map_err(fail)
 }
 
+/// Writes a text that its owner alone can read, in place of what was there.
+pub fn replace(path: &Path, text: &str) -> std::io::Result<()> {
+    let beside = path.with_extension("new");
+    let _ = fs::remove_file(&beside);
+    let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&beside)?;
+    writeln!(file, "{text}")?;
+    fs::rename(&beside, path)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -3,14 +3,16 @@
 use crate::accept::accept;
 use crate::aside::Beside;
 use crate::cli::Serve;
+use crate::driven::Door;
 use crate::facts;
 use crate::folder;
-use crate::http::{App, EXPORTS, Operators, Origins, Streams, router};
+use crate::http::{App, EXPORTS, Operators, Origins, Streams, Watched, router};
 use crate::join::{Me, Start};
 use crate::metrics::Metrics;
 use crate::peers::Peer;
 use crate::search::{self, Begin, Indexed, Searcher};
 use crate::secret;
+use crate::vitals::Vitals;
 use std::future::Future;
 use std::io::{IsTerminal, Write};
 use std::net::SocketAddr;
@@ -18,6 +20,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tertulia_driver::disk::RealDisk;
 use tertulia_driver::store::{self, FolderIdentity, StoreOptions, ThreadedStore};
+use tertulia_driver::watched::{Syncs, WatchedDisk};
 use tertulia_driver::{Ended, Handle, Setup, SystemClock, TokioNet, system_entropy};
 use tertulia_protocol::dice::Seed;
 use tertulia_protocol::ids::{Boot, NodeId};
@@ -49,6 +52,7 @@ pub async fn run(args: &Serve) -> Result<(), String> {
     }
     let mut stop = Stop::new(args.exit_with_stdin)?;
     let begin = Start::of(args)?;
+    let driven = args.driven.door()?;
     let (listener, peer_listen, secret) = prepare(args, &begin).await?;
     let metrics = Metrics::new();
     let me = tokio::select! {
@@ -57,7 +61,8 @@ pub async fn run(args: &Serve) -> Result<(), String> {
         _ = stop.requested() => return Ok(()),
     };
     let (id, origins, operators) = (me.id.0, Origins::new(&me.urls()?), Operators::new(secret.clone()));
-    let node = start(args, me, secret, peer_listen).await?;
+    let origins = origins.with_control(args.driven.control.clone());
+    let node = start(args, me, secret, peer_listen, driven.as_ref()).await?;
     let (stopping, watcher) = watch::channel(false);
     tokio::spawn(look_at_members(node.handle.clone(), origins.clone()));
     let app = App {
@@ -68,6 +73,8 @@ pub async fn run(args: &Serve) -> Result<(), String> {
         indexed: node.indexed,
         exports: Arc::new(Semaphore::new(EXPORTS)),
         streams: Streams::default(),
+        watched: Watched::new(node.vitals),
+        driven,
         stopping: watcher.clone(),
     };
     let leading = node.handle.clone();
@@ -147,6 +154,7 @@ struct Node<F> {
     ended: F,
     shutdown: oneshot::Sender<()>,
     indexed: Indexed,
+    vitals: Vitals,
     /// When the index of words is closed, after `ended`.
     closed: Option<search::Ended>,
 }
@@ -168,11 +176,15 @@ async fn start(
     mut me: Me,
     secret: Secret,
     peer_listen: SocketAddr,
+    driven: Option<&Door>,
 ) -> Result<Node<impl Future<Output = Ended> + use<>>, String> {
     let (cluster, node) = (secret.cluster_id(), me.id);
     let folder = folder::store(&args.data);
     let fail = |error: &dyn std::fmt::Display| format!("cannot use the data folder {}: {error}", folder.display());
-    let disk = RealDisk::open(&folder).map_err(|error| fail(&error))?;
+    let faults = driven.map(|door| Arc::clone(&door.faults));
+    let syncs = Syncs::new(faults.clone());
+    let vitals = Vitals::new(folder.clone(), Arc::clone(&syncs), faults.clone()).with_control(args.driven.control.as_deref());
+    let disk = WatchedDisk::new(RealDisk::open(&folder).map_err(|error| fail(&error))?, syncs);
     let identity = FolderIdentity { cluster, node };
     let draw = || me.incarnation();
     let (opened, restored) =
@@ -213,11 +225,16 @@ async fn start(
         shutdown: Box::pin(async move { drop(asked.await) }),
         facts,
         observer: None,
-        aside: Some(Box::new(Beside::start(searcher).map_err(no_thread)?)),
+        aside: Some(Box::new(Beside::start(searcher, vitals.messages()).map_err(no_thread)?)),
+        faults,
     };
     let (handle, ended) = tertulia_driver::start(setup).await.map_err(|error| error.to_string())?;
     tokio::spawn(feeder.run(handle.clone()));
-    Ok(Node { handle, ended, shutdown, indexed, closed })
+    if let Some(door) = driven {
+        // What happens before is not to be shown.
+        door.faults.set_sync_delay(Duration::from_millis(args.driven.sync_delay));
+    }
+    Ok(Node { handle, ended, shutdown, indexed, vitals, closed })
 }
 
 /// What asks a node to stop.

@@ -188,6 +188,24 @@ fn token(user: usize) -> Token {
 }
 
 #[test]
+fn whoever_asks_a_node_how_the_cluster_is_hears_how_much_it_holds() {
+    let mut scene = Scene::new(3, 1);
+    let alone = scene.without(&[scene.leader()])[0];
+    let others = scene.without(&[alone]);
+    let held = |scene: &mut Scene| match scene.ask(alone, 0, Ask::Cluster) {
+        Ok(Answer::Cluster(status)) => status.tentative,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(held(&mut scene), 0);
+    scene.split(&[&[alone], &others]);
+    scene.accepted(alone, 0, 2, "one");
+    scene.accepted(alone, 0, 3, "two");
+    assert_eq!(held(&mut scene), 2);
+    scene.heal();
+    assert_eq!(held(&mut scene), 0);
+}
+
+#[test]
 fn a_node_that_is_cut_off_keeps_its_room_alive_and_everything_is_in_one_order_afterwards() {
     let mut scene = Scene::new(3, 2);
     assert!(matches!(scene.post(1, 0, 2, "before"), Ok(Answer::Done(Done::Posted { seq: 1, .. }))));

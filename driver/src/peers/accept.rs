@@ -25,6 +25,8 @@ enum Ended {
     Refused(HelloRefusal),
     /// The same peer has connected anew.
     Replaced,
+    /// A demonstration keeps us from it: it hears nothing, not even why.
+    Cut,
     Gone,
 }
 
@@ -104,7 +106,7 @@ impl<N: Net> Accepting<N> {
                 self.warn(&from, &format!("refused: {refusal}"));
                 let _ = framing::write(&mut stream, encode_frame(Kind::HelloRefused, &refusal), PATIENCE).await;
             }
-            Ended::Replaced | Ended::Gone => {}
+            Ended::Replaced | Ended::Cut | Ended::Gone => {}
         }
     }
 
@@ -117,6 +119,9 @@ impl<N: Net> Accepting<N> {
             Err(lost) => return Err(lost.into()),
         };
         check_hello(&hello, us, self.context.lease_drift_ppm).map_err(Ended::Refused)?;
+        if self.context.is_cut(hello.from.node) {
+            return Err(Ended::Cut);
+        }
         let nonce = nonce(entropy);
         let welcome = Welcome { from: *us, nonce, proof: prove(secret, Side::Acceptor, &hello, us, &nonce) };
         framing::write(stream, encode_frame(Kind::Welcome, &welcome), PATIENCE).await?;
@@ -148,7 +153,11 @@ impl<N: Net> Accepting<N> {
         let mut said = Instant::now();
         loop {
             let mut asked = false;
+            let is_cut = self.context.is_cut(peer);
             while let Some(frame) = reading.pop()? {
+                if is_cut {
+                    continue;
+                }
                 match frame.kind {
                     Kind::Ping => asked = true,
                     Kind::Peer => {
@@ -163,7 +172,7 @@ impl<N: Net> Accepting<N> {
                 }
             }
             // Also unasked: on a slow link the ping may stand behind megabytes that are still coming.
-            if asked || said.elapsed() >= KEEP_ALIVE {
+            if !is_cut && (asked || said.elapsed() >= KEEP_ALIVE) {
                 framing::write(stream, pong.clone(), PATIENCE).await?;
                 said = Instant::now();
             }

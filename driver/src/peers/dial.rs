@@ -44,6 +44,9 @@ pub(super) async fn keep_dialling<N: Net>(context: Arc<Context<N>>, peer: NodeId
     let mut again = false;
     let mut warned: Option<(String, Instant)> = None;
     loop {
+        if let Some(faults) = &context.faults {
+            faults.open_to(peer).await;
+        }
         context.metrics.dial();
         let mut attempt = Attempt { context: &context, peer, queue: &queue, again, up: false };
         let ended = attempt.run(&address).await;
@@ -163,7 +166,11 @@ impl<N: Net> Attempt<'_, N> {
             tokio::select! {
                 biased;
                 frame = reading.next(&mut stream) => {
-                    self.heard(frame?, boot).await?;
+                    let frame = frame?;
+                    if self.context.is_cut(self.peer) {
+                        continue;
+                    }
+                    self.heard(frame, boot).await?;
                     (ask_at, asked) = (Instant::now() + KEEP_ALIVE, None);
                 }
                 () = sleep_until(ask_at) => {
@@ -171,10 +178,16 @@ impl<N: Net> Attempt<'_, N> {
                     if since.elapsed() >= PATIENCE {
                         return Err(Lost::Against(Reason::Silent, format!("no sign of life for {PATIENCE:?}")).into());
                     }
-                    framing::write(&mut stream, encode_frame(Kind::Ping, &()), PATIENCE).await?;
+                    if !self.context.is_cut(self.peer) {
+                        framing::write(&mut stream, encode_frame(Kind::Ping, &()), PATIENCE).await?;
+                    }
                     ask_at = Instant::now() + KEEP_ALIVE;
                 }
                 frames = self.queue.take(), if self.up => {
+                    if self.context.is_cut(self.peer) {
+                        frames.iter().for_each(|_| self.context.metrics.drop_message());
+                        continue;
+                    }
                     framing::write(&mut stream, framing::concat(frames), PATIENCE).await?;
                 }
             }

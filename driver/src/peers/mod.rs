@@ -8,6 +8,7 @@ mod queue;
 pub(crate) use accept::accept_peers;
 
 use crate::entropy::Entropy;
+use crate::faults::Faults;
 use crate::input::Input;
 use crate::metrics::Metrics;
 use crate::net::Net;
@@ -59,12 +60,18 @@ pub(crate) struct Context<N: Net> {
     pub(crate) entropy: Entropy,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) node: mpsc::Sender<FromPeer>,
+    pub(crate) faults: Option<Arc<Faults>>,
 }
 
 /// The node has stopped: nobody is there to tell.
 struct Gone;
 
 impl<N: Net> Context<N> {
+    /// Whether a demonstration keeps this node from that peer: then nothing is said, and nothing heard.
+    fn is_cut(&self, peer: NodeId) -> bool {
+        self.faults.as_ref().is_some_and(|faults| faults.is_cut(peer))
+    }
+
     async fn tell(&self, input: Input) -> Result<(), Gone> {
         self.node.send(FromPeer::Input(input)).await.map_err(|_| Gone)
     }

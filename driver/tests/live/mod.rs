@@ -98,6 +98,7 @@ pub async fn run_with(id: u64, voters: &[Member], folder: &TempDir, tune: impl F
         facts: None,
         observer: None,
         aside: None,
+        faults: None,
     };
     let (handle, ended) = start(setup).await.unwrap();
     let listener = TcpListener::bind(&me.client_address).await.unwrap();

@@ -7,7 +7,7 @@
 //! its tail, in this room, when it sent a message has a smaller place than that message, if both have one.
 //! Does *not* verify: what an author had seen before it turned to another server, and what became of a message while its author was elsewhere (a post is sent
 //! again to each server, and a server knows only what has come to it); that something was shown before, where the reader has turned to another server since; texts
-//! that were sent more than once; rooms against each other; committed messages (`causality`, `session-order`), also those that a reader does not yet know to be so: they come in
+//! that were sent more than once; rooms against each other; lines that were told by different servers, until the later one has told both; committed messages (`causality`, `session-order`), also those that a reader does not yet know to be so: they come in
 //! above what waits, whenever they come.
 
 use super::{Kind, Rule, Verdict};
@@ -133,8 +133,8 @@ impl TentativeOrder {
         for (nth, other) in tail.iter().enumerate().filter(|(nth, _)| *nth != place) {
             let Some(their) = self.sent(*other) else { continue };
             let (first, second) = if nth < place { ((their, *other), (sent, new)) } else { ((sent, new), (their, *other)) };
-            // It is about to come in above all that waits.
-            if self.places.get(&second.1.id).is_some() {
+            // It is about to come in above all that waits; or the two were told by different servers, which may know a message over different nodes.
+            if self.places.get(&second.1.id).is_some() || other.turned != new.turned {
                 continue;
             }
             if first.0.client == second.0.client && first.0.number > second.0.number {
@@ -149,10 +149,9 @@ impl TentativeOrder {
                     first.0.number, first.0.client, second.0.number, second.0.client
                 ));
             }
-            // Who has turned since the other one came may have learned of this one in another way.
             let late = sent.client == their.client && sent.number < their.number || self.had_seen(their, new.id);
             let has_a_place = self.places.get(&new.id).is_some();
-            if late && !moved && !has_a_place && other.turned == new.turned {
+            if late && !moved && !has_a_place {
                 return Err(format!(
                     "request {} of client {} was shown before request {} of client {}, which it depends on.",
                     their.number, their.client, sent.number, sent.client

@@ -1,6 +1,8 @@
 //! One node of a demo as a child process. It cannot outlive the demo: it watches a pipe from it, and on Linux the kernel ends it too.
 
 use super::plan::Plan;
+use crate::driven::Wanted;
+use rustix::process::{Pid, Signal, kill_process};
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Seek, SeekFrom};
 use std::os::unix::process::ExitStatusExt;
@@ -21,14 +23,17 @@ pub struct Child {
 }
 
 impl Child {
-    pub fn spawn(plan: &Plan, node: u16) -> Result<Child, String> {
+    /// `wanted`: what is done to it from its beginning.
+    pub fn spawn(plan: &Plan, node: u16, wanted: &Wanted) -> Result<Child, String> {
         let fail = |what: &str, error: std::io::Error| format!("cannot {what} of node {node}: {error}");
         let log =
             OpenOptions::new().create(true).append(true).open(plan.log(node)).map_err(|error| fail("open the log", error))?;
         let errors = log.try_clone().map_err(|error| fail("open the log", error))?;
         let binary = std::env::current_exe().map_err(|error| fail("find the program", error))?;
+        // A program that was replaced while it runs is still there, without a name: its nodes are to be of one version.
+        let binary = if binary.exists() { binary } else { "/proc/self/exe".into() };
         let mut process = Command::new(binary)
-            .args(plan.arguments(node))
+            .args(plan.arguments(node, wanted))
             .arg("--exit-with-stdin")
             .stdin(Stdio::piped())
             .stdout(Stdio::from(log))
@@ -51,9 +56,29 @@ impl Child {
         }
     }
 
+    /// Lets the process stand still, or go on.
+    ///
+    /// # Errors
+    /// It has ended, or the system does not let us.
+    pub fn pause(&mut self, pauses: bool) -> Result<(), String> {
+        // While nobody has waited for its end, the number is not another process's.
+        let pid = self.process.id().and_then(|id| Pid::from_raw(id as i32)).ok_or("the process has ended")?;
+        let signal = if pauses { Signal::STOP } else { Signal::CONT };
+        kill_process(pid, signal).map_err(|error| format!("the process takes no signal: {error}"))
+    }
+
+    /// kill -9. Returns how it ended.
+    pub async fn kill(&mut self) -> String {
+        // It may have ended just now.
+        let _ = self.process.start_kill();
+        self.ended().await
+    }
+
     /// Ends the process, by force if it must be. It is asked by the end of its pipe and not by a signal: all nodes of a demo stop at once, and a leader
     /// that was asked by a signal would hand over first, to a node that is about to stop.
     pub async fn stop(mut self) {
+        // One that stands still would not see the end of its pipe.
+        let _ = self.pause(false);
         drop(self.pipe.take());
         if timeout(STOP_PATIENCE, self.process.wait()).await.is_err() {
             let _ = self.process.kill().await;

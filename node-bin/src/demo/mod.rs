@@ -1,44 +1,63 @@
-//! `node demo`: a whole cluster on one machine, as child processes. It starts nothing again unless it is told to: a node that was killed stays
-//! dead, and the others go on.
+//! `node demo`: a whole cluster on one machine, as child processes, and what is needed to do it harm. It starts nothing again unless it is told to: a node that was
+//! killed stays dead, and the others go on.
+//!
+//! - [`plan`]: what is in its folder. [`child`], [`keeper`]: its processes. [`stage`]: what all parts share.
+//! - [`control`]: the cluster page's buttons, behind a key that is drawn at each start. [`tell`]: how cuts and slow disks reach the nodes.
+//! - [`load`]: clients that post and read, and the judge who looks at what they saw.
 
 mod child;
+mod control;
+mod keeper;
+mod load;
 mod plan;
+mod stage;
+mod tell;
 
 use crate::cli::Demo;
-use crate::{say, stopped};
-use child::Child;
+use crate::driven::Key;
+use crate::say;
+use control::Control;
+use keeper::Keeper;
+use load::Load;
 use plan::Plan;
+use stage::Stage;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep};
-
-/// Pauses before a node is started again: at least the first, doubled while it keeps dying young.
-const BACKOFF: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
-/// A node that lived so long died for a new reason.
-const OLD: Duration = Duration::from_secs(10);
+use tokio::time::sleep;
 
 /// Runs until Ctrl-C, SIGTERM or the end of `--for`.
 pub async fn run(args: &Demo) -> Result<(), String> {
-    let plan = Plan::open(args)?;
+    let mut plan = Plan::open(args)?;
     plan.check_ports().await?;
-    plan.prepare()?;
+    let (listener, warning) = plan.bind_control(args.control_port).await?;
+    let key = Key::draw();
+    plan.prepare(&key)?;
     // Before the first child: a signal that comes between must not leave it behind.
     let mut stop = Stop::new(args.for_)?;
-    let plan = Arc::new(plan);
     let (stopping, watcher) = watch::channel(false);
-    let mut nodes = JoinSet::new();
-    for node in plan.nodes() {
-        let child = Child::spawn(&plan, node)?;
-        say(&started(&plan, node, &child));
-        nodes.spawn(keep(plan.clone(), node, child, args.restart, watcher.clone()));
+    let (stage, orders) = Stage::new(plan, key);
+    let stage = Arc::new(stage);
+    let (mut nodes, mut helpers) = (JoinSet::new(), JoinSet::new());
+    for (node, orders) in stage.plan.nodes().zip(orders) {
+        let keeper = Keeper { stage: Arc::clone(&stage), node, restart: args.restart, orders, stopping: watcher.clone() };
+        let child = keeper.start()?;
+        nodes.spawn(keeper.keep(child));
+        helpers.spawn(tell::keep_telling(Arc::clone(&stage), node));
     }
-    say(&format!("open {} in a browser; Ctrl-C ends all nodes", plan.url(1)));
+    let control = Control::new(Arc::clone(&stage), Load::new(Arc::clone(&stage)), watcher);
+    helpers.spawn(control.serve(listener));
+    if let Some(warning) = warning {
+        say(&warning);
+    }
+    say(&format!("open {} in a browser; Ctrl-C ends all nodes", stage.plan.url(1)));
+    say(&format!("break it at {}/cluster#key={}", stage.plan.url(1), stage.key.text()));
     stop.requested().await;
     let _ = stopping.send(true);
     while nodes.join_next().await.is_some() {}
+    stage.plan.clear();
     Ok(())
 }
 
@@ -74,41 +93,5 @@ impl Stop {
             _ = self.hangup.recv() => {}
             () = after => {}
         }
-    }
-}
-
-fn started(plan: &Plan, node: u16, child: &Child) -> String {
-    format!("node {node}  {}  pid {}", plan.url(node), child.pid)
-}
-
-/// Watches over one node until the demo stops.
-async fn keep(plan: Arc<Plan>, node: u16, mut child: Child, restart: bool, mut stopping: watch::Receiver<bool>) {
-    let mut pause = BACKOFF.0;
-    loop {
-        let born = Instant::now();
-        let end = tokio::select! {
-            biased;
-            () = stopped(&mut stopping) => return child.stop().await,
-            end = child.ended() => end,
-        };
-        let reason = if end.starts_with("was") { None } else { child::last_line(&plan.log(node)) };
-        say(&format!("node {node}  pid {} {end}{}", child.pid, reason.map_or(String::new(), |line| format!(": {line}"))));
-        if !restart {
-            return;
-        }
-        pause = if born.elapsed() >= OLD { BACKOFF.0 } else { pause };
-        child = loop {
-            tokio::select! {
-                biased;
-                () = stopped(&mut stopping) => return,
-                () = sleep(pause) => {}
-            }
-            pause = (pause * 2).min(BACKOFF.1);
-            match Child::spawn(&plan, node) {
-                Ok(child) => break child,
-                Err(error) => drop(say(&error)),
-            }
-        };
-        say(&started(&plan, node, &child));
     }
 }

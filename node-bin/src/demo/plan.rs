@@ -1,6 +1,7 @@
 //! What a demo's folder holds: how many nodes on which ports, their data, their secret. The same folder is the same cluster.
 
 use crate::cli::Demo;
+use crate::driven::{Key, Wanted};
 use crate::peers::Peer;
 use crate::secret;
 use serde::{Deserialize, Serialize};
@@ -30,6 +31,8 @@ pub struct Plan {
     shape: Shape,
     /// Whether the folder held a cluster before.
     again: bool,
+    /// The port of the control, once it is bound.
+    control_port: u16,
 }
 
 impl Plan {
@@ -43,21 +46,48 @@ impl Plan {
             Some(found) => found.check(args, &dir)?,
             None => Shape { nodes: args.nodes.unwrap_or(NODES), http_base: args.http_base.unwrap_or(HTTP_BASE) },
         };
-        Ok(Plan { dir, shape, again: found.is_some() })
+        Ok(Plan { dir, shape, again: found.is_some(), control_port: 0 })
     }
 
-    /// Makes what is missing: the secret, the nodes' folders, `demo.json`.
-    pub fn prepare(&self) -> Result<(), String> {
+    /// Makes what is missing: the secret, the nodes' folders, `demo.json`, and the file with this start's key.
+    pub fn prepare(&self, key: &Key) -> Result<(), String> {
         let fail = |error| format!("cannot write to {}: {error}", self.dir.display());
         secret::create(&self.secret())?;
         for node in self.nodes() {
             fs::create_dir_all(self.node_dir(node)).map_err(fail)?;
         }
+        secret::replace(&self.control_key(), key.text()).map_err(fail)?;
         if !self.again {
             let text = serde_json::to_string(&self.shape).map_err(|error| error.to_string())?;
             fs::write(self.dir.join("demo.json"), text + "\n").map_err(fail)?;
         }
         Ok(())
+    }
+
+    /// Listens for the cluster page's buttons, on loopback. If nobody has said where, and the usual port is taken, it is another one, and a sentence says so.
+    ///
+    /// # Errors
+    /// The port that was asked for is taken, or none is free.
+    pub async fn bind_control(&mut self, asked: Option<u16>) -> Result<(tokio::net::TcpListener, Option<String>), String> {
+        let usual = self.shape.http_base - 1;
+        let bind = async |port| tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await;
+        let cannot = |port: u16, error: &std::io::Error| format!("port {port}, for the demo's control, cannot be used: {error}");
+        let (listener, warning) = match (asked, bind(asked.unwrap_or(usual)).await) {
+            (_, Ok(listener)) => (listener, None),
+            (Some(port), Err(error)) => {
+                return Err(format!(
+                    "{}; stop what listens there, or choose another port with --control-port",
+                    cannot(port, &error)
+                ));
+            }
+            (None, Err(error)) => {
+                let listener = bind(0).await.map_err(|error| format!("no port for the demo's control: {error}"))?;
+                let port = listener.local_addr().map_err(|error| error.to_string())?.port();
+                (listener, Some(format!("{}; it is {port} instead (--control-port chooses)", cannot(usual, &error))))
+            }
+        };
+        self.control_port = listener.local_addr().map_err(|error| error.to_string())?.port();
+        Ok((listener, warning))
     }
 
     /// Says which port is taken, before anything is started.
@@ -119,8 +149,17 @@ impl Plan {
         self.dir.join("secret")
     }
 
+    fn control_key(&self) -> PathBuf {
+        self.dir.join("control-key")
+    }
+
+    /// The key opens nothing any more.
+    pub fn clear(&self) {
+        let _ = fs::remove_file(self.control_key());
+    }
+
     /// What `node serve` is called with for this node.
-    pub fn arguments(&self, node: u16) -> Vec<String> {
+    pub fn arguments(&self, node: u16, wanted: &Wanted) -> Vec<String> {
         let peers: Vec<String> = self
             .nodes()
             .map(|node| {
@@ -136,8 +175,18 @@ impl Plan {
             format!("--peers={}", peers.join(",")),
             format!("--data={}", self.node_dir(node).display()),
             format!("--secret-file={}", self.secret().display()),
+            format!("--control=http://127.0.0.1:{}", self.control_port),
+            format!("--control-key={}", self.control_key().display()),
         ];
-        arguments.into()
+        let mut arguments: Vec<String> = arguments.into();
+        if !wanted.cut.is_empty() {
+            let cut: Vec<String> = wanted.cut.iter().map(u64::to_string).collect();
+            arguments.push(format!("--cut-off={}", cut.join(",")));
+        }
+        if wanted.sync_delay_ms > 0 {
+            arguments.push(format!("--sync-delay={}", wanted.sync_delay_ms));
+        }
+        arguments
     }
 }
 
@@ -187,7 +236,7 @@ mod tests {
         let args = |nodes, http_base| Demo { nodes, http_base, data: dir.path().join("d"), ..Demo::default() };
         let plan = Plan::open(&args(Some(5), Some(9000))).unwrap();
         assert_eq!(plan.nodes().count(), 5);
-        plan.prepare().unwrap();
+        plan.prepare(&Key::draw()).unwrap();
         assert_eq!(Plan::open(&args(None, None)).unwrap().shape, plan.shape);
         assert_eq!(Plan::open(&args(Some(5), Some(9000))).unwrap().shape, plan.shape);
         assert!(Plan::open(&args(Some(3), None)).unwrap_err().contains("a cluster of 5 nodes, not 3"));
@@ -196,10 +245,38 @@ mod tests {
 
     #[test]
     fn ports_follow_the_base() {
-        let plan = Plan { dir: "/d".into(), shape: Shape { nodes: 3, http_base: 8081 }, again: false };
+        let plan = Plan { dir: "/d".into(), shape: Shape { nodes: 3, http_base: 8081 }, again: false, control_port: 8080 };
         assert_eq!((plan.http_port(3), plan.peer_port(3)), (8083, 9083));
-        assert!(plan.arguments(2).contains(&"--data=/d/node-2".to_owned()));
-        assert!(plan.arguments(2)[4].ends_with("3=127.0.0.1:9083=http://127.0.0.1:8083"));
+        assert!(plan.arguments(2, &Wanted::default()).contains(&"--data=/d/node-2".to_owned()));
+        assert!(plan.arguments(2, &Wanted::default())[4].ends_with("3=127.0.0.1:9083=http://127.0.0.1:8083"));
+    }
+
+    #[test]
+    fn a_node_begins_with_what_is_done_to_it() {
+        let plan = Plan { dir: "/d".into(), shape: Shape { nodes: 3, http_base: 8081 }, again: false, control_port: 8080 };
+        let arguments = plan.arguments(2, &Wanted { cut: [1, 3].into(), sync_delay_ms: 500 });
+        for wanted in ["--cut-off=1,3", "--sync-delay=500", "--control=http://127.0.0.1:8080", "--control-key=/d/control-key"] {
+            assert!(arguments.iter().any(|argument| argument == wanted), "{wanted} in {arguments:?}");
+        }
+        assert!(
+            !arguments.iter().any(|argument| argument.contains("key=") && argument.len() > 40),
+            "the key itself is no argument"
+        );
+    }
+
+    #[tokio::test]
+    async fn a_control_port_that_is_taken_is_another_one_unless_it_was_asked_for() {
+        let dir = tempfile::tempdir().unwrap();
+        let taken = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let port = taken.local_addr().unwrap().port();
+        let Some(base) = port.checked_add(1).filter(|base| *base < 64_000) else { return };
+        let args = Demo { http_base: Some(base), data: dir.path().into(), ..Demo::default() };
+        let mut plan = Plan::open(&args).unwrap();
+        let (listener, warning) = plan.bind_control(None).await.unwrap();
+        assert_eq!(listener.local_addr().unwrap().port(), plan.control_port);
+        assert!(warning.unwrap().starts_with(&format!("port {port}, for the demo's control, cannot be used")));
+        let error = plan.bind_control(Some(port)).await.unwrap_err();
+        assert!(error.contains("--control-port"), "{error}");
     }
 
     #[tokio::test]

@@ -6,6 +6,7 @@
 use super::kinds::{KINDS, Kind};
 use super::{
     backup, client, cluster, export, messages, operators, people, problem, rooms, schema, sessions, settings, stream, view,
+    watching,
 };
 use axum::http::header;
 use axum::response::IntoResponse;
@@ -76,6 +77,8 @@ use utoipa::OpenApi;
         settings::remove_admin,
         stream::open,
         client::open,
+        watching::vitals,
+        watching::stream,
         cluster::cluster,
         cluster::healthz,
         cluster::readyz,

@@ -5,7 +5,7 @@ mod backup;
 mod client;
 mod cluster;
 mod export;
-mod extract;
+pub mod extract;
 mod kinds;
 mod messages;
 mod operators;
@@ -19,20 +19,24 @@ mod schema;
 mod sessions;
 mod settings;
 mod socket;
+pub mod sse;
 mod stream;
 mod streams;
 #[cfg(test)]
 mod tests;
 mod view;
+mod watching;
 mod wide;
 
 pub use backup::PATH as BACKUP_PATH;
 pub use cluster::{ahead as ahead_view, behind, divergence as divergence_view, role, view as cluster_view};
 pub use operators::{Operators, authorization};
-pub use origins::Origins;
+pub use origins::{Origins, cors};
 pub use problem::{Problem, full};
 pub use streams::Streams;
+pub use watching::{Watched, changes};
 
+use crate::driven::{self, Door};
 use crate::gate::Gate;
 use crate::metrics::Metrics;
 use crate::search::Indexed;
@@ -65,6 +69,10 @@ pub struct App<G> {
     pub exports: Arc<Semaphore>,
     /// WebSockets that are open, and who may open more.
     pub streams: Streams,
+    /// What those share who watch the cluster.
+    pub watched: Watched,
+    /// The way in for the demo that has started this node.
+    pub driven: Option<Door>,
     /// Becomes true when the node stops: streams end.
     pub stopping: watch::Receiver<bool>,
 }
@@ -73,6 +81,7 @@ pub struct App<G> {
 pub fn router<G: Gate>(app: App<G>) -> Router {
     routes(&app)
         .into_router()
+        .merge(driven::routes(&app))
         .fallback(page::open::<G>)
         .method_not_allowed_fallback(method_not_allowed)
         .layer(DefaultBodyLimit::max(BODY_LIMIT))
@@ -93,6 +102,8 @@ fn routes<G: Gate>(app: &App<G>) -> Routes<G> {
         .route("/api/v1/stream", get(stream::open::<G>))
         .route("/api/v1/client", get(client::open::<G>))
         .route("/api/v1/cluster", get(cluster::cluster::<G>))
+        .route("/api/v1/cluster/stream", get(watching::stream::<G>))
+        .route("/api/v1/cluster/vitals", get(watching::vitals::<G>))
         .route("/healthz", get(cluster::healthz))
         .route("/readyz", get(cluster::readyz::<G>))
         .route("/metrics", get(cluster::metrics::<G>))

@@ -18,13 +18,15 @@ pub struct Origins {
 #[derive(Debug)]
 struct Known {
     members: Vec<String>,
+    /// Where a demo is controlled: its pages call it, and it serves none.
+    control: Option<String>,
     /// `http://host:port`, lower case.
     allowed: BTreeSet<String>,
     policy: HeaderValue,
 }
 
 impl Known {
-    fn of(members: &[String]) -> Known {
+    fn of(members: &[String], control: Option<String>) -> Known {
         let mut allowed = BTreeSet::new();
         let mut connect = String::from("'self'");
         for url in members {
@@ -43,25 +45,38 @@ impl Known {
                 None => {}
             }
         }
+        if let Some(control) = &control {
+            connect.push_str(&format!(" http://{}", address_of(control).to_ascii_lowercase()));
+        }
         let policy = format!(
             "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src {connect}; manifest-src 'self'; \
              worker-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
         );
         let policy = HeaderValue::try_from(policy).unwrap_or(HeaderValue::from_static("default-src 'self'"));
-        Known { members: members.to_vec(), allowed, policy }
+        Known { members: members.to_vec(), control, allowed, policy }
     }
 }
 
 impl Origins {
     /// `members`: addresses as [`crate::peers::parse_url`] returns them.
     pub fn new(members: &[String]) -> Origins {
-        Origins { known: Arc::new(RwLock::new(Known::of(members))) }
+        Origins { known: Arc::new(RwLock::new(Known::of(members, None))) }
+    }
+
+    /// Pages may call this, too.
+    #[must_use]
+    pub fn with_control(self, control: Option<String>) -> Origins {
+        let known = Known::of(&self.known().members, control);
+        Origins { known: Arc::new(RwLock::new(known)) }
     }
 
     /// These are the members now.
     pub fn set(&self, members: &[String]) {
-        if self.known().members != members {
-            *self.known.write().unwrap_or_else(PoisonError::into_inner) = Known::of(members);
+        let known = self.known();
+        if known.members != members {
+            let control = known.control.clone();
+            drop(known);
+            *self.known.write().unwrap_or_else(PoisonError::into_inner) = Known::of(members, control);
         }
     }
 
@@ -76,6 +91,11 @@ impl Origins {
 
     fn is_member(&self, origin: &HeaderValue) -> bool {
         origin.to_str().is_ok_and(|origin| self.known().allowed.contains(&origin.to_ascii_lowercase()))
+    }
+
+    /// Whether this may be asked of somebody who serves no pages: by a program (no Origin), or by a member's page.
+    pub fn may_call(&self, headers: &HeaderMap) -> bool {
+        headers.get(header::ORIGIN).is_none_or(|origin| self.is_member(origin))
     }
 
     /// Whether a WebSocket may be opened: by a program (no Origin), by a page of this host, or by a member's page.
@@ -146,6 +166,16 @@ mod tests {
         let policy = policy.to_str().unwrap();
         assert!(policy.contains("connect-src 'self' http://10.0.0.1:8081 ws://10.0.0.1:8081;"));
         assert!(!policy.contains("unsafe"));
+    }
+
+    #[test]
+    fn the_page_of_a_demo_may_call_its_control_also_when_members_have_come() {
+        let origins = Origins::new(&["http://127.0.0.1:8081".into()]).with_control(Some("http://127.0.0.1:8080".into()));
+        origins.set(&["http://127.0.0.1:8081".into(), "http://127.0.0.1:8082".into()]);
+        let policy = origins.page_policy();
+        assert!(policy.to_str().unwrap().contains("ws://127.0.0.1:8082 http://127.0.0.1:8080;"));
+        let page = headers(&[("origin", "http://127.0.0.1:8080"), ("host", "127.0.0.1:8081")]);
+        assert!(!origins.may_stream(&page), "the control serves no pages");
     }
 
     #[test]

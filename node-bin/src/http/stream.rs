@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use tertulia_driver::Incoming;
 use tertulia_protocol::gateway::{Answer, Ask, Reply, Request, Token};
-use tertulia_protocol::ids::RoomId;
+use tertulia_protocol::ids::{Cursor, RoomId};
 use utoipa::ToSchema;
 
 /// Every room of the session, live, over a WebSocket; resumable from cursors.

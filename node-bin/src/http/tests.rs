@@ -234,8 +234,20 @@ pub(super) fn app<G: Gate>(gate: &G) -> App<G> {
     std::mem::forget(stop);
     let operators = Operators::new(secret());
     let (origins, metrics, exports) = (Origins::new(&members), Metrics::new(), Arc::new(Semaphore::new(EXPORTS)));
-    let (gate, indexed, streams) = (gate.clone(), Indexed::default(), Streams::default());
-    App { gate, origins, operators, metrics, indexed, exports, streams, stopping }
+    let folder = std::env::temp_dir();
+    let watched = Watched::new(crate::vitals::Vitals::new(folder, tertulia_driver::watched::Syncs::new(None), None));
+    App {
+        gate: gate.clone(),
+        origins,
+        operators,
+        metrics,
+        indexed: Indexed::default(),
+        exports,
+        streams: Streams::default(),
+        watched,
+        driven: None,
+        stopping,
+    }
 }
 
 async fn call(fake: &Fake, method: &str, path: &str, headers: &[(&str, &str)], body: impl Into<Body>) -> Answered {
@@ -435,6 +447,20 @@ async fn whoever_watches_a_node_gets_plain_answers() {
     assert_eq!(call(&fake, "GET", "/readyz", &[], "").await.status, 200);
     let metrics = call(&fake, "GET", "/metrics", &[], "").await.text;
     assert!(metrics.contains("tertulia_term 4\n") && metrics.contains("tertulia_is_leader 0\n"), "{metrics}");
+}
+
+#[tokio::test]
+async fn vitals_come_with_the_view_and_a_node_that_no_demo_drives_lets_none_in() {
+    let seen = call(&Fake::default(), "GET", "/api/v1/cluster/vitals", &[], "").await;
+    assert_eq!(seen.status, 200);
+    let (seen, view) = (seen.json(), call(&Fake::default(), "GET", "/api/v1/cluster", &[], "").await.json());
+    assert_eq!((&seen["leader"], &seen["nodes"]), (&view["leader"], &view["nodes"]));
+    assert!(seen["vitals"]["disk"]["free"].as_u64().is_some_and(|free| free > 0), "{seen}");
+    assert_eq!(seen["vitals"].get("faults"), None);
+    for method in ["GET", "PUT"] {
+        let answer = call(&Fake::default(), method, crate::driven::PATH, &[JSON], "{}").await;
+        assert_eq!((answer.status, answer.json()["type"].as_str()), (404, Some("urn:tertulia:not-found")));
+    }
 }
 
 #[tokio::test]

@@ -137,11 +137,14 @@ impl Searcher {
         }
     }
 
-    pub fn wrote(&self, batch: &RowBatch) {
-        let Some(through) = applied(batch) else { return };
+    /// Returns how many of them are rows of messages.
+    pub fn wrote(&self, batch: &RowBatch) -> u64 {
+        let Some(through) = applied(batch) else { return 0 };
         let rows: Vec<_> = batch.rows.iter().filter(|(key, _)| message_place(key).is_some()).cloned().collect();
         let bytes = rows.iter().map(|(key, value)| key.len() + value.as_ref().map_or(0, Bytes::len)).sum();
+        let count = rows.len() as u64;
         self.tell(Work::Wrote { through, rows, bytes }, bytes);
+        count
     }
 
     pub fn replaced(&self, through: Place) {

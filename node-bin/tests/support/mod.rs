@@ -367,11 +367,23 @@ impl Demo {
         let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
         let lines = BufReader::new(child.stdout.take().unwrap());
         let mut demo = Demo { child, lines, nodes: Vec::new() };
-        for _ in 0..3 {
+        let count = more.iter().position(|word| *word == "--nodes").and_then(|at| more[at + 1].parse().ok()).unwrap_or(3);
+        for _ in 0..count {
             let started = parse(&demo.line());
             demo.nodes.push(started);
         }
         demo
+    }
+
+    /// Its control, as the cluster page finds it: by the key in the address that is printed, and by what a node says.
+    pub fn control(&mut self) -> Control {
+        let line = self.line_beginning("break it at ");
+        let (page, key) = line.strip_prefix("break it at ").unwrap().split_once("#key=").unwrap();
+        let node = page.strip_suffix("/cluster").unwrap().to_owned();
+        let url = until("node 1 says where the control is", || {
+            get(&node, "/api/v1/cluster/vitals", None).json["vitals"]["control"].as_str().map(str::to_owned)
+        });
+        Control { url, key: key.to_owned() }
     }
 
     pub fn pid(&self) -> u32 {
@@ -413,6 +425,38 @@ impl Demo {
         for (node, url, _) in &self.nodes {
             until(&format!("node {node} of the demo is ready"), || (get(url, "/readyz", None).status == 200).then_some(()));
         }
+    }
+}
+
+/// The way to a demo's control.
+pub struct Control {
+    pub url: String,
+    pub key: String,
+}
+
+impl Control {
+    pub fn call(&self, method: &str, path: &str, body: &Value) -> Answer {
+        call(method, &format!("{}/api/v1/demo{path}", self.url), &self.key, body)
+    }
+
+    /// Has something done that must work.
+    pub fn done(&self, method: &str, path: &str, body: &Value) -> Value {
+        let answer = self.call(method, path, body);
+        assert_eq!(answer.status, 200, "{method} {path} {body}: {answer:?}");
+        answer.json
+    }
+
+    pub fn state(&self) -> Value {
+        self.done("GET", "", &Value::Null)
+    }
+
+    /// A node as the control sees it.
+    pub fn node(&self, node: u16) -> Value {
+        self.state()["nodes"][usize::from(node) - 1].clone()
+    }
+
+    pub fn load(&self) -> Value {
+        self.state()["load"].clone()
     }
 }
 

@@ -14,7 +14,7 @@ use crate::chat::password::Key;
 use crate::chat::{Chat, ChatEvent, Refusal};
 use crate::contract::*;
 use crate::facts::Fact;
-use crate::gateway::{ClientHello, Found, Gateway, MemberStatus, Request, Role, Standing, Status};
+use crate::gateway::{Answer, ClientHello, Found, Gateway, MemberStatus, Reply, Request, Role, Standing, Status};
 use crate::ids::*;
 use crate::outbox::Outbox;
 use crate::raft::Member;
@@ -260,7 +260,7 @@ impl Node {
             if self.keep_house() || self.see_leader() || self.see_disk() || self.see_tentative() {
                 continue;
             }
-            if let Some(output) = self.gateway.poll_output() {
+            if let Some(output) = self.poll_gateway() {
                 return Some(output);
             }
             return self.outputs.pop_front();
@@ -386,9 +386,18 @@ impl Node {
             replica::Output::Readable { id } => self.gateway.handle_readable(self.now, &mut self.replica, id),
         }
         // What clients are told follows the rows that it speaks of.
-        while let Some(output) = self.gateway.poll_output() {
+        while let Some(output) = self.poll_gateway() {
             self.outputs.push_back(output);
         }
+    }
+
+    /// What the gateway says. It does not know of the outbox, of which whoever asks for the cluster is to hear.
+    fn poll_gateway(&mut self) -> Option<Output> {
+        let mut output = self.gateway.poll_output()?;
+        if let Output::Reply { reply: Reply { result: Ok(Answer::Cluster(status)), .. }, .. } = &mut output {
+            (status.tentative, status.clocks_ahead) = (self.outbox.len(), self.outbox.clocks_ahead());
+        }
+        Some(output)
     }
 
     /// A change of members is a change of whom to dial.

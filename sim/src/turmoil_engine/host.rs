@@ -218,6 +218,7 @@ fn prepare(stage: &Arc<Stage>, node: usize) -> Result<Setup<TurmoilNet, SimStore
         facts: Some(Box::new(facts)),
         observer: Some(Box::new(Tracer { stage: Arc::clone(stage), node })),
         aside: None,
+        faults: None,
     })
 }
 

@@ -7,26 +7,18 @@ use super::chatter::Deed;
 use super::script::{Actor, Submitted};
 use crate::scenario::Workload;
 use std::collections::BTreeMap;
-use tertulia_judge::{ClientFact, text_digest};
+use tertulia_judge::{ClientFact, TailLine, tail_changes, text_digest};
 use tertulia_protocol::dice::{Purpose, Seed, draw};
 use tertulia_protocol::gateway::TentativePost;
-use tertulia_protocol::ids::{MessageId, RoomId, UserId};
+use tertulia_protocol::ids::{MessageId, RoomId};
 
 /// What draws of this file are keyed by, after those of the script and the chatter.
 const DRAWS: u64 = 90;
 
-/// One message of a tail, as far as the judge wants to know.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-struct Line {
-    id: MessageId,
-    author: UserId,
-    text_digest: u64,
-}
-
 /// The tails of a client's rooms as the judge knows them, and whether the client is there at all.
 #[derive(Clone, Default)]
 pub(super) struct Tails {
-    rooms: BTreeMap<RoomId, Vec<Line>>,
+    rooms: BTreeMap<RoomId, Vec<TailLine>>,
     /// The server at which it stays.
     home: Option<u32>,
     /// When its device is lost for good; `None`: never.
@@ -65,29 +57,6 @@ impl Tails {
     }
 }
 
-/// What turns one tail into another, in an order in which the second one is never contradicted.
-fn changes(client: u32, room: RoomId, old: &[Line], new: &[Line]) -> Vec<ClientFact> {
-    let place = |line: &Line| old.iter().position(|other| other == line);
-    // What stays is what stands in the same order; whatever else there is leaves first and comes anew.
-    let mut stays = vec![false; old.len()];
-    let mut behind = 0;
-    for at in new.iter().filter_map(place) {
-        if at >= behind {
-            stays[at] = true;
-            behind = at + 1;
-        }
-    }
-    let stayed = |line: &Line| place(line).is_some_and(|at| stays[at]);
-    let left = old.iter().zip(&stays).filter(|(_, stays)| !**stays);
-    let mut facts: Vec<ClientFact> = left.map(|(line, _)| ClientFact::Untailed { client, room, id: line.id }).collect();
-    for (nth, line) in new.iter().enumerate().filter(|(_, line)| !stayed(line)) {
-        let before = new[nth..].iter().find(|line| stayed(line)).map(|line| line.id);
-        let Line { id, author, text_digest } = *line;
-        facts.push(ClientFact::Tentative { client, room, id, author, text_digest, before });
-    }
-    facts
-}
-
 impl Actor {
     pub(super) fn told_accepted(&mut self, number: u64, id: MessageId, copies: u32) {
         if !self.submitted.contains_key(&number) {
@@ -97,12 +66,12 @@ impl Actor {
     }
 
     pub(super) fn tail_changed(&mut self, room: RoomId) {
-        let line = |post: &TentativePost| Line { id: post.id, author: post.author, text_digest: text_digest(&post.text) };
-        let new: Vec<Line> = self.client.tail(room).map(line).collect();
+        let line = |post: &TentativePost| TailLine { id: post.id, author: post.author, text_digest: text_digest(&post.text) };
+        let new: Vec<TailLine> = self.client.tail(room).map(line).collect();
         let client = self.told_as();
         let old = self.tails.rooms.entry(room).or_default();
         if *old != new {
-            self.facts.extend(changes(client, room, old, &new));
+            self.facts.extend(tail_changes(client, room, old, &new));
             *old = new;
         }
     }
@@ -141,57 +110,5 @@ impl Actor {
                 self.facts.push(ClientFact::GaveUp { client, number });
             }
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn tail(ids: &[u128]) -> Vec<Line> {
-        ids.iter().map(|id| Line { id: MessageId(*id), author: UserId(1), text_digest: *id as u64 }).collect()
-    }
-
-    /// What the judge's own copy of a tail becomes.
-    fn played(old: &[Line], facts: &[ClientFact]) -> Vec<MessageId> {
-        let mut ids: Vec<MessageId> = old.iter().map(|line| line.id).collect();
-        for fact in facts {
-            match fact {
-                ClientFact::Untailed { id, .. } => ids.retain(|other| other != id),
-                ClientFact::Tentative { id, before, .. } => {
-                    let place = before.and_then(|before| ids.iter().position(|other| *other == before));
-                    ids.insert(place.unwrap_or(ids.len()), *id);
-                }
-                other => panic!("{other:?}"),
-            }
-        }
-        ids
-    }
-
-    #[test]
-    fn what_is_told_of_a_tail_makes_the_same_tail() {
-        let cases: [(&[u128], &[u128], usize); 8] = [
-            (&[], &[1, 2, 3], 3),
-            (&[1, 2, 3], &[], 3),
-            (&[1, 2, 3], &[1, 2, 3, 4], 1),
-            (&[1, 2, 3], &[2, 3], 1),
-            (&[1, 3], &[1, 2, 3], 1),
-            (&[1, 2, 3], &[3, 1, 2], 4),
-            (&[1, 2, 3], &[4, 2, 5], 4),
-            (&[1, 2, 3, 4], &[1, 3, 2, 4], 2),
-        ];
-        for (old, new, most) in cases {
-            let facts = changes(7, RoomId(1), &tail(old), &tail(new));
-            let wanted: Vec<MessageId> = new.iter().copied().map(MessageId).collect();
-            assert_eq!(played(&tail(old), &facts), wanted, "{old:?} {new:?}");
-            assert!(facts.len() <= most, "{old:?} {new:?}: {facts:?}");
-        }
-    }
-
-    #[test]
-    fn a_message_that_says_something_else_comes_anew() {
-        let changed = [Line { text_digest: 9, ..tail(&[1])[0] }];
-        let facts = changes(7, RoomId(1), &tail(&[1]), &changed);
-        assert!(matches!(facts[..], [ClientFact::Untailed { .. }, ClientFact::Tentative { text_digest: 9, .. }]));
     }
 }

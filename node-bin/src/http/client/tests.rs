@@ -81,8 +81,9 @@ impl Scene {
         let operators = Operators::new(Secret::new(&[0x5a; 32]).unwrap());
         let exports = Arc::new(Semaphore::new(EXPORTS));
         let streams = Default::default();
-        let app =
-            App { gate, origins, operators, metrics: Metrics::new(), indexed: Indexed::default(), exports, streams, stopping };
+        let vitals = crate::vitals::Vitals::new(std::env::temp_dir(), tertulia_driver::watched::Syncs::new(None), None);
+        let (metrics, indexed, watched) = (Metrics::new(), Indexed::default(), crate::http::Watched::new(vitals));
+        let app = App { gate, origins, operators, metrics, indexed, exports, streams, watched, driven: None, stopping };
         let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let address = listener.local_addr().unwrap();
         tokio::spawn(async move { axum::serve(listener, router(app)).await });

@@ -1,0 +1,232 @@
+// The page begins here: the session that this device has, or signing in; then everything is drawn from the store when something has changed.
+
+import { Session } from "../core/session.js";
+import { register, shell as installed } from "../core/shell.js";
+import { the, onMessage } from "./actions.js";
+import { composer, focusComposer, grow } from "./composer.js";
+import { conversation } from "./conversation.js";
+import { dialogView, placeDialog } from "./dialogs.js";
+import { entryView, loadSettings } from "./entry.js";
+import { icon } from "./icons.js";
+import { onKey } from "./keys.js";
+import { MessageList } from "./list.js";
+import { html, render } from "./lit.js";
+import { lookNow, watch } from "./look.js";
+import { menuView, pickerView, placePopovers } from "./menu.js";
+import { arrived, title } from "./notify.js";
+import { openedPane, pane } from "./panes.js";
+import { roomsPane } from "./rooms-pane.js";
+import { Store } from "./store.js";
+import { visited } from "./switcher.js";
+import { currentRoom, dismiss, draw, drawWith, go, parse, toast, ui } from "./ui.js";
+
+const AWAY_AFTER = 2_500;   // ms without a connection until it is spoken of
+const LAST_ROOM = "tertulia.room";
+
+// ---- drawing
+
+function shell() {
+  if (ui.phase !== "in") return entryView(enter);
+  const { room, pane: which } = ui.route;
+  const names = ["shell", room !== null && "in-room", which && "with-pane"].filter(Boolean).join(" ");
+  return html`<div class=${names}>${roomsPane()}${conversation(the.list)}${pane()}</div>
+    ${dialogView()}${menuView()}${pickerView()}
+    <div id="toasts" popover="manual" role="status">${ui.toasts.map((one) => html`<div class=${one.bad ? "toast bad" : "toast"}><span>${one.text}</span><button type="button" class="icon-button" aria-label="Close" @click=${() => dismiss(one)}>${icon("close")}</button></div>`)}</div>
+    <div id="spoken" class="unseen" aria-live="polite" aria-relevant="additions"></div>`;
+}
+
+const root = document.getElementById("app");
+
+drawWith(() => {
+  render(shell(), root);
+  const room = currentRoom();
+  if (ui.phase === "in") attachList();
+  if (the.list) {
+    const before = the.list.room;
+    the.list.show(room);
+    the.list.update();
+    // What the list has found out may change what stands around it.
+    if (before !== the.list.room) draw();
+  }
+  placePopovers();
+  placeDialog();
+  placeToasts();
+  const text = title();
+  if (document.title !== text) document.title = text;
+});
+
+function placeToasts() {
+  const element = document.getElementById("toasts");
+  if (element && Boolean(ui.toasts.length) !== element.matches(":popover-open")) element.togglePopover();
+}
+
+function attachList() {
+  const log = document.getElementById("log");
+  if (the.list?.log === log) return;
+  the.list = new MessageList(log, document.getElementById("messages"), {
+    view: (entry) => ({ expanded: ui.expanded.has(entry.key), editing: ui.editing?.room === currentRoom() && ui.editing?.seq === entry.seq && entry.seq !== undefined }),
+    on: onMessage, seen, changed: () => draw(),
+  });
+  log.addEventListener("pointerover", (event) => pointed(event.target.closest("#messages > li")));
+  log.addEventListener("pointerleave", () => pointed(null));
+  log.addEventListener("focusin", (event) => focused(event.target.closest("#messages > li")));
+  log.addEventListener("click", (event) => {
+    // A press on a message, on a touch screen say, shows what can be done with it.
+    const item = event.target.closest("#messages > li.message");
+    if (item && !event.target.closest("a, button") && !String(getSelection())) item.focus({ preventScroll: true });
+  });
+  log.addEventListener("contextmenu", (event) => {
+    const item = event.target.closest("#messages > li.message");
+    if (!item || event.target.closest("a") || String(getSelection())) return;
+    const entry = the.list.focusEntry;
+    if (entry?.key === item.dataset.key && event.pointerType !== "mouse") { event.preventDefault(); onMessage.menu(entry, item); }
+  });
+}
+
+function pointed(item) {
+  const key = item?.dataset.key ?? null;
+  if (matchMedia("(hover: none)").matches || the.list.hot === key) return;
+  the.list.hot = key;
+  draw();
+}
+
+function focused(item) {
+  const key = item?.dataset.key ?? null;
+  if (!key || the.list.focused === key) return;
+  the.list.focused = key;
+  draw();
+}
+
+/** Whoever can see it, and looks, has read it. */
+function seen({ through, atEnd }) {
+  const room = currentRoom();
+  if (!room?.member || room !== the.list.room || document.hidden || !document.hasFocus()) return;
+  if (atEnd) for (const message of room.tail) room.seenTail.add(message.id);
+  if (through > room.read && !room.isMissing(through)) ui.store.read(room, through);
+}
+
+// ---- going places
+
+let former = { room: null, pane: null, arg: null };
+
+function arriveAt(route) {
+  ui.route = route;
+  ui.menu = ui.picker = null;
+  const room = currentRoom();
+  if (route.room !== former.room) {
+    if (former.room !== null && ui.store?.rooms.get(former.room)) ui.store.rooms.get(former.room).divider = null;
+    if (room) entered(room);
+  }
+  if (route.seq && room) requestAnimationFrame(() => the.list?.jump(route.seq, { focus: true }));
+  if (route.pane && (route.pane !== former.pane || route.arg !== former.arg || route.room !== former.room)) openedPane(route, room);
+  if (!route.pane && former.pane && !route.seq && document.activeElement?.closest("#pane")) requestAnimationFrame(focusComposer);
+  former = route;
+  draw();
+}
+
+function entered(room) {
+  visited(room.id);
+  try { localStorage.setItem(LAST_ROOM, room.id); } catch { /* Then the page begins at its start. */ }
+  if (room.member && !room.members && room.kind !== "direct") ui.store.loadMembers(room).catch(() => {});
+  if (room.with) ui.store.people.get(room.with);
+  // Where there is a keyboard, writing begins at once; on a phone it would cover the room.
+  if (matchMedia("(hover: hover)").matches && !ui.route.pane) requestAnimationFrame(() => requestAnimationFrame(() => { if (!ui.dialog && !ui.menu) focusComposer(); grow(); }));
+}
+
+addEventListener("hashchange", () => ui.phase === "in" && arriveAt(parse(location.hash)));
+
+// ---- the session
+
+async function enter(how) {
+  const session = await Session.open(how);
+  await begin(session);
+}
+
+async function begin(session) {
+  const store = new Store(session);
+  Object.assign(ui, { session, store, phase: "in" });
+  Object.assign(ui.entry, { error: "", busy: false });
+  store.addEventListener("changed", draw);
+  store.addEventListener("message", ({ detail }) => { arrived(detail); document.title = title(); });
+  store.addEventListener("trouble", ({ detail }) => toast(detail.text, { bad: true }));
+  store.addEventListener("removed", ({ detail: { room, frame } }) => toast(`You were ${frame.type === "banned" ? "banned" : "removed"} from ${store.nameOf(room)} by ${frame.by_name}.`, { bad: true }));
+  store.addEventListener("status", statusChanged);
+  store.addEventListener("notice", ({ detail }) => noticed(detail));
+  session.addEventListener("accepted", lookNow);
+  session.addEventListener("rejected", ({ detail }) => { store.stop(); ui.leave(detail.kind === "logged-out" ? "This device was signed out." : "Your session has ended: sign in again."); });
+  statusChanged();
+  lookNow();
+  arriveAt(parse(location.hash));
+  await start(store);
+}
+
+async function start(store) {
+  for (;;) {
+    try {
+      await store.start();
+      break;
+    } catch (error) {
+      if (ui.store !== store) return;
+      if (error.status === 401) return;
+      await new Promise((resolve) => setTimeout(resolve, 1_000));
+    }
+  }
+  if (!location.hash || location.hash === "#/") {
+    const last = Number(localStorage.getItem(LAST_ROOM));
+    if (store.rooms.get(last)?.member && matchMedia("(min-width: 45.01rem)").matches) return go({ room: last }, { replace: true });
+  }
+  former = { room: null, pane: null, arg: null };
+  arriveAt(parse(location.hash));
+}
+
+function noticed(frame) {
+  if (frame.notice === "invited") toast(`You are invited to ${frame.name || "a group"}.`);
+  if (frame.notice === "friendship" && frame.friendship === "asked") toast(`${frame.user_name} asks to be your friend.`);
+  if (frame.notice === "friendship" && frame.friendship === "friends") toast(`${frame.user_name} and you are friends.`);
+}
+
+function statusChanged() {
+  lookNow();
+  clearTimeout(ui.awayTimer);
+  if (ui.session?.status.connected) ui.away = false;
+  else ui.awayTimer = setTimeout(() => { ui.away = true; draw(); }, AWAY_AFTER);
+  draw();
+}
+
+/** Back to signing in; whoever comes in next sees nothing of this person's. */
+ui.leave = (why) => {
+  ui.store?.stop();
+  Object.assign(ui, { phase: "sign-in", session: null, store: null, dialog: null, menu: null, picker: null, editing: null, toasts: [], replies: new Map(), expanded: new Set(), threads: new Map() });
+  ui.search = { words: "", here: false, results: null, next: null, busy: false, error: "" };
+  ui.entry = { busy: false, error: why, register: false };
+  the.list?.observer.disconnect();
+  the.list = null;
+  former = { room: null, pane: null, arg: null };
+  try { localStorage.removeItem(LAST_ROOM); } catch { /* Nothing was kept. */ }
+  history.replaceState(null, "", "#/");
+  loadSettings();
+  draw();
+};
+
+composer.sent = () => the.list?.toEnd();
+document.addEventListener("keydown", onKey);
+for (const what of ["focus", "visibilitychange"]) addEventListener(what, () => { the.list?.tellSeen(); draw(); });
+document.addEventListener("visibilitychange", () => !document.hidden && draw());
+addEventListener("pagehide", () => ui.store?.save());
+
+register();
+installed.addEventListener("update", () => toast("There is a newer release: the next load shows it."));
+watch();
+draw();
+try {
+  const session = await Session.resume();
+  if (session) await begin(session);
+} catch (error) {
+  console.error(error);
+}
+if (ui.phase === "starting") {
+  ui.phase = "sign-in";
+  draw();
+  await loadSettings();
+  requestAnimationFrame(() => document.getElementById("name")?.focus());
+}
