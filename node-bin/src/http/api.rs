@@ -77,6 +77,8 @@ use utoipa::OpenApi;
         settings::remove_admin,
         stream::open,
         client::open,
+        watching::vitals,
+        watching::stream,
         cluster::cluster,
         watching::stream,
         watching::vitals,

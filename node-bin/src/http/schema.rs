@@ -4,7 +4,7 @@
 
 #![allow(dead_code, reason = "they are there for their schemas")]
 
-use super::view;
+use super::{cluster, view};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -146,6 +146,68 @@ pub struct Settings {
     pub rules: Rules,
     #[schema(required = false)]
     pub rates: Rates,
+}
+
+/// The cluster as a node sees it, and how that node is.
+#[derive(ToSchema, Serialize)]
+pub struct ClusterVitals {
+    #[serde(flatten)]
+    pub cluster: cluster::Cluster,
+    pub vitals: Vitals,
+}
+
+/// How a node is.
+#[derive(ToSchema, Serialize)]
+pub struct Vitals {
+    pub uptime_s: u64,
+    pub disk: Disk,
+    /// How long the disk's syncs took in the last ten seconds; null: there were none.
+    #[schema(required)]
+    pub sync: Option<Syncs>,
+    /// Connections that the node knows: framed clients, streams, and requests under way.
+    pub clients: u64,
+    /// Open connections on the clients' port.
+    pub connections: i64,
+    /// Links to other nodes.
+    pub links: u64,
+    /// Streams of the cluster.
+    pub watchers: u64,
+    /// Rows of messages written since the start.
+    pub messages: u64,
+    /// Of a demo's node: what is done to it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub faults: Option<Faults>,
+    /// Of a demo's node: where the page's buttons go.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub control: Option<String>,
+}
+
+/// Bytes.
+#[derive(ToSchema, Serialize)]
+pub struct Disk {
+    pub log: u64,
+    pub rows: u64,
+    pub outbox: u64,
+    #[schema(required)]
+    pub free: Option<u64>,
+    #[schema(required)]
+    pub total: Option<u64>,
+}
+
+#[derive(ToSchema, Serialize)]
+pub struct Syncs {
+    pub count: u64,
+    pub median_us: u64,
+    pub longest_us: u64,
+}
+
+#[derive(ToSchema, Serialize)]
+pub struct Faults {
+    /// Nodes that it is kept from.
+    pub cut: Vec<u64>,
+    pub sync_delay_ms: u64,
 }
 
 /// All that the asker has written, and what the cluster keeps about the asker. One that breaks off was not finished.

@@ -234,10 +234,20 @@ pub(super) fn app<G: Gate>(gate: &G) -> App<G> {
     std::mem::forget(stop);
     let operators = Operators::new(secret());
     let (origins, metrics, exports) = (Origins::new(&members), Metrics::new(), Arc::new(Semaphore::new(EXPORTS)));
-    let watched =
-        Watched::new(crate::vitals::Vitals::new(std::env::temp_dir(), tertulia_driver::watched::Syncs::new(None), None));
-    let (gate, indexed, streams) = (gate.clone(), Indexed::default(), Streams::default());
-    App { gate, origins, operators, metrics, indexed, exports, streams, watched, driven: None, stopping }
+    let folder = std::env::temp_dir();
+    let watched = Watched::new(crate::vitals::Vitals::new(folder, tertulia_driver::watched::Syncs::new(None), None));
+    App {
+        gate: gate.clone(),
+        origins,
+        operators,
+        metrics,
+        indexed: Indexed::default(),
+        exports,
+        streams: Streams::default(),
+        watched,
+        driven: None,
+        stopping,
+    }
 }
 
 async fn call(fake: &Fake, method: &str, path: &str, headers: &[(&str, &str)], body: impl Into<Body>) -> Answered {

@@ -9,14 +9,14 @@
 
 use super::problem::unavailable;
 use super::sse::{self, Watcher};
-use super::{App, Problem, cluster};
+use super::{App, Problem, cluster, schema};
 use crate::gate::{self, Gate};
 use crate::stopped;
 use crate::vitals::Vitals;
 use axum::Json;
 use axum::extract::State;
 use axum::response::Response;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use std::sync::Arc;
 use std::time::Duration;
 use tertulia_protocol::gateway::{Answer, Ask};
@@ -68,14 +68,16 @@ async fn look<G: Gate>(app: &App<G>) -> Result<Seen, Problem> {
     Ok(seen)
 }
 
-/// The cluster as this node sees it, and how this node is: disk, connections, rates.
-#[utoipa::path(get, path = "/api/v1/cluster/vitals", responses((status = 200, body = Map<String, Value>)), security(()))]
+/// The cluster as this node sees it, and how this node itself is.
+#[utoipa::path(get, path = "/api/v1/cluster/vitals", responses((status = 200, body = schema::ClusterVitals)), security(()))]
 pub async fn vitals<G: Gate>(State(app): State<App<G>>) -> Result<Json<Map<String, Value>>, Problem> {
     Ok(Json((*look(&app).await?).clone()))
 }
 
-/// What `/api/v1/cluster/vitals` says, and then each change of it, as server-sent events.
-#[utoipa::path(get, path = "/api/v1/cluster/stream", responses((status = 200, body = String, content_type = "text/event-stream", description = "First everything, then the fields that have changed; a comment as a sign of life each second.")), security(()), extensions(("x-problems" = json!(["too-many-watchers"]))))]
+/// The same as it changes, as Server-Sent Events.
+///
+/// A new leader is told at once, the rest about three times a second; a comment each second says that the node is alive.
+#[utoipa::path(get, path = "/api/v1/cluster/stream", responses((status = 200, body = String, content_type = "text/event-stream", description = "Server-Sent Events, each a JSON object: first all of `GET /api/v1/cluster/vitals`, then the fields that have changed.")), security(()), extensions(("x-problems" = json!(["too-many-watchers"]))))]
 pub async fn stream<G: Gate>(State(app): State<App<G>>) -> Result<Response, Problem> {
     let place = Arc::clone(&app.watched.places).try_acquire_owned().map_err(|_| {
         let text =
@@ -142,7 +144,6 @@ pub fn changes(before: &Map<String, Value>, now: &Map<String, Value>) -> Option<
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
 
     #[test]
     fn only_what_has_changed_is_told() {

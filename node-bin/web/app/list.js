@@ -246,6 +246,8 @@ export class MessageList {
     while (index < this.count - 1 && this.heights.before(index) < top + clientHeight && this.entry(index).state !== "committed") index += 1;
     if (this.entry(index)?.state !== "committed") index = first;
     const entry = this.entry(index);
+    // Nothing is there yet, or any more.
+    if (!entry) return;
     this.anchor = { ...(entry.seq ? { seq: entry.seq } : { key: entry.key }), offset: top - this.heights.before(index) };
   }
 

@@ -92,7 +92,8 @@ fn nothing_serious_is_wrong_with_any_page_for_those_who_do_not_see_it() {
         ("Keyboard shortcuts", "shortcuts"),
     ] {
         browser.insert(&ana, command);
-        browser.until(&ana, command, "document.querySelector('#dialog [aria-selected=true]')?.textContent.length");
+        let first = format!("document.querySelector('#dialog [aria-selected=true]')?.textContent.includes({command:?})");
+        browser.until(&ana, command, &first);
         browser.press(&ana, "Enter");
         browser.until(
             &ana,

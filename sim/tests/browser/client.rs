@@ -63,11 +63,10 @@ fn two_people_talk_answer_change_react_and_find_it_again() {
     browser.until(&ana, "the field for words", "document.activeElement.matches('#pane input[type=search]')");
     browser.insert(&ana, "TEN pl");
     browser.press(&ana, "Enter");
-    browser.until(
-        &ana,
-        "what is found",
-        "document.querySelectorAll('#pane .card').length === 1 && document.querySelector('#pane .card .text').textContent === 'At ten, please.'",
-    );
+    // A node's index of words is a moment behind: she asks until it is there.
+    let found = "document.querySelectorAll('#pane .card').length === 1 && document.querySelector('#pane .card .text').textContent === 'At ten, please.'";
+    let again = "document.querySelector('#pane .found').textContent.startsWith('Nothing') && document.querySelector('#pane form').requestSubmit()";
+    browser.until(&ana, "what is found", &format!("{found} || {again}"));
     browser.press(&ana, "Escape");
 
     // She makes another room from the switcher; Ben joins it and calls her there.
@@ -75,6 +74,11 @@ fn two_people_talk_answer_change_react_and_find_it_again() {
     browser.press(&ana, "Control+k");
     browser.until(&ana, "the switcher", "document.querySelector('#dialog[open] input')");
     browser.insert(&ana, "new room");
+    browser.until(
+        &ana,
+        "it is offered",
+        "document.querySelector('#dialog [aria-selected=true]')?.textContent.includes('New room')",
+    );
     browser.press(&ana, "Enter");
     browser.until(&ana, "the field for its name", "document.activeElement.id === 'room-name'");
     browser.insert(&ana, "tea");
@@ -119,8 +123,9 @@ fn what_is_written_while_nothing_answers_is_kept_over_a_reload_and_sent_once() {
     browser.write(&ana, "#text", "Three.");
     sees(&mut browser, &ana, "sending", "Three.");
     browser.navigate(&ana, cluster.url(1));
-    sees(&mut browser, &ana, "sending", "Three.");
+    browser.until(&ana, "the page comes up", "document.querySelector('#status')?.textContent.includes('looking for a node')");
     browser.offline(&ana, false);
+    go_to(&mut browser, &ana, "lobby");
     sees(&mut browser, &ana, "committed", "Three.");
     sees(&mut browser, &ben, "committed", "Three.");
     assert_eq!(texts(&shown(&mut browser, &ben)), ["One.", "Two.", "Three."]);

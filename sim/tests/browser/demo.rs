@@ -82,7 +82,7 @@ fn a_demo_that_is_killed_cut_and_slowed_loses_and_doubles_nothing() {
     let Some(mut browser) = browser() else { return };
     let demo = Demo::start(5);
     let window = browser.open(&demo.page, (1280, 800), &[]);
-    browser.until(&window, "the counter", "document.querySelector('.counter .flow')");
+    browser.until(&window, "the counter", "document.querySelector('.counter .tile')");
     goes_on(&mut browser, &window, 5);
 
     // The leader is killed, and started again.
