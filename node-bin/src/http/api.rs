@@ -80,8 +80,6 @@ use utoipa::OpenApi;
         watching::vitals,
         watching::stream,
         cluster::cluster,
-        watching::stream,
-        watching::vitals,
         cluster::healthz,
         cluster::readyz,
         cluster::metrics,

