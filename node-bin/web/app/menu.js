@@ -81,6 +81,8 @@ const one = (emoji, label) => html`<button type="button" class="emoji" tabindex=
 
 function pickEmoji(emoji) {
   const { room, seq, at, then } = ui.picker;
+  // Before it is hidden: what is drawn meanwhile would open it again.
+  ui.picker = null;
   hide("picker");
   giveBack(at);
   if (then) then(emoji);

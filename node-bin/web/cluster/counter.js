@@ -41,6 +41,7 @@ export class Counter {
       </dl>
       ${this.slider(load)}
       <p class="note">${load.clients ? `${load.clients} clients write and read on all nodes.` : "Clients come with the load."} What they see is judged by the simulator's rules.</p>
+      ${load.full ? html`<p class="note">The load waits until what it has posted can be read back: a part of the cluster is cut off.</p>` : nothing}
       ${load.trouble ? html`<p class="bad">${load.trouble}</p>` : nothing}
       ${trouble ? html`<p class="bad" role="alert">${trouble}</p>` : nothing}
       ${this.model.word ? html`<p class="bad" role="alert">${this.model.word}</p>` : nothing}

@@ -322,7 +322,7 @@ export class Model extends EventTarget {
     if (!last || truth.leader === null) return;
     const before = last.leader === null ? this.segments.at(-3) : last;
     if (before && before.leader === truth.leader && before.term === truth.term) return;
-    const gap = before && last.leader === null ? `, ${duration((last.to - last.from) * 1000)} after the last one was lost` : "";
+    const gap = before && last.leader === null && last.to - last.from > 5 ? `, ${duration((last.to - last.from) * 1000)} after the last one was lost` : "";
     this.note(`node ${truth.leader} leads term ${truth.term}${gap}`, now, "leader");
   }
 

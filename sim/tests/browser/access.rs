@@ -54,6 +54,7 @@ fn an_evening(browser: &mut Browser, cluster: &Cluster, ana: &Window, ben: &Wind
     browser.press(ana, "+");
     browser.click(ana, "document.querySelector('#picker [role=option], #picker button')");
     browser.until(ben, "the reaction", "document.querySelector('#messages .reaction')");
+    browser.until(ana, "the picker is closed", "!document.querySelector('#picker:popover-open')");
 }
 
 #[test]
@@ -61,13 +62,20 @@ fn nothing_serious_is_wrong_with_any_page_for_those_who_do_not_see_it() {
     let Some(mut browser) = browser() else { return };
     let Some(axe) = axe() else { return };
     let cluster = Cluster::start(3);
-    cluster.people(&["dora"]);
+    let people = cluster.people(&["dora"]);
     let entry = browser.open(cluster.url(1), DESK, &[]);
     browser.until(&entry, "the field for a name", "document.querySelector('#name')");
     nothing_serious(&mut browser, &entry, &axe, "signing in");
 
     let (ana, ben) = (enter(&mut browser, &cluster, "ana", &FIRST), enter(&mut browser, &cluster, "ben", &SECOND));
     browser.resize(&ana, DESK);
+    cluster.room(&people[0], "harbour");
+    cluster.room(&people[0], "spring cleaning");
+    for room in ["harbour", "spring cleaning", "lobby"] {
+        go_to(&mut browser, &ana, room);
+    }
+    cluster.say_in(2, &people[0], "harbour", "The ferry is back. @ana, your parcel, too.");
+    cluster.say_in(3, &people[0], "spring cleaning", "Saturday?");
     an_evening(&mut browser, &cluster, &ana, &ben);
     nothing_serious(&mut browser, &ana, &axe, "a room");
     browser.value(&ana, "document.activeElement.blur()");

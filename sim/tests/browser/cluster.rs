@@ -124,6 +124,19 @@ impl Cluster {
         assert_eq!(status, 201, "{body}");
     }
 
+    /// A room for everybody.
+    pub fn room(&self, owner: &Person, name: &str) {
+        let (status, body) = self.ask("POST", 1, "/api/v1/rooms", Some(owner), json!({"name": name}));
+        assert_eq!(status, 201, "{body}");
+    }
+
+    /// Posts in another room than the lobby.
+    pub fn say_in(&self, node: usize, person: &Person, room: &str, text: &str) {
+        let path = format!("/api/v1/rooms/{}/messages", room.replace(' ', "%20"));
+        let (status, body) = self.ask("POST", node, &path, Some(person), json!({"text": text}));
+        assert_eq!(status, 201, "{body}");
+    }
+
     /// Posts at a node, which commits or accepts it.
     pub fn post(&self, node: usize, person: &Person, text: &str) -> u16 {
         let (status, body) = self.ask("POST", node, "/api/v1/rooms/lobby/messages", Some(person), json!({"text": text}));

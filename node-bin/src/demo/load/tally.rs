@@ -379,6 +379,7 @@ impl Tally {
             "delivered": figures.delivered,
             "reads": figures.reads,
             "generation": self.generation,
+            "full": self.is_full(),
             "without_service_s": without as f64 / 1e6,
             "longest_wait_ms": milliseconds(figures.longest_wait.max(waits)),
             "last_wait_ms": milliseconds(figures.last_wait),
