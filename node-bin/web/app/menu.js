@@ -19,6 +19,7 @@ export function menuView() {
 
 function choose(item) {
   const { at } = ui.menu;
+  ui.menu = null;
   hide("menu");
   giveBack(at);
   item.run();
