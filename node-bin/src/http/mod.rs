@@ -16,7 +16,7 @@ mod settings;
 mod stream;
 #[cfg(test)]
 mod tests;
-mod view;
+pub mod view;
 
 pub use backup::PATH as BACKUP_PATH;
 pub use cluster::{ahead as ahead_view, behind, divergence as divergence_view, role, view as cluster_view};

@@ -297,7 +297,7 @@ impl Screen {
     }
 
     fn changed(&mut self, id: RoomId, changed: &Changed) {
-        let (own, now) = (changed.change.user() == self.user && self.user.is_some(), self.now);
+        let (own, now, began) = (changed.change.user() == self.user && self.user.is_some(), self.now, self.link.began);
         let room = self.room_or_ask(id);
         if let Some(post) = &changed.post {
             if room.quotes.contains_key(&post.seq) {
@@ -321,8 +321,9 @@ impl Screen {
         let left = matches!(changed.change, Change::Left { .. } | Change::Kicked { .. } | Change::Banned { on: true, .. });
         let members = left || matches!(changed.change, Change::Joined { .. } | Change::Role { .. });
         let is_about_message = changed.change.message().is_some() && !matches!(changed.change, Change::Pinned { .. });
-        let lately = changed.at.0 + LATELY > self.link.began.0 && changed.at.0 + LATELY > now.0;
-        if !is_about_message && lately {
+        let lately = changed.at.0 + LATELY > began.0 && changed.at.0 + LATELY > now.0;
+        let is_news = !is_about_message && !(room.is_direct() && matches!(changed.change, Change::Joined { .. }));
+        if is_news && lately {
             let nth = self.count();
             let told = crate::terminal::lines::change(changed);
             if let Some(room) = self.rooms.get_mut(&id) {
