@@ -173,8 +173,14 @@ pub struct Servers {
 
 #[derive(Args, Debug)]
 #[command(after_help = "\
-Prints `ROOM SEQ ID` for each message once a majority of the nodes holds it for good.
-Exit status: 0 only if every message is acknowledged. The room is made if there is none. Blank lines of standard input are left out.")]
+Prints `ROOM SEQ ID` for each message once a majority of the nodes holds it for good; with --json an object: line, state (committed, accepted, refused, unclear,
+unconfirmed), room, room_id, seq, id, at, why. The room is made if there is none. Blank lines of standard input are left out.
+
+  make 2>&1 | node send --name builder build
+  node send --name cron --outbox ~/.cron.outbox --key backup-2026-03-14 ops \"backup done\"     posts once, however often it is run
+
+Exit status: 0 every message is committed (with --accepted: or accepted), 1 it could not begin or go on, 2 wrong arguments, 3 the cluster refused a message, the
+room or the sign-in, 4 something is not known to be done: no server or no majority was reached in time. docs/TERMINAL.md says more.")]
 pub struct Send {
     #[command(flatten)]
     pub servers: Servers,
@@ -188,6 +194,12 @@ pub struct Send {
     pub room: String,
     /// The message; without it each line of standard input is one
     pub text: Option<String>,
+    /// One JSON object a line, also for what was refused
+    #[arg(long)]
+    pub json: bool,
+    /// Answer this message of the room
+    #[arg(long, value_name = "N")]
+    pub reply_to: Option<u64>,
     /// Give up when nothing has been acknowledged for so long
     #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = duration)]
     pub patience: Duration,
@@ -195,29 +207,57 @@ pub struct Send {
     /// an earlier one could not, once, and prints it with the room's id. One process at a time
     #[arg(long, value_name = "FILE")]
     pub outbox: Option<PathBuf>,
+    /// Post each message once, however often the same is sent with this key and this --outbox within 24 hours; lines of standard input are told apart by their numbers
+    #[arg(long, value_name = "KEY", requires = "outbox", value_parser = key)]
+    pub key: Option<String>,
     /// Be content with messages that a side without a majority has accepted: they are printed with ~ in the place of their number, and committed or refused later
     #[arg(long)]
     pub accepted: bool,
 }
 
 #[derive(Args, Debug)]
+#[command(after_help = "\
+  node tail --name reader lobby                             the last 10 messages, then what comes
+  node tail --name bot --json --resume bot.cursors lobby dev | ./bot      every message once, over restarts of both
+
+Exit status: 0 ended by Ctrl-C, SIGTERM, --no-follow, or because nobody reads the output any more; 1 it could not begin or go on, 2 wrong arguments,
+3 the cluster refused the sign-in or a room, 4 no server was reached in time. docs/TERMINAL.md describes the JSON.")]
 pub struct Tail {
     #[command(flatten)]
     pub servers: Servers,
-    /// Who reads; joins the room
+    /// Who reads; joins the rooms
     #[arg(long)]
     pub name: String,
     /// The first line of this file is the password, where the cluster wants one
     #[arg(long, value_name = "FILE")]
     pub password_file: Option<PathBuf>,
-    /// The room's name or id
-    pub room: String,
-    /// How many earlier messages to begin with
-    #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u32).range(0..=1000))]
+    /// The rooms' names or ids
+    #[arg(required = true, value_name = "ROOM")]
+    pub rooms: Vec<String>,
+    /// How many earlier messages of each room to begin with
+    #[arg(short = 'n', long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u32).range(0..=1000))]
     pub last: u32,
+    /// Go on with what comes; so it does without this, too
+    #[arg(short = 'f', long)]
+    pub follow: bool,
+    /// End when what there is was printed
+    #[arg(long, conflicts_with = "follow")]
+    pub no_follow: bool,
     /// One JSON object a line
     #[arg(long)]
     pub json: bool,
+    /// Also what is no message: edits, deletions, reactions, who came and left
+    #[arg(long)]
+    pub changes: bool,
+    /// Begin after this event of the room (\"cursor\" in the JSON)
+    #[arg(long, value_name = "CURSOR")]
+    pub from: Option<u64>,
+    /// Begin where this file says, and write into it how far the lines have come, after they are written. It is made if there is none
+    #[arg(long, value_name = "FILE")]
+    pub resume: Option<PathBuf>,
+    /// Give up when no server lets us in for so long; by default never, with --no-follow after 60s
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    pub patience: Option<Duration>,
     /// Also messages that wait for a majority, behind a ~ (in JSON: "state": "tentative"); each comes again when it is committed. Without this, committed ones only
     #[arg(long)]
     pub tentative: bool,
@@ -468,6 +508,11 @@ pub struct Bench {
     /// One JSON object instead of a table
     #[arg(long)]
     pub json: bool,
+}
+
+/// As over HTTP.
+fn key(text: &str) -> Result<String, String> {
+    if (1..=200).contains(&text.len()) { Ok(text.into()) } else { Err("a key has 1 to 200 bytes".into()) }
 }
 
 fn duration(text: &str) -> Result<Duration, String> {

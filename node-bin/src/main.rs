@@ -30,6 +30,7 @@ use clap::Parser;
 use cli::{Cli, Command};
 use std::io::Write;
 use std::process::ExitCode;
+use terminal::Failed;
 use tokio::runtime::Builder;
 
 /// A node allocates much and frees it in another thread: batches, rows. The C library's allocator took a fifth of its time (docs/BENCHMARKS.md).
@@ -58,21 +59,24 @@ fn main() -> ExitCode {
             runtime.shutdown_background();
             result
         }
-        Err(error) => Err(format!("cannot start: {error}")),
+        Err(error) => Err(format!("cannot start: {error}").into()),
     };
-    let Err(message) = result else { return ExitCode::SUCCESS };
+    let Err(Failed { status, message }) = result else { return ExitCode::SUCCESS };
     let _ = writeln!(std::io::stderr(), "error: {message}");
-    ExitCode::FAILURE
+    ExitCode::from(status)
 }
 
-async fn run(command: &Command) -> Result<(), String> {
+async fn run(command: &Command) -> Result<(), Failed> {
     match command {
+        Command::Send(args) => return terminal::send(args).await,
+        Command::Tail(args) => return terminal::tail(args).await,
+        Command::Chat(args) => return terminal::chat(args).await,
+        _ => {}
+    }
+    let done = match command {
         Command::Serve(args) => serve::run(args).await,
         Command::Demo(args) => demo::run(args).await,
-        Command::Send(args) => terminal::send(args).await,
-        Command::Tail(args) => terminal::tail(args).await,
         Command::Status(args) => terminal::status(args).await,
-        Command::Chat(args) => terminal::chat(args).await,
         Command::Bench(args) => bench::run(args).await,
         Command::Add(args) => terminal::add(args).await,
         Command::Remove(args) => terminal::remove(args).await,
@@ -81,7 +85,9 @@ async fn run(command: &Command) -> Result<(), String> {
         Command::Settings(args) => terminal::settings(args).await,
         Command::Backup(args) => backup::backup(args).await,
         Command::Restore(args) => backup::restore(args),
-    }
+        Command::Send(_) | Command::Tail(_) | Command::Chat(_) => Ok(()),
+    };
+    Ok(done?)
 }
 
 /// Prints a line. Whoever started a demo may not be reading any more: that is no reason to end it.

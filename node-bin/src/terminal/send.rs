@@ -1,9 +1,13 @@
 //! `node send`: posts, and says of each message where it stands for good. With `--outbox` a message that was read is posted, once, even if this process ends before.
+//!
+//! Exit statuses: 0 all are where they were wanted; 1 it could not begin, or its input could not be read; 2 wrong arguments; 3 something was refused; 4 something is not
+//! known to be done, because no server or no majority was reached in time.
 
 use super::remote::Remote;
-use super::{by_file, enter, entering, lines, room_ref};
+use super::{Failed, by_file, enter, entering, lines, room_ref, send_keyed};
 use crate::cli::Send;
-use crate::show;
+use crate::{rfc3339, show};
+use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use tertulia_driver::{ClientEvent, SubmitError};
 use tertulia_protocol::chat::{Command, Done, Refusal, RoomRef};
@@ -11,9 +15,12 @@ use tertulia_protocol::ids::MessageId;
 use tokio::io::{BufReader, Lines, Stdin};
 use tokio::time::{Instant, sleep_until};
 
-pub async fn send(args: &Send) -> Result<(), String> {
+pub async fn send(args: &Send) -> Result<(), Failed> {
     let how = by_file(args.password_file.as_deref())?;
     let remote = Remote::with(&args.name, how, &args.servers.urls, args.outbox.as_deref())?;
+    if let Some(key) = &args.key {
+        return send_keyed::send(args, remote, key).await;
+    }
     let mut sending = Sending {
         args,
         remote,
@@ -28,10 +35,23 @@ pub async fn send(args: &Send) -> Result<(), String> {
     let done = sending.send().await;
     sending.remote.end().await;
     done?;
-    match sending.refused {
+    all_taken(sending.refused)
+}
+
+/// What is said at the end of those that were refused.
+pub fn all_taken(refused: u64) -> Result<(), Failed> {
+    match refused {
         0 => Ok(()),
-        1 => Err("1 message was refused".into()),
-        refused => Err(format!("{refused} messages were refused")),
+        1 => Err(Failed::refused("1 message was refused")),
+        refused => Err(Failed::refused(format!("{refused} messages were refused"))),
+    }
+}
+
+/// The command that posts a line.
+pub fn posting(args: &Send, room: RoomRef, text: String) -> Command {
+    match args.reply_to {
+        Some(to) => Command::Respond { room, to, text },
+        None => Command::Post { room, text },
     }
 }
 
@@ -54,8 +74,8 @@ struct Sending<'a> {
 }
 
 impl Sending<'_> {
-    async fn send(&mut self) -> Result<(), String> {
-        let is_post = |command: &Command| matches!(command, Command::Post { .. });
+    async fn send(&mut self) -> Result<(), Failed> {
+        let is_post = |command: &Command| matches!(command, Command::Post { .. } | Command::Respond { .. });
         let earlier = self.remote.open().await.into_iter().filter(|(_, command, _)| is_post(command));
         self.under_way = earlier.map(|(number, ..)| (number, 0)).collect();
         if self.args.outbox.is_some() {
@@ -67,7 +87,7 @@ impl Sending<'_> {
             while let Err(error) = self.remote.submit(entering(room.clone(), true)).await {
                 match error {
                     SubmitError::WindowFull => self.run().await?,
-                    SubmitError::Ended => return Err(error.to_string()),
+                    SubmitError::Ended => return Err(error.to_string().into()),
                 }
             }
             self.room = Some(room);
@@ -79,7 +99,7 @@ impl Sending<'_> {
         self.run().await
     }
 
-    async fn run(&mut self) -> Result<(), String> {
+    async fn run(&mut self) -> Result<(), Failed> {
         let mut deadline = Instant::now() + self.args.patience;
         loop {
             self.submit().await?;
@@ -103,41 +123,44 @@ impl Sending<'_> {
         }
     }
 
-    fn read(&mut self, line: std::io::Result<Option<String>>) -> Result<(), String> {
+    fn read(&mut self, line: std::io::Result<Option<String>>) -> Result<(), Failed> {
         self.line += 1;
         match line {
             Ok(Some(line)) if line.trim().is_empty() => {}
             Ok(Some(line)) => self.waiting = Some(line),
             Ok(None) => self.input = None,
-            Err(error) => return Err(format!("cannot read line {} of standard input: {error}", self.line)),
+            Err(error) => return Err(format!("cannot read line {} of standard input: {error}", self.line).into()),
         }
         Ok(())
     }
 
-    async fn submit(&mut self) -> Result<(), String> {
+    async fn submit(&mut self) -> Result<(), Failed> {
         let Some((room, text)) = self.room.clone().zip(self.waiting.take()) else { return Ok(()) };
-        match self.remote.submit(Command::Post { room, text: text.clone() }).await {
+        match self.remote.submit(posting(self.args, room, text.clone())).await {
             Ok(number) => drop(self.under_way.insert(number, self.line.max(1))),
             Err(SubmitError::WindowFull) => self.waiting = Some(text),
-            Err(error) => return Err(error.to_string()),
+            Err(error) => return Err(error.to_string().into()),
         }
         Ok(())
     }
 
     /// Whether a message was settled.
-    fn happened(&mut self, event: ClientEvent) -> Result<bool, String> {
+    fn happened(&mut self, event: ClientEvent) -> Result<bool, Failed> {
         match event {
-            ClientEvent::Rejected(refusal) => Err(refusal.to_string()),
+            ClientEvent::Rejected(refusal) => Err(Failed::refused(refusal.to_string())),
             ClientEvent::Accepted { number, id, copies } => Ok(self.is_accepted(number, id, copies)),
             ClientEvent::Settled { number, result } => {
                 self.accepted.remove(&number);
                 let Some(line) = self.under_way.remove(&number) else { return Ok(false) };
-                self.settled(line, result);
+                self.refused += u64::from(!tell(self.args, line, result));
                 Ok(true)
             }
             ClientEvent::Unclear { number } => {
                 self.under_way.remove(&number);
                 self.refused += 1;
+                if self.args.json {
+                    show(&of_line(0, &self.args.room, json!({"state": "unclear", "why": super::UNCLEAR})));
+                }
                 eprintln!("{}", super::UNCLEAR);
                 Ok(true)
             }
@@ -151,48 +174,81 @@ impl Sending<'_> {
         let (first, news) = (self.accepted.is_empty(), self.accepted.insert(number));
         if self.args.accepted {
             self.under_way.remove(&number);
-            match line {
-                0 => show(&format!("- ~ {id}")),
-                _ => show(&format!("{} ~ {id}", self.args.room)),
-            }
+            tell_accepted(self.args, line, id, copies);
         } else if first && news {
             eprintln!("no majority: what is sent is accepted, on {copies} node(s) so far, and waits to be committed");
         }
         news
     }
 
-    fn settled(&mut self, line: u64, result: Result<Done, Refusal>) {
-        match result {
-            Ok(Done::Posted { room, seq, id, .. }) if line == 0 => show(&format!("{} {seq} {id}", room.0)),
-            Ok(Done::Posted { seq, id, .. }) => show(&format!("{} {seq} {id}", self.args.room)),
-            Ok(_) => {}
-            Err(refusal) => {
-                self.refused += 1;
-                match line {
-                    0 => eprintln!("a message of an earlier run was refused: {refusal}"),
-                    line => eprintln!("message {line} was refused: {refusal}"),
-                }
+    fn gave_up(&self) -> Failed {
+        let waits = self.under_way.keys().all(|number| self.accepted.contains(number));
+        if self.args.json {
+            for line in self.under_way.values() {
+                show(&of_line(*line, &self.args.room, json!({"state": "unconfirmed"})));
             }
         }
-    }
-
-    fn gave_up(&self) -> String {
-        let waits = self.under_way.keys().all(|number| self.accepted.contains(number));
         let what = match &self.args.outbox {
             None if waits => "they are accepted, and are committed or refused once there is a majority again".into(),
             None => "they may or may not be in the room".into(),
             Some(path) => format!("they are kept: the next send with --outbox {} posts them, once", path.display()),
         };
-        format!(
+        Failed::unconfirmed(format!(
             "nothing was acknowledged for {}{}: {} messages are not confirmed, {what}",
             humantime::format_duration(self.args.patience),
             self.remote.failure(),
             self.under_way.len()
-        )
+        ))
     }
 }
 
-async fn next_line(input: &mut Option<Lines<BufReader<Stdin>>>) -> std::io::Result<Option<String>> {
+/// Says what became of a message; false if it was refused. `line`: 0 for one of an earlier run.
+pub fn tell(args: &Send, line: u64, result: Result<Done, Refusal>) -> bool {
+    match result {
+        Ok(Done::Posted { room, seq, id, at }) => {
+            let (id, name) = (id.to_string(), &args.room);
+            match args.json {
+                true => {
+                    let at = rfc3339::format(at);
+                    show(&of_line(line, name, json!({"state": "committed", "room_id": room, "seq": seq, "id": id, "at": at})));
+                }
+                false if line == 0 => show(&format!("{} {seq} {id}", room.0)),
+                false => show(&format!("{name} {seq} {id}")),
+            }
+            true
+        }
+        Ok(_) => true,
+        Err(refusal) => {
+            if args.json {
+                show(&of_line(line, &args.room, json!({"state": "refused", "why": refusal.to_string()})));
+            }
+            match line {
+                0 => eprintln!("a message of an earlier run was refused: {refusal}"),
+                line => eprintln!("message {line} was refused: {refusal}"),
+            }
+            false
+        }
+    }
+}
+
+/// Says that a message is accepted, where that is all that is wanted.
+pub fn tell_accepted(args: &Send, line: u64, id: MessageId, copies: u32) {
+    match (args.json, line) {
+        (true, _) => show(&of_line(line, &args.room, json!({"state": "accepted", "id": id.to_string(), "copies": copies}))),
+        (false, 0) => show(&format!("- ~ {id}")),
+        (false, _) => show(&format!("{} ~ {id}", args.room)),
+    }
+}
+
+/// One object a line; `room` is what was written on the command line, and is left out with the line for messages of an earlier run, whose room may be another.
+fn of_line(line: u64, room: &str, mut what: Value) -> String {
+    if line > 0 {
+        (what["line"], what["room"]) = (json!(line), json!(room));
+    }
+    what.to_string()
+}
+
+pub async fn next_line(input: &mut Option<Lines<BufReader<Stdin>>>) -> std::io::Result<Option<String>> {
     match input {
         Some(input) => input.next_line().await,
         None => std::future::pending().await,

@@ -154,9 +154,7 @@ impl Screen {
 
     /// A room is there to be shown, now or as soon as it is known.
     pub(super) fn enter(&mut self, id: RoomId, say: Option<String>) {
-        if !self.rooms.contains_key(&id) {
-            self.rooms.insert(id, Room::new(unknown_room(id)));
-        }
+        self.rooms.entry(id).or_insert_with(|| Room::new(unknown_room(id)));
         if !self.order.contains(&id) {
             self.order.push(id);
         }

@@ -215,7 +215,8 @@ impl Screen {
 
     /// The room; one that was never heard of is asked about.
     fn room_or_ask(&mut self, id: RoomId) -> &mut Room {
-        if !self.rooms.contains_key(&id) {
+        let is_known = self.rooms.contains_key(&id);
+        if !is_known {
             let mut room = Room::new(super::answers::unknown_room(id));
             room.known = false;
             self.rooms.insert(id, room);
@@ -297,7 +298,7 @@ impl Screen {
     }
 
     fn changed(&mut self, id: RoomId, changed: &Changed) {
-        let (own, now) = (changed.change.user() == self.user && self.user.is_some(), self.now);
+        let (own, now, began) = (changed.change.user() == self.user && self.user.is_some(), self.now, self.link.began);
         let room = self.room_or_ask(id);
         if let Some(post) = &changed.post {
             if room.quotes.contains_key(&post.seq) {
@@ -321,8 +322,10 @@ impl Screen {
         let left = matches!(changed.change, Change::Left { .. } | Change::Kicked { .. } | Change::Banned { on: true, .. });
         let members = left || matches!(changed.change, Change::Joined { .. } | Change::Role { .. });
         let is_about_message = changed.change.message().is_some() && !matches!(changed.change, Change::Pinned { .. });
-        let lately = changed.at.0 + LATELY > self.link.began.0 && changed.at.0 + LATELY > now.0;
-        if !is_about_message && lately {
+        let lately = changed.at.0 + LATELY > began.0 && changed.at.0 + LATELY > now.0;
+        let begins = room.is_direct() && matches!(changed.change, Change::Joined { .. });
+        let is_news = !is_about_message && !begins;
+        if is_news && lately {
             let nth = self.count();
             let told = crate::terminal::lines::change(changed);
             if let Some(room) = self.rooms.get_mut(&id) {

@@ -45,7 +45,7 @@ impl Screen {
         }
         if let Some(begin) = word.strip_prefix(':').filter(|begin| !begin.is_empty()) {
             let begin = begin.trim_end_matches(':');
-            return (from, emoji::beginning(begin).into_iter().map(|name| emoji::named(name)).collect());
+            return (from, emoji::beginning(begin).into_iter().map(emoji::named).collect());
         }
         if let Some(begin) = word.strip_prefix('#') {
             return (from, self.room_names(begin).into_iter().map(|name| format!("#{name}")).collect());

@@ -26,6 +26,9 @@ impl Screen {
             return;
         }
         let was_ending = std::mem::take(&mut self.ending);
+        if !matches!(key.code, KeyCode::Tab | KeyCode::BackTab) {
+            self.completion = None;
+        }
         if !self.everywhere(key, was_ending) {
             match std::mem::take(&mut self.mode) {
                 Mode::Write => self.write_key(key),
@@ -131,9 +134,6 @@ impl Screen {
     }
 
     fn write_key(&mut self, key: KeyEvent) {
-        if !matches!(key.code, KeyCode::Tab | KeyCode::BackTab) {
-            self.completion = None;
-        }
         let width = self.input_width();
         match (key.modifiers, key.code) {
             (ALT, KeyCode::Enter) | (SHIFT, KeyCode::Enter) | (CONTROL, KeyCode::Char('j')) => _ = self.editor().insert("\n"),

@@ -16,6 +16,8 @@ pub enum Overlay {
         title: String,
         lines: Vec<String>,
         top: usize,
+        /// By so much what is broken off a line stands further in.
+        indent: usize,
     },
     Switch(Switcher),
     Found(Found),
@@ -108,7 +110,7 @@ impl Overlay {
             (command, known.about)
         }));
         lines.push("//text          a message that begins with one /".into());
-        Overlay::Lines { title: "Keys and commands".into(), lines, top: 0 }
+        Overlay::Lines { title: "Keys and commands".into(), lines, top: 0, indent: 16 }
     }
 }
 
@@ -167,15 +169,15 @@ impl Screen {
             return;
         }
         match overlay {
-            Overlay::Lines { title, lines, top } => self.read_key(title, lines, top, key),
+            Overlay::Lines { title, lines, top, indent } => self.read_key((title, lines, indent), top, key),
             Overlay::Switch(switcher) => self.switch_key(switcher, key),
             Overlay::Found(found) => self.found_key(found, key),
         }
     }
 
-    fn read_key(&mut self, title: String, lines: Vec<String>, top: usize, key: KeyEvent) {
+    fn read_key(&mut self, (title, lines, indent): (String, Vec<String>, usize), top: usize, key: KeyEvent) {
         let page = usize::from(self.size.1).saturating_sub(4).max(1);
-        let last = self.overlay_rows(&lines).saturating_sub(page);
+        let last = self.overlay_rows(&lines, indent).saturating_sub(page);
         let top = match key.code {
             KeyCode::Up | KeyCode::Char('k') => top.saturating_sub(1),
             KeyCode::Down | KeyCode::Char('j') => top + 1,
@@ -186,7 +188,7 @@ impl Screen {
             KeyCode::Char('q') | KeyCode::Enter => return,
             _ => top,
         };
-        self.mode = Mode::Over(Overlay::Lines { title, lines, top: top.min(last) });
+        self.mode = Mode::Over(Overlay::Lines { title, lines, top: top.min(last), indent });
     }
 
     fn switch_key(&mut self, mut switcher: Switcher, key: KeyEvent) {

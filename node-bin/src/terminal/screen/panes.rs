@@ -171,8 +171,8 @@ impl Screen {
         paint.row(area, 0, &Line::styled(format!("{here} of {} here", room.view.members.max(members.len() as u32)), look.dim()));
         for (row, member) in (1..area.height).zip(members) {
             let sign = match member.role {
-                MemberRole::Owner => "~",
-                MemberRole::Moderator => "@",
+                MemberRole::Owner => "@",
+                MemberRole::Moderator => "%",
                 MemberRole::Member => " ",
             };
             let name = cut(&one_line(&member.user.name), usize::from(area.width).saturating_sub(1));
@@ -221,7 +221,7 @@ impl Screen {
         let why = link.failure.as_deref().map_or(String::new(), |why| format!(" ({})", one_line(why)));
         let mut parts = match (link.signed_in, link.was_signed_in) {
             (false, false) => vec![format!("{name}: connecting to {}{why}", link.server)],
-            (false, true) => vec![format!("{name}: no server answers, still trying; what you write waits here{why}")],
+            (false, true) => vec![format!("{name}: no server answers: what you write waits here{why}")],
             (true, _) => match link.alone_since {
                 Some(since) => {
                     let since = self.local(since).strftime("%H:%M");
@@ -331,9 +331,9 @@ impl Screen {
             paint.row(footer, 0, &Line::styled(cut(&format!(" {keys}"), usize::from(footer.width)), look.turned()));
         };
         match overlay {
-            Overlay::Lines { title, lines, top } => {
+            Overlay::Lines { title, lines, top, indent } => {
                 bar(title, "Up Down PgUp PgDn scroll  Esc back");
-                let rows = self.broken(lines, usize::from(inner.width));
+                let rows = self.broken(lines, usize::from(inner.width), *indent);
                 for (row, line) in (0..inner.height).zip(rows.into_iter().skip(*top)) {
                     paint.row(inner, row, &Line::raw(line));
                 }
@@ -351,15 +351,26 @@ impl Screen {
         }
     }
 
-    /// The lines of a page, broken at the width of the screen.
-    fn broken(&self, lines: &[String], width: usize) -> Vec<String> {
-        let plain = |line: &String| wrap(&[(harmless(line).replace('\t', "    "), Style::new())], width);
-        let text = |row: Vec<Span<'static>>| row.into_iter().map(|span| span.content.into_owned()).collect::<String>();
-        lines.iter().flat_map(plain).map(text).collect()
+    /// The lines of a page, broken at the width of the screen; what is broken off is indented.
+    fn broken(&self, lines: &[String], width: usize, indent: usize) -> Vec<String> {
+        let indent = if width >= 4 * indent { indent } else { 2.min(indent) };
+        let mut rows = Vec::new();
+        for line in lines {
+            let line = harmless(line).replace('\t', "    ");
+            let text = |row: &[Span<'static>]| row.iter().map(|span| span.content.as_ref()).collect::<String>();
+            let first = wrap(&[(line.clone(), Style::new())], width).first().map(|row| text(row)).unwrap_or_default();
+            let rest = line.get(first.len()..).unwrap_or_default().trim_start().to_owned();
+            rows.push(first);
+            if !rest.is_empty() {
+                let broken = wrap(&[(rest, Style::new())], width.saturating_sub(indent));
+                rows.extend(broken.iter().map(|row| format!("{}{}", " ".repeat(indent), text(row))));
+            }
+        }
+        rows
     }
 
-    pub(super) fn overlay_rows(&self, lines: &[String]) -> usize {
-        self.broken(lines, usize::from(self.size.0).saturating_sub(2)).len()
+    pub(super) fn overlay_rows(&self, lines: &[String], indent: usize) -> usize {
+        self.broken(lines, usize::from(self.size.0).saturating_sub(2), indent).len()
     }
 
     fn draw_switcher(&self, paint: &mut Paint<'_>, area: Rect, switcher: &Switcher) -> Position {

@@ -174,7 +174,10 @@ impl Room {
                 }
             }
             if before.map_or(self.window.from_first, |before| day(before.at) != day(post.at)) {
-                items.push(Key::Day(post.seq));
+                // What happened that day before its first message stands under its heading.
+                let same_day = |key: &Key| matches!(key, Key::Note(nth) if self.note_of(*nth).is_some_and(|note| day(note.at) == day(post.at)));
+                let at = items.iter().rposition(|key| !same_day(key)).map_or(0, |last| last + 1);
+                items.insert(at, Key::Day(post.seq));
             }
             if self.marker.is_some_and(|marker| post.seq > marker && before.is_none_or(|before| before.seq <= marker)) {
                 items.push(Key::Unread);

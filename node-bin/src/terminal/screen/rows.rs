@@ -54,6 +54,8 @@ impl Screen {
         let width = usize::from(self.areas().messages.width);
         let authors = room.window.posts().rev().take(100).map(|post| post.author_name.as_str());
         let authors = authors.chain(room.tail.iter().map(|post| post.author_name.as_str()));
+        // Whoever may speak counts, so that nothing moves when they do.
+        let authors = authors.chain(room.members.values().take(100).map(|member| member.user.name.as_str()));
         let longest = authors.map(|name| one_line(name).width()).chain([self.name.width()]).max().unwrap_or(0);
         let nick = (width >= WIDE).then(|| longest.clamp(3, LONGEST_NAME));
         let digits = if self.numbers_shown { room.last().to_string().len() } else { 0 };

@@ -272,7 +272,7 @@ impl Screen {
             }
             Key::Note(_) | Key::Day(_) | Key::Unread => return,
         }
-        self.mode = Mode::Over(Overlay::Lines { title: "Message".into(), lines, top: 0 });
+        self.mode = Mode::Over(Overlay::Lines { title: "Message".into(), lines, top: 0, indent: 0 });
     }
 }
 
