@@ -2,8 +2,11 @@
 
 #![allow(clippy::unwrap_used, reason = "a test ends at what it did not expect")]
 
+#[path = "support/schema.rs"]
+mod schema;
 mod support;
 
+use schema::Description;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read, Write};
@@ -90,8 +93,8 @@ fn call_of(line: &str) -> Call {
     call
 }
 
-/// HTTP/1.0: the answer ends with the connection.
-fn perform(call: &Call) -> (u16, String) {
+/// Status, content type and body. HTTP/1.0: the answer ends with the connection.
+fn perform(call: &Call) -> (u16, String, String) {
     let (host, path) = call.url.strip_prefix("http://").unwrap().split_once('/').unwrap();
     let mut stream = TcpStream::connect(host).unwrap();
     stream.set_read_timeout(Some(LIMIT)).unwrap();
@@ -103,7 +106,16 @@ fn perform(call: &Call) -> (u16, String) {
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap();
     let (head, body) = answer.split_once("\r\n\r\n").unwrap();
-    (head.split(' ').nth(1).unwrap().parse().unwrap(), body.into())
+    let kind = head.lines().find_map(|line| {
+        let (name, value) = line.split_once(':')?;
+        name.eq_ignore_ascii_case("content-type").then(|| value.trim().to_owned())
+    });
+    (head.split(' ').nth(1).unwrap().parse().unwrap(), kind.unwrap_or_default(), body.into())
+}
+
+/// What the node says that it answers.
+fn description(url: &str) -> Description {
+    Description(get(url, "/openapi.json", None).json)
 }
 
 /// Whether an answer is what the document shows; `"…"` stands for anything.
@@ -140,10 +152,13 @@ fn the_stream_tells_every_kind_of_change_with_the_message_as_it_is_now() {
     let socket = TcpStream::connect(("127.0.0.1", cluster.base)).unwrap();
     socket.set_read_timeout(Some(LIMIT)).unwrap();
     let mut stream = tungstenite::client(request, socket).unwrap().0;
+    let described = description(&url);
     let mut frame = || -> Value {
         loop {
             if let tungstenite::Message::Text(text) = stream.read().unwrap() {
-                return serde_json::from_str(&text).unwrap();
+                let frame = serde_json::from_str(&text).unwrap();
+                described.check(&json!({"$ref": "#/components/schemas/Frame"}), &frame, "").unwrap();
+                return frame;
             }
         }
     };
@@ -264,6 +279,7 @@ fn every_line_of_the_document_is_answered_as_it_says() {
     (1..=3).for_each(|node| cluster.ready(node));
     let mut kept: BTreeMap<String, String> = BTreeMap::new();
     let (mut routes, mut wrong) = (BTreeSet::new(), Vec::new());
+    let described = description(&cluster.url(1));
     let all = examples();
     assert!(all.len() > 100, "the document has {} examples", all.len());
     // The only node that still runs, while the document has stopped the others.
@@ -285,12 +301,14 @@ fn every_line_of_the_document_is_answered_as_it_says() {
         let shown: Value = serde_json::from_str(json).unwrap_or_else(|error| panic!("line {}: {error}", example.line + 1));
         let call = call_of(&line);
         let ask = || {
-            let (found_status, body) = perform(&call);
+            let (found_status, kind, body) = perform(&call);
             let found: Value = serde_json::from_str(&body).unwrap_or(Value::Null);
             let like = status == found_status.to_string() && is_like(&shown, &found);
-            (like, found_status, body, found)
+            let path = call.url.split_once("/api/").map_or(String::new(), |(_, path)| format!("/api/{path}"));
+            let fault = described.fault(&call.method, &path, found_status, &kind, &found);
+            (like, found_status, fault, body, found)
         };
-        let (mut like, mut found_status, mut body, mut found) = ask();
+        let (mut like, mut found_status, mut fault, mut body, mut found) = ask();
         // A node's settings, its index of words and a session's end come to it a moment after they were answered elsewhere; what was accepted is committed a moment after
         // there is a majority.
         let has_key = call.headers.iter().any(|header| header.starts_with("Idempotency-Key"));
@@ -300,12 +318,15 @@ fn every_line_of_the_document_is_answered_as_it_says() {
                     break;
                 }
                 std::thread::sleep(std::time::Duration::from_millis(50));
-                (like, found_status, body, found) = ask();
+                (like, found_status, fault, body, found) = ask();
             }
         }
         let (line, said) = (example.line, &example.answer);
         if !like {
             wrong.push(format!("line {line}: curl {}\nis answered {found_status} {body}\nand not {said}", example.call));
+        }
+        if let Some(fault) = fault {
+            wrong.push(format!("line {line}: curl {}\nis not answered as the description says: {fault}", example.call));
         }
         for (variable, field) in &example.keep {
             let value = found[field].as_str().map_or_else(|| found[field].to_string(), str::to_owned);

@@ -16,7 +16,7 @@ createServer(async (request, response) => {
   // Before somebody has signed in the page asks a node, and there is none.
   if (pathname.endsWith("/api/v1/settings")) return json({ sign_in: new URL(request.headers.referer ?? "http://page").searchParams.get("signin") || "open" });
   if (pathname.endsWith("/api/v1/cluster")) return json({ node: Number(/\/node\/(\d)/.exec(pathname)?.[1] ?? 2), leader: 1, term: 7, nodes: [1, 2, 3].map((id) => ({ id, role: id === 1 ? "leader" : "follower", standing: "voter", replaces: null, address: "" })) });
-  const wanted = pathname === "/" ? "/app.html" : normalize(pathname);
+  const wanted = pathname === "/" ? "/index.html" : normalize(pathname);
   const file = wanted.startsWith("/core/session.js") ? join(here, "standin/session.js") : wanted === "/core/world.js" ? join(here, "standin/world.js") : join(here, "../web", wanted);
   try {
     const body = await readFile(file);

@@ -4,6 +4,7 @@
 // With node: `node node-bin/web-tests/run.mjs`.
 
 import { CHOICE, Client, TIMING } from "../web/core/machine.js";
+import { messageId } from "../web/core/id.js";
 import { same } from "../web/core/machine/values.js";
 
 const NO_SPREAD = { ...CHOICE, spread: 0 };
@@ -119,5 +120,6 @@ export function run(vectors) {
     if (wrong) failed.push(`${story}, ${wrong}`);
   }
   if (vectors.stories.length === 0) failed.push("there are no stories");
+  for (const { session, number, id } of vectors.message_ids) if (messageId(session, number) !== id) failed.push(`the id of number ${number} of session ${session}`);
   return { passed: vectors.stories.length - failed.length, failed };
 }

@@ -4,7 +4,7 @@
 //   its installation into a cache of that version, and looks at each one's hash: behind a proxy with two releases it is not installed, and tried again later.
 // - A page gets all of its files from the version that its first file came from. Which one that was stands in the cache itself, by the page's id, since a worker is ended and begun
 //   anew at any time. So after an upgrade the next load is new as a whole, and a page that stands goes on with its own files. A version that no page uses any more is dropped.
-// - The page itself is asked for again behind its back, for its headers: its policy names the cluster's members, and those change.
+// - The page itself is asked for each time, and comes out of the cache if there is no answer soon: its policy names the cluster's members, and those change.
 // - Nothing under /api/ is touched, nor anything else that is not in the list.
 
 const SHELL = /* what the server writes here */ null;
@@ -15,46 +15,66 @@ const ALIASES = { "/index.html": "/", "/cluster.html": "/cluster" };
 /** Where a version notes which pages are its own. */
 const OF = "/pages of this version/";
 
+/** How long the node has to send the page, in ms. */
+const ANSWER_WITHIN = 700;
+
 /** The cache of each page's version, as far as it was asked for. */
 const pages = new Map();
 
-const plain = (etag) => etag?.replace(/^W\//, "") ?? null;
+/** The file's own hash: the ETag of a page has its policy's behind it. Null where somebody between has taken it away. */
+const hashOf = (response) => response.headers.get("ETag")?.match(/^(?:W\/)?"(\w+)/)?.[1] ?? null;
 
-/** Fetches a file of this release; throws where it is another release's. */
-async function fetchOwn(path) {
-  const response = await fetch(path, { cache: "no-cache", credentials: "omit" });
-  const etag = plain(response.headers.get("ETag"));
-  if (!response.ok || (etag !== null && etag !== FILES[path])) throw new Error(`${path} is not this release's`);
+/** A file came that is not of this release. */
+class OtherRelease extends Error {}
+
+/** Fetches a file of this release. */
+async function fetchOwn(path, signal) {
+  const response = await fetch(path, { cache: "no-cache", credentials: "omit", signal });
+  const hash = hashOf(response);
+  if (!response.ok || (hash !== null && hash !== FILES[path])) throw new OtherRelease(`${path} is not this release's`);
   return response;
 }
 
 async function install() {
+  const isNew = !await caches.has(CACHE);
   const cache = await caches.open(CACHE);
-  try {
-    await Promise.all(Object.keys(FILES).map(async (path) => cache.put(path, await fetchOwn(path))));
-  } catch (error) {
-    await caches.delete(CACHE);
-    throw error;
+  const files = await Promise.allSettled(Object.keys(FILES).map(async (path) => cache.put(path, await fetchOwn(path))));
+  const failed = files.find(({ status }) => status === "rejected");
+  if (failed) {
+    if (isNew) await caches.delete(CACHE);
+    throw failed.reason;
   }
   await self.skipWaiting();
 }
 
+/** Pages that came without a worker are of this version, as far as anybody knows. */
+async function activate() {
+  const cache = await caches.open(CACHE);
+  for (const { id } of await self.clients.matchAll({ type: "window", includeUncontrolled: true })) {
+    if (await noted(id) === null) await cache.put(OF + id, new Response(null));
+  }
+  await self.clients.claim();
+}
+
+/** The version under which a page is noted, or null. */
+async function noted(page) {
+  for (const name of await caches.keys()) {
+    if (name.startsWith(PREFIX) && await (await caches.open(name)).match(OF + page)) return name;
+  }
+  return null;
+}
+
 /** The version that a page is made of. */
 async function versionOf(page) {
-  if (!pages.has(page)) {
-    let version = CACHE;
-    for (const name of await caches.keys()) {
-      if (name.startsWith(PREFIX) && await (await caches.open(name)).match(OF + page)) version = name;
-    }
-    pages.set(page, version);
-  }
+  if (!pages.has(page)) pages.set(page, await noted(page) ?? CACHE);
   return pages.get(page);
 }
 
-/** Drops what no page needs any more. `newcomer`: a page that is only coming. */
+/** Drops what no page needs any more, of this version and of those before it. `newcomer`: a page that is only coming. */
 async function tidy(newcomer) {
   const windows = await self.clients.matchAll({ type: "window", includeUncontrolled: true });
   const alive = new Set([newcomer, ...windows.map(({ id }) => id)]);
+  // In the order in which they were made: what comes behind is the next version's, whose pages are only to come.
   for (const name of await caches.keys()) {
     if (!name.startsWith(PREFIX)) continue;
     const cache = await caches.open(name);
@@ -65,28 +85,29 @@ async function tidy(newcomer) {
       if (alive.has(path.slice(OF.length))) isUsed = true; else await cache.delete(url);
     }
     if (!isUsed) await caches.delete(name);
+    if (name === CACHE) break;
   }
 }
 
-/** The page's present headers; and if the node has another release, that one's worker. */
-async function refresh(path) {
+/** The page as the node has it now, or null. If the node has another release, its worker is asked for: the next load is of it. */
+async function fresh(path, cache, event) {
   try {
-    await (await caches.open(CACHE)).put(path, await fetchOwn(path));
-  } catch {
-    await self.registration.update().catch(() => { /* The node does not answer. */ });
+    const response = await fetchOwn(path, AbortSignal.timeout(ANSWER_WITHIN));
+    await cache.put(path, response.clone());
+    return response;
+  } catch (error) {
+    if (error instanceof OtherRelease) event.waitUntil(self.registration.update().catch(() => { /* It is asked for again. */ }));
+    return null;
   }
 }
 
 async function open(event, path) {
   const cache = await caches.open(CACHE);
-  const kept = await cache.match(path);
-  if (!kept) return fetch(event.request);
   const page = event.resultingClientId;
   pages.set(page, CACHE);
   await cache.put(OF + page, new Response(null));
-  event.waitUntil(refresh(path));
   event.waitUntil(tidy(page));
-  return kept;
+  return (await fresh(path, cache, event)) ?? (await cache.match(path)) ?? fetch(event.request);
 }
 
 async function file(event, path) {
@@ -95,7 +116,7 @@ async function file(event, path) {
 }
 
 self.addEventListener("install", (event) => event.waitUntil(install()));
-self.addEventListener("activate", (event) => event.waitUntil(self.clients.claim()));
+self.addEventListener("activate", (event) => event.waitUntil(activate()));
 self.addEventListener("fetch", (event) => {
   const { request } = event;
   const url = new URL(request.url);

@@ -39,7 +39,8 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// Rows from here on: the one before them follows from the head.
 const FIRST_KEY: &[u8] = &[0x00, 0x00];
 
-/// `GET /api/v1/cluster/backup`: the rows, in the form of docs/BACKUP.md.
+/// A backup: the rows of this node, in the form of docs/BACKUP.md.
+#[utoipa::path(get, path = "/api/v1/cluster/backup", responses((status = 200, body = Vec<u8>, content_type = "application/octet-stream")), security(("operator" = [])), extensions(("x-problems" = json!(["nothing-to-back-up", "backup", "busy"]))))]
 pub async fn stream<G: Gate>(State(app): State<App<G>>) -> Result<Response, Problem> {
     let place = app.operators.backup_place().ok_or_else(|| {
         unavailable("busy", "Busy", "a backup is being taken from this node: wait for it, or ask another node".into(), 5)

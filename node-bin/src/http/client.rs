@@ -24,6 +24,8 @@ use tertulia_protocol::gateway::{Answer, Ask, Event, Reply, Request};
 #[cfg(test)]
 mod tests;
 
+/// A connection to the node's gateway over a WebSocket, for clients that keep docs/CLIENT.md in a browser.
+#[utoipa::path(get, path = "/api/v1/client", responses((status = 101, description = "A WebSocket that carries the gateway's own requests, replies and events.")), security(()), extensions(("x-problems" = json!(["not-a-websocket", "origin-not-allowed", "too-many-streams", "too-many-connections"]))))]
 pub async fn open<G: Gate>(
     State(app): State<App<G>>,
     from: Option<Extension<CameFrom>>,

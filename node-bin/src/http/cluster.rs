@@ -6,9 +6,13 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use serde::Serialize;
 use serde_json::{Value, json};
 use tertulia_protocol::gateway::{Answer, Ask, MemberStatus, Role, Standing, Status};
+use tertulia_protocol::ids::NodeId;
 use tertulia_protocol::replica::Divergence;
+use tertulia_protocol::succession::Reason;
+use utoipa::ToSchema;
 
 async fn status<G: Gate>(app: &App<G>) -> Result<Status, Problem> {
     match gate::ask(&app.gate, None, Ask::Cluster).await? {
@@ -17,58 +21,207 @@ async fn status<G: Gate>(app: &App<G>) -> Result<Status, Problem> {
     }
 }
 
-/// The cluster as JSON, as the node that answers (`node`) sees it:
-///
-/// - `nodes`: each member's `id`, `role` (leader, follower, candidate, unknown), `standing` (voter, learner, leaving), `replaces` (the voter whose place a learner takes, or null),
-///   `address` for clients, `peer_address`, `reachable` (this node has a link to it). From the leader alone: `matched`, how much of the log it holds, and `behind`, how many entries
-///   that lacks; else null.
-/// - `leader` or null, `term`, `commit`, `applied`, `last` (this node's log ends there), `state_hash`.
-/// - `policy` (ring, central, fixed:…), `succession`: the voters in the order in which they lead, the present leader first. From the leader alone: `ranking`, best-placed voter first, each
-///   with `node`, `quorum_us` (until a majority confirms what it writes), `mean_us` (of its round trips) and `closeness` (per second), unknown ones null; `round_trips`: `a`, `b`, `us`.
-/// - `changing`: voters are just changing. `wanted_voters`: learners become voters by themselves until there are so many. `waiting_for`: a new cluster begins with all its nodes.
-/// - `diverged`: members whose state is not that of this node at the same place of the log, each with `node`, `since` (the first entry after which they differ; if `earlier`, that one or
-///   one before), `seen_at`, `rows` that this entry left otherwise (as text) and so many `more_rows`, and who agrees with this node (`with_this`) and with the other (`with_other`). Empty unless
-///   something is badly wrong.
-/// - `repairing`: this node's log has lost something and is being repaired. `stalled`: its disk owes a write for too long.
-/// - `tentative`: so many requests that were accepted without a leader are held here and not settled. `clocks_ahead`: nodes (`node`) whose wall clock is ahead of this node's, by so many `ms`.
+/// The cluster as one node sees it. What only the leader knows is null or empty elsewhere.
+#[derive(Serialize, ToSchema)]
+pub struct Cluster {
+    /// The node that answers.
+    pub node: u64,
+    pub nodes: Vec<MemberNode>,
+    #[schema(required)]
+    pub leader: Option<u64>,
+    pub term: u64,
+    pub commit: u64,
+    pub applied: u64,
+    /// Voters in the order in which they lead, the present leader first.
+    pub succession: Vec<u64>,
+    /// A new cluster begins with all its nodes: these are not there yet.
+    pub waiting_for: Vec<u64>,
+    /// Where this node's log ends.
+    pub last: u64,
+    /// Voters are just changing.
+    pub changing: bool,
+    /// Learners become voters by themselves until there are so many.
+    pub wanted_voters: u16,
+    /// This node's log has lost something and is being repaired.
+    pub repairing: bool,
+    /// This node's disk owes a write for too long.
+    pub stalled: bool,
+    /// Requests that were accepted without a leader, are held here and not settled.
+    pub tentative: u64,
+    pub clocks_ahead: Vec<ClockAhead>,
+    /// `ring`, `central`, or `fixed:` and ids.
+    pub policy: String,
+    /// The best-placed voter first.
+    pub ranking: Vec<Rank>,
+    pub round_trips: Vec<RoundTrip>,
+    /// Empty unless something is badly wrong.
+    pub diverged: Vec<Diverged>,
+    /// 16 hexadecimal digits: equal on all nodes that have applied the same entries.
+    pub state_hash: String,
+}
+
+/// A member as the node that answers sees it.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Node)]
+pub struct MemberNode {
+    pub id: u64,
+    #[schema(value_type = NodeRole)]
+    pub role: &'static str,
+    pub standing: NodeStanding,
+    /// The voter whose place a learner takes.
+    #[schema(required)]
+    pub replaces: Option<u64>,
+    /// For clients.
+    pub address: String,
+    /// For other nodes.
+    pub peer_address: String,
+    /// The node that answers has a link to it.
+    pub reachable: bool,
+    /// How much of the log it holds. From the leader alone.
+    #[schema(required)]
+    pub matched: Option<u64>,
+    /// How many entries that lacks. From the leader alone.
+    #[schema(required)]
+    pub behind: Option<u64>,
+}
+
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+#[allow(dead_code, reason = "roles have their names from `role`, which the terminal uses, too")]
+pub enum NodeRole {
+    Leader,
+    Follower,
+    Candidate,
+    Unknown,
+}
+
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum NodeStanding {
+    Voter,
+    Learner,
+    Leaving,
+}
+
+/// A node whose wall clock is ahead of this node's.
+#[derive(Serialize, ToSchema)]
+pub struct ClockAhead {
+    pub node: u64,
+    pub ms: u64,
+}
+
+/// How well placed a voter is to lead; what is not known is null.
+#[derive(Serialize, ToSchema)]
+pub struct Rank {
+    pub node: u64,
+    /// Until a majority confirms what it writes.
+    #[schema(required)]
+    pub quorum_us: Option<u64>,
+    /// Of its round trips.
+    #[schema(required)]
+    pub mean_us: Option<u64>,
+    /// Per second.
+    #[schema(required)]
+    pub closeness: Option<f64>,
+}
+
+#[derive(Serialize, ToSchema)]
+pub struct RoundTrip {
+    pub a: u64,
+    pub b: u64,
+    pub us: u64,
+}
+
+/// A member whose state is not that of this node at the same place of the log.
+#[derive(Serialize, ToSchema)]
+pub struct Diverged {
+    pub node: u64,
+    /// The first entry after which they differ …
+    pub since: u64,
+    /// … or one before it.
+    pub earlier: bool,
+    pub seen_at: u64,
+    /// Rows that this entry left otherwise, as text …
+    pub rows: Vec<String>,
+    /// … and so many more.
+    pub more_rows: u64,
+    /// Who agrees with this node …
+    pub with_this: Vec<u64>,
+    /// … and who with the other.
+    pub with_other: Vec<u64>,
+}
+
+fn ids(nodes: &[NodeId]) -> Vec<u64> {
+    nodes.iter().map(|node| node.0).collect()
+}
+
+pub fn cluster_of(status: &Status) -> Cluster {
+    let rank = |reason: &Reason| Rank {
+        node: reason.node.0,
+        quorum_us: reason.quorum_us,
+        mean_us: reason.mean_us,
+        closeness: reason.closeness_milli.map(|milli| milli as f64 / 1_000.0),
+    };
+    let round_trip = |(a, b, us): &(NodeId, NodeId, u64)| RoundTrip { a: a.0, b: b.0, us: *us };
+    Cluster {
+        node: status.node.0,
+        nodes: status.members.iter().map(|member| node(status, member)).collect(),
+        leader: status.leader.map(|leader| leader.0),
+        term: status.term,
+        commit: status.commit,
+        applied: status.applied,
+        succession: ids(&status.succession),
+        waiting_for: ids(&status.waiting_for),
+        last: status.last,
+        changing: status.changing,
+        wanted_voters: status.wanted_voters,
+        repairing: status.repairing,
+        stalled: status.stalled,
+        tentative: status.tentative,
+        clocks_ahead: status.clocks_ahead.iter().map(|(node, ms)| ClockAhead { node: node.0, ms: *ms }).collect(),
+        policy: status.policy.to_string(),
+        ranking: status.placement.iter().map(rank).collect(),
+        round_trips: status.round_trips.iter().map(round_trip).collect(),
+        diverged: status.diverged.iter().map(diverged).collect(),
+        state_hash: format!("{:016x}", status.state_hash),
+    }
+}
+
+fn diverged(said: &Divergence) -> Diverged {
+    Diverged {
+        node: said.peer.0,
+        since: said.first,
+        earlier: said.earlier,
+        seen_at: said.through,
+        rows: said.rows.iter().map(ToString::to_string).collect(),
+        more_rows: said.more_rows.into(),
+        with_this: ids(&said.with_this),
+        with_other: ids(&said.with_peer),
+    }
+}
+
+fn node(status: &Status, member: &MemberStatus) -> MemberNode {
+    let (standing, replaces) = match member.standing {
+        Standing::Voter => (NodeStanding::Voter, None),
+        Standing::Learner { replaces } => (NodeStanding::Learner, replaces),
+        Standing::Leaving => (NodeStanding::Leaving, None),
+    };
+    MemberNode {
+        id: member.id.0,
+        role: role(member.role),
+        standing,
+        replaces: replaces.map(|node| node.0),
+        address: member.client_address.clone(),
+        peer_address: member.peer_address.clone(),
+        reachable: member.reachable,
+        matched: member.matched,
+        behind: behind(status, member),
+    }
+}
+
+/// As [`cluster_of`], for those who add to it.
 pub fn view(status: &Status) -> Value {
-    let nodes: Vec<Value> = status.members.iter().map(|member| node(status, member)).collect();
-    let ranking: Vec<Value> = status
-        .placement
-        .iter()
-        .map(|reason| {
-            json!({
-                "node": reason.node,
-                "quorum_us": reason.quorum_us,
-                "mean_us": reason.mean_us,
-                "closeness": reason.closeness_milli.map(|milli| milli as f64 / 1_000.0),
-            })
-        })
-        .collect();
-    let diverged: Vec<Value> = status.diverged.iter().map(divergence).collect();
-    let round_trips: Vec<Value> = status.round_trips.iter().map(|(a, b, us)| json!({"a": a, "b": b, "us": us})).collect();
-    json!({
-        "node": status.node,
-        "nodes": nodes,
-        "leader": status.leader,
-        "term": status.term,
-        "commit": status.commit,
-        "applied": status.applied,
-        "succession": status.succession,
-        "waiting_for": status.waiting_for,
-        "last": status.last,
-        "changing": status.changing,
-        "wanted_voters": status.wanted_voters,
-        "repairing": status.repairing,
-        "stalled": status.stalled,
-        "tentative": status.tentative,
-        "clocks_ahead": ahead(status),
-        "policy": status.policy.to_string(),
-        "ranking": ranking,
-        "round_trips": round_trips,
-        "diverged": diverged,
-        "state_hash": format!("{:016x}", status.state_hash),
-    })
+    json!(cluster_of(status))
 }
 
 /// Whose clock is ahead of this node's, as JSON.
@@ -78,35 +231,7 @@ pub fn ahead(status: &Status) -> Vec<Value> {
 
 /// One divergence as JSON.
 pub fn divergence(said: &Divergence) -> Value {
-    json!({
-        "node": said.peer,
-        "since": said.first,
-        "earlier": said.earlier,
-        "seen_at": said.through,
-        "rows": said.rows.iter().map(ToString::to_string).collect::<Vec<_>>(),
-        "more_rows": said.more_rows,
-        "with_this": said.with_this,
-        "with_other": said.with_peer,
-    })
-}
-
-fn node(status: &Status, member: &MemberStatus) -> Value {
-    let (standing, replaces) = match member.standing {
-        Standing::Voter => ("voter", None),
-        Standing::Learner { replaces } => ("learner", replaces),
-        Standing::Leaving => ("leaving", None),
-    };
-    json!({
-        "id": member.id,
-        "role": role(member.role),
-        "standing": standing,
-        "replaces": replaces,
-        "address": member.client_address,
-        "peer_address": member.peer_address,
-        "reachable": member.reachable,
-        "matched": member.matched,
-        "behind": behind(status, member),
-    })
+    json!(diverged(said))
 }
 
 /// How many entries of the leader's log a member lacks, as far as the leader knows.
@@ -127,17 +252,20 @@ pub fn role(role: Role) -> &'static str {
     }
 }
 
-/// `GET /api/v1/cluster`
-pub async fn cluster<G: Gate>(State(app): State<App<G>>) -> Result<Json<Value>, Problem> {
-    Ok(Json(view(&status(&app).await?)))
+/// The cluster, as this node sees it.
+#[utoipa::path(get, path = "/api/v1/cluster", responses((status = 200, body = Cluster)), security(()))]
+pub async fn cluster<G: Gate>(State(app): State<App<G>>) -> Result<Json<Cluster>, Problem> {
+    Ok(Json(cluster_of(&status(&app).await?)))
 }
 
-/// `GET /healthz`: the process answers.
+/// Whether the process answers.
+#[utoipa::path(get, path = "/healthz", responses((status = 200, body = String, content_type = "text/plain")), security(()))]
 pub async fn healthz() -> &'static str {
     "ok"
 }
 
-/// `GET /readyz`: a leader is known, so posts can be expected to work.
+/// Whether a leader is known, so that posts can be expected to work.
+#[utoipa::path(get, path = "/readyz", responses((status = 200, body = String, content_type = "text/plain"), (status = 503, body = String, content_type = "text/plain", description = "No leader is known; the text says why.")), security(()))]
 pub async fn readyz<G: Gate>(State(app): State<App<G>>) -> Response {
     let why = match status(&app).await {
         Ok(Status { leader: Some(_), .. }) => return "ready".into_response(),
@@ -151,7 +279,8 @@ pub async fn readyz<G: Gate>(State(app): State<App<G>>) -> Response {
     (StatusCode::SERVICE_UNAVAILABLE, [(header::RETRY_AFTER, "1")], why).into_response()
 }
 
-/// `GET /metrics`
+/// What the node counts, in the format OpenMetrics.
+#[utoipa::path(get, path = "/metrics", responses((status = 200, body = String, content_type = "application/openmetrics-text")), security(()))]
 pub async fn metrics<G: Gate>(State(app): State<App<G>>) -> impl IntoResponse {
     const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     let status = status(&app).await.ok();

@@ -3,7 +3,7 @@
 //! It is sent while it is read, page by page; one that could not be finished breaks off, so that half a document is never taken for a whole one.
 
 use super::extract::Act;
-use super::{Problem, view};
+use super::{Problem, schema, view};
 use crate::gate::Gate;
 use crate::stopped;
 use axum::body::Body;
@@ -11,6 +11,7 @@ use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use hyper::body::Frame;
+use serde_json::json;
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -26,6 +27,10 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const TRIES: u32 = 20;
 const PAUSE: Duration = Duration::from_millis(500);
 
+/// All that the asker has written, and what the cluster keeps about the asker.
+///
+/// One JSON document, sent while it is read; one that could not be finished breaks off, so that half a document is never taken for a whole one.
+#[utoipa::path(get, path = "/api/v1/me/export", responses((status = 200, body = schema::Export)), extensions(("x-problems" = json!(["busy"]))))]
 pub async fn export<G: Gate>(act: Act<G>) -> Result<Response, Problem> {
     let place = act.app.exports.clone().try_acquire_owned().map_err(|_| {
         super::problem::unavailable(
@@ -38,7 +43,7 @@ pub async fn export<G: Gate>(act: Act<G>) -> Result<Response, Problem> {
     let Answer::Me(me) = act.ask(Ask::Me).await? else { return Err(Problem::unexpected()) };
     let Answer::Rooms(rooms) = act.ask(Ask::Rooms).await? else { return Err(Problem::unexpected()) };
     let rooms: Vec<_> = rooms.iter().filter(|room| room.member).map(view::room).collect();
-    let begin = format!("{{\"me\": {},\n\"rooms\": {},\n\"messages\": [", view::me(&me), serde_json::Value::from(rooms));
+    let begin = format!("{{\"me\": {},\n\"rooms\": {},\n\"messages\": [", json!(view::me(&me)), json!(rooms));
     let (out, parts) = mpsc::channel(1);
     tokio::spawn(async move {
         let mut stopping = act.app.stopping.clone();
@@ -71,7 +76,7 @@ async fn write<G: Gate>(act: &Act<G>, begin: String, out: &mpsc::Sender<Part>) -
     loop {
         let (posts, next) = page(act, after).await?;
         if !posts.is_empty() {
-            let lines: Vec<String> = posts.iter().map(|post| view::message_in(post).to_string()).collect();
+            let lines: Vec<String> = posts.iter().map(|post| json!(view::message_in(post)).to_string()).collect();
             let comma = if first { "\n" } else { ",\n" };
             send(format!("{comma}{}", lines.join(",\n"))).await?;
             first = false;

@@ -1,6 +1,7 @@
 //! What handlers take out of requests, with every mistake answered as a problem.
 
-use super::{App, Problem, view};
+use super::view::{self, Outcome};
+use super::{App, Problem};
 use crate::gate::{self, Gate};
 use crate::{clock, hex};
 use axum::Json;
@@ -10,7 +11,6 @@ use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode, header};
 use serde::de::DeserializeOwned;
-use serde_json::Value;
 use std::collections::BTreeMap;
 use tertulia_protocol::chat::{Command, Done, Refusal, RoomRef, UserRef};
 use tertulia_protocol::gateway::{Answer, Ask, Token};
@@ -147,7 +147,10 @@ impl<S: Send + Sync> FromRequestParts<S> for Word {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Word, Problem> {
-        Ok(Word(word(parts, state, "word").await?))
+        match Path::<Vec<(String, String)>>::from_request_parts(parts, state).await {
+            Ok(Path(words)) => words.into_iter().last().map(|(_, word)| Word(word)).ok_or_else(Problem::unexpected),
+            Err(rejection) => Err(Problem::bad_request(rejection.body_text())),
+        }
     }
 }
 
@@ -200,22 +203,24 @@ impl<G: Gate> Act<G> {
     }
 
     /// The answer of most routes that change something.
-    pub async fn done(&self, command: Command) -> Result<Json<Value>, Problem> {
+    pub async fn done(&self, command: Command) -> Result<Json<Outcome>, Problem> {
         Ok(Json(view::done(&self.submit(command).await?)))
     }
 
     /// The answer of the routes for messages: `success` once it is committed, 202 while a node without a leader has accepted it. The same key asks again which of them it is.
-    pub async fn carried(&self, command: Command, success: StatusCode) -> Result<(StatusCode, Json<Value>), Problem> {
+    pub async fn carried(&self, command: Command, success: StatusCode) -> Result<(StatusCode, Json<Outcome>), Problem> {
         let is_post = matches!(command, Command::Post { .. } | Command::Respond { .. });
         match self.outcome(self.identity, command).await? {
             Answer::Done(done) => Ok((success, Json(view::done(&done)))),
-            Answer::Accepted { id, copies } => Ok((StatusCode::ACCEPTED, Json(view::accepted(is_post.then_some(id), copies)))),
+            Answer::Accepted { id, copies } => {
+                Ok((StatusCode::ACCEPTED, Json(Outcome::Accepted(view::accepted(is_post.then_some(id), copies)))))
+            }
             _ => Err(Problem::unexpected()),
         }
     }
 
     /// As [`Act::done`], of something that may end the session that asks: then the node closes the connection instead of answering.
-    pub async fn last_word(&self, ask: Ask) -> Result<Json<Value>, Problem> {
+    pub async fn last_word(&self, ask: Ask) -> Result<Json<Outcome>, Problem> {
         match self.ask(ask).await {
             Ok(Answer::Done(done)) => Ok(Json(view::done(&done))),
             Ok(_) => Err(Problem::unexpected()),

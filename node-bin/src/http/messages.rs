@@ -1,16 +1,17 @@
 //! Messages: posting and answering, editing and deleting, reactions, pins, read markers, pages of history, threads, and search.
 
 use super::extract::{Act, Body, Caller, Params, Place, Room, Word};
-use super::{App, Problem, view};
+use super::view::{self, Outcome};
+use super::{App, Problem};
 use crate::gate::{self, Gate};
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use serde::Deserialize;
-use serde_json::{Value, json};
 use tertulia_protocol::chat::{Command, Post, Refusal, RoomRef};
 use tertulia_protocol::gateway::{Answer, Ask};
-use tertulia_protocol::ids::{RoomId, Seq};
+use tertulia_protocol::ids::RoomId;
+use utoipa::{IntoParams, ToSchema};
 
 pub const PAGE_DEFAULT: u32 = 100;
 const PAGE_MAX: u32 = 1_000;
@@ -25,18 +26,21 @@ fn checked(limit: Option<u32>, default: u32) -> Result<u32, Problem> {
     Ok(limit)
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewMessage {
     text: String,
-    reply_to: Option<Seq>,
+    /// The message that it answers.
+    reply_to: Option<u64>,
 }
 
 /// What may be done without a leader: 200 or 201 says that it is committed, 202 that it is accepted.
-type Carried = Result<(StatusCode, Json<Value>), Problem>;
+type Carried = Result<(StatusCode, Json<Outcome>), Problem>;
 
-/// `POST /api/v1/rooms/{room}/messages`: answered once the message is committed, or accepted by a node without a leader. The same Idempotency-Key makes a retry safe, and
-/// asks an accepted message's fate.
+/// Posts a message, or an answer to one.
+///
+/// Answered once it is committed, or accepted by a node without a leader. The same Idempotency-Key makes a retry safe, and asks an accepted message's fate.
+#[utoipa::path(post, path = "/api/v1/rooms/{room}/messages", request_body = NewMessage, responses((status = 201, body = view::Posted), (status = 202, body = view::Accepted, description = "Accepted by a node without a leader.")), extensions(("x-problems" = json!(["empty-text", "text-too-long", "muted", "unknown-message", "blocked", "not-friends", "too-few-copies", "outbox-full"]))))]
 pub async fn post<G: Gate>(act: Act<G>, Room(room): Room, Body(NewMessage { text, reply_to }): Body<NewMessage>) -> Carried {
     let command = match reply_to {
         None => Command::Post { room, text },
@@ -45,22 +49,28 @@ pub async fn post<G: Gate>(act: Act<G>, Room(room): Room, Body(NewMessage { text
     act.carried(command, StatusCode::CREATED).await
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub struct Page {
-    after: Option<Seq>,
-    before: Option<Seq>,
-    around: Option<Seq>,
+    after: Option<u64>,
+    before: Option<u64>,
+    around: Option<u64>,
+    /// 100 if nothing is said.
+    #[param(minimum = 1, maximum = 1000)]
     limit: Option<u32>,
 }
 
-/// `GET /api/v1/rooms/{room}/messages`: `after < seq < before`, ascending. With only `before` the page ends there, otherwise it begins low. `around`: both sides of a place.
+/// A page of messages: `after < seq < before`, ascending.
+///
+/// With only `before` the page ends there, otherwise it begins low. `around`: both sides of a place.
+#[utoipa::path(get, path = "/api/v1/rooms/{room}/messages", params(Page), responses((status = 200, body = view::History)))]
 pub async fn history<G: Gate>(
     State(app): State<App<G>>,
     Caller(token): Caller,
     Room(room): Room,
     Params(page): Params<Page>,
-) -> Result<Json<Value>, Problem> {
+) -> Result<Json<view::History>, Problem> {
     let limit = checked(page.limit, PAGE_DEFAULT)?;
     let ask = match page {
         Page { around: None, after, before, .. } => Ask::History { room, after, before, limit, at_least: None },
@@ -69,18 +79,21 @@ pub async fn history<G: Gate>(
     };
     match gate::ask(&app.gate, Some(token), ask).await? {
         Answer::History { room, posts, current } => {
-            Ok(Json(json!({"messages": view::messages(&posts), "room": room, "current": current})))
+            Ok(Json(view::History { messages: view::messages(&posts), room: room.0, current }))
         }
         _ => Err(Problem::unexpected()),
     }
 }
 
-/// `GET /api/v1/rooms/{room}/tentative`: what is accepted and not committed, as far as this node knows. What became of others is told by the room's events through `cursor`.
-pub async fn tentative<G: Gate>(act: Act<G>, Room(room): Room) -> Result<Json<Value>, Problem> {
+/// Messages that are accepted and not committed, as far as this node knows.
+///
+/// What became of others is told by the room's events through `cursor`.
+#[utoipa::path(get, path = "/api/v1/rooms/{room}/tentative", responses((status = 200, body = view::Waiting)))]
+pub async fn tentative<G: Gate>(act: Act<G>, Room(room): Room) -> Result<Json<view::Waiting>, Problem> {
     match act.ask(Ask::Tentative { room }).await? {
         Answer::Tentative { room, cursor, posts } => {
-            let messages: Vec<Value> = posts.iter().map(view::tentative).collect();
-            Ok(Json(json!({"room": room, "cursor": cursor, "messages": messages})))
+            let messages = posts.iter().map(view::tentative).collect();
+            Ok(Json(view::Waiting { room: room.0, cursor, messages }))
         }
         _ => Err(Problem::unexpected()),
     }
@@ -93,91 +106,110 @@ async fn posts<G: Gate>(act: &Act<G>, ask: Ask) -> Result<(RoomId, Vec<Post>), P
     }
 }
 
-/// `GET /api/v1/rooms/{room}/messages/{seq}`
-pub async fn one<G: Gate>(act: Act<G>, Room(room): Room, Place(seq): Place) -> Result<Json<Value>, Problem> {
+/// A message.
+#[utoipa::path(get, path = "/api/v1/rooms/{room}/messages/{seq}", responses((status = 200, body = view::Message)))]
+pub async fn one<G: Gate>(act: Act<G>, Room(room): Room, Place(seq): Place) -> Result<Json<view::Message>, Problem> {
     let (room, found) = posts(&act, Ask::Messages { room, seqs: vec![seq] }).await?;
     let found = found.first().ok_or(Refusal::UnknownMessage { room, seq })?;
     Ok(Json(view::message(found)))
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub struct ThreadPage {
     #[serde(default)]
-    after: Seq,
+    after: u64,
+    /// 100 if nothing is said.
+    #[param(minimum = 1, maximum = 1000)]
     limit: Option<u32>,
 }
 
-/// `GET /api/v1/rooms/{room}/messages/{seq}/thread`: the answers of the thread that begins with this message.
+/// The answers of the thread that begins with this message.
+#[utoipa::path(get, path = "/api/v1/rooms/{room}/messages/{seq}/thread", params(ThreadPage), responses((status = 200, body = view::Thread)))]
 pub async fn thread<G: Gate>(
     act: Act<G>,
     Room(room): Room,
     Place(root): Place,
     Params(page): Params<ThreadPage>,
-) -> Result<Json<Value>, Problem> {
+) -> Result<Json<view::Thread>, Problem> {
     let limit = checked(page.limit, PAGE_DEFAULT)?;
     let (room, found) = posts(&act, Ask::Thread { room, root, after: page.after, limit }).await?;
-    Ok(Json(view::page(room, &found)))
+    Ok(Json(view::Thread { room: room.0, messages: view::messages(&found) }))
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewText {
     text: String,
 }
 
-/// `PATCH /api/v1/rooms/{room}/messages/{seq}`
+/// Changes the text of a message.
+#[utoipa::path(patch, path = "/api/v1/rooms/{room}/messages/{seq}", request_body = NewText, responses((status = 200, body = view::RoomChanged), (status = 202, body = view::Accepted, description = "Accepted by a node without a leader.")), extensions(("x-problems" = json!(["empty-text", "text-too-long", "muted", "too-few-copies", "outbox-full"]))))]
 pub async fn edit<G: Gate>(act: Act<G>, Room(room): Room, Place(seq): Place, Body(NewText { text }): Body<NewText>) -> Carried {
     act.carried(Command::Edit { room, seq, text }, StatusCode::OK).await
 }
 
-/// `DELETE /api/v1/rooms/{room}/messages/{seq}`
+/// Deletes a message.
+#[utoipa::path(delete, path = "/api/v1/rooms/{room}/messages/{seq}", responses((status = 200, body = view::RoomChanged), (status = 202, body = view::Accepted, description = "Accepted by a node without a leader.")), extensions(("x-problems" = json!(["muted", "too-few-copies", "outbox-full"]))))]
 pub async fn delete<G: Gate>(act: Act<G>, Room(room): Room, Place(seq): Place) -> Carried {
     act.carried(Command::Delete { room, seq }, StatusCode::OK).await
 }
 
-/// `PUT /api/v1/rooms/{room}/messages/{seq}/reactions/{emoji}`
+/// Reacts to a message.
+#[utoipa::path(put, path = "/api/v1/rooms/{room}/messages/{seq}/reactions/{emoji}", responses((status = 200, body = view::RoomChanged), (status = 202, body = view::Accepted, description = "Accepted by a node without a leader.")), extensions(("x-problems" = json!(["bad-reaction", "full", "muted", "too-few-copies", "outbox-full"]))))]
 pub async fn react<G: Gate>(act: Act<G>, Room(room): Room, Place(seq): Place, Word(emoji): Word) -> Carried {
     act.carried(Command::React { room, seq, emoji, on: true }, StatusCode::OK).await
 }
 
-/// `DELETE /api/v1/rooms/{room}/messages/{seq}/reactions/{emoji}`
+/// Takes a reaction back.
+#[utoipa::path(delete, path = "/api/v1/rooms/{room}/messages/{seq}/reactions/{emoji}", responses((status = 200, body = view::RoomChanged), (status = 202, body = view::Accepted, description = "Accepted by a node without a leader.")), extensions(("x-problems" = json!(["bad-reaction", "full", "muted", "too-few-copies", "outbox-full"]))))]
 pub async fn unreact<G: Gate>(act: Act<G>, Room(room): Room, Place(seq): Place, Word(emoji): Word) -> Carried {
     act.carried(Command::React { room, seq, emoji, on: false }, StatusCode::OK).await
 }
 
-/// `PUT /api/v1/rooms/{room}/pins/{seq}`
+/// Pins a message.
+#[utoipa::path(put, path = "/api/v1/rooms/{room}/pins/{seq}", responses((status = 200, body = view::RoomChanged), (status = 202, body = view::Accepted, description = "Accepted by a node without a leader.")), extensions(("x-problems" = json!(["full", "too-few-copies", "outbox-full"]))))]
 pub async fn pin<G: Gate>(act: Act<G>, Room(room): Room, Place(seq): Place) -> Carried {
     act.carried(Command::Pin { room, seq, on: true }, StatusCode::OK).await
 }
 
-/// `DELETE /api/v1/rooms/{room}/pins/{seq}`
+/// Pins a message no more.
+#[utoipa::path(delete, path = "/api/v1/rooms/{room}/pins/{seq}", responses((status = 200, body = view::RoomChanged), (status = 202, body = view::Accepted, description = "Accepted by a node without a leader.")), extensions(("x-problems" = json!(["full", "too-few-copies", "outbox-full"]))))]
 pub async fn unpin<G: Gate>(act: Act<G>, Room(room): Room, Place(seq): Place) -> Carried {
     act.carried(Command::Pin { room, seq, on: false }, StatusCode::OK).await
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ReadThrough {
-    seq: Seq,
+    seq: u64,
 }
 
-/// `PUT /api/v1/rooms/{room}/read`
+/// Marks a room as read through a message.
+#[utoipa::path(put, path = "/api/v1/rooms/{room}/read", request_body = ReadThrough, responses((status = 200, body = view::ReadMark), (status = 202, body = view::Accepted, description = "Accepted by a node without a leader.")), extensions(("x-problems" = json!(["too-few-copies", "outbox-full"]))))]
 pub async fn read<G: Gate>(act: Act<G>, Room(room): Room, Body(ReadThrough { seq }): Body<ReadThrough>) -> Carried {
     act.carried(Command::Read { room, seq }, StatusCode::OK).await
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub struct Wanted {
+    /// Words that are all in the message; the last one may be the beginning of a word.
     q: String,
+    /// Only there: its id or its name.
     room: Option<String>,
+    /// The `next` of the page before.
     before: Option<String>,
+    /// 20 if nothing is said.
+    #[param(minimum = 1, maximum = 1000)]
     limit: Option<u32>,
 }
 
-/// `GET /api/v1/search`: the newest first; `next` is the `before` of the next page. `complete` is false while this node builds its index anew.
-pub async fn search<G: Gate>(act: Act<G>, Params(wanted): Params<Wanted>) -> Result<Json<Value>, Problem> {
+/// Finds messages by their words, the newest first.
+#[utoipa::path(get, path = "/api/v1/search", params(Wanted), responses((status = 200, body = view::FoundPage)), extensions(("x-problems" = json!(["unknown-room", "not-a-member"]))))]
+pub async fn search<G: Gate>(act: Act<G>, Params(wanted): Params<Wanted>) -> Result<Json<view::FoundPage>, Problem> {
     let limit = checked(wanted.limit, FOUND_DEFAULT)?;
     let room: Option<RoomRef> = wanted.room.as_deref().map(super::extract::room_ref).transpose()?;
     let before = match wanted.before.as_deref() {
@@ -191,8 +223,8 @@ pub async fn search<G: Gate>(act: Act<G>, Params(wanted): Params<Wanted>) -> Res
     let complete = act.app.indexed.whole();
     match act.ask(ask).await? {
         Answer::Found { posts, more } => {
-            let messages: Vec<Value> = posts.iter().map(view::message_in).collect();
-            Ok(Json(json!({"messages": messages, "next": more.map(view::place), "complete": complete})))
+            let messages = posts.iter().map(view::message_in).collect();
+            Ok(Json(view::FoundPage { messages, next: more.map(view::place), complete }))
         }
         _ => Err(Problem::unexpected()),
     }

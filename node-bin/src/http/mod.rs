@@ -1,10 +1,12 @@
 //! The HTTP face of a node: routes, and what holds for all of them. Any node answers anything; what needs the leader is forwarded by the node itself.
 
+mod api;
 mod backup;
 mod client;
 mod cluster;
 mod export;
 pub mod extract;
+mod kinds;
 mod messages;
 mod operators;
 mod origins;
@@ -12,6 +14,8 @@ mod page;
 mod people;
 mod problem;
 mod rooms;
+mod routes;
+mod schema;
 mod sessions;
 mod settings;
 mod socket;
@@ -42,6 +46,7 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get, post, put};
+use routes::Routes;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Semaphore, watch};
@@ -74,7 +79,21 @@ pub struct App<G> {
 
 /// The routes of one node.
 pub fn router<G: Gate>(app: App<G>) -> Router {
-    Router::new()
+    routes(&app)
+        .into_router()
+        .merge(driven::routes(&app))
+        .fallback(page::open::<G>)
+        .method_not_allowed_fallback(method_not_allowed)
+        .layer(DefaultBodyLimit::max(BODY_LIMIT))
+        .layer(middleware::from_fn(limit_time))
+        .layer(middleware::from_fn_with_state(app.origins.clone(), origins::cors))
+        .layer(middleware::from_fn_with_state(app.metrics.clone(), count))
+        .with_state(app)
+}
+
+/// The API, all of it: each of these is in its description (`api.rs`).
+fn routes<G: Gate>(app: &App<G>) -> Routes<G> {
+    Routes::new()
         .merge(of_people())
         .merge(of_rooms())
         .merge(of_messages())
@@ -88,22 +107,15 @@ pub fn router<G: Gate>(app: App<G>) -> Router {
         .route("/healthz", get(cluster::healthz))
         .route("/readyz", get(cluster::readyz::<G>))
         .route("/metrics", get(cluster::metrics::<G>))
-        .merge(operators::routes(&app))
-        .merge(driven::routes(&app))
-        .fallback(page::open::<G>)
-        .method_not_allowed_fallback(method_not_allowed)
-        .layer(DefaultBodyLimit::max(BODY_LIMIT))
-        .layer(middleware::from_fn(limit_time))
-        .layer(middleware::from_fn_with_state(app.origins.clone(), origins::cors))
-        .layer(middleware::from_fn_with_state(app.metrics.clone(), count))
-        .with_state(app)
+        .route("/openapi.json", get(api::openapi))
+        .merge(operators::routes(app))
 }
 
 /// Sessions, the account, friends, invitations.
-fn of_people<G: Gate>() -> Router<App<G>> {
-    Router::new()
+fn of_people<G: Gate>() -> Routes<G> {
+    Routes::new()
         .route("/api/v1/sessions", post(sessions::sign_in::<G>).delete(sessions::sign_out_all::<G>))
-        .route("/api/v1/sessions/{word}", delete(sessions::sign_out::<G>))
+        .route("/api/v1/sessions/{session}", delete(sessions::sign_out::<G>))
         .route("/api/v1/me", get(people::me::<G>).patch(people::profile::<G>).delete(people::delete::<G>))
         .route("/api/v1/me/devices", get(sessions::devices::<G>))
         .route("/api/v1/me/device", put(sessions::name_device::<G>))
@@ -111,15 +123,15 @@ fn of_people<G: Gate>() -> Router<App<G>> {
         .route("/api/v1/me/export", get(export::export::<G>))
         .route("/api/v1/users/{user}", get(people::user::<G>))
         .route("/api/v1/invites", post(people::invite::<G>))
-        .route("/api/v1/invites/{word}", delete(people::revoke::<G>))
+        .route("/api/v1/invites/{code}", delete(people::revoke::<G>))
         .route("/api/v1/friends", get(people::friends::<G>))
         .route("/api/v1/friends/{user}", put(people::befriend::<G>).delete(people::unfriend::<G>))
         .route("/api/v1/blocks/{user}", put(people::block::<G>).delete(people::unblock::<G>))
 }
 
 /// Rooms and their members.
-fn of_rooms<G: Gate>() -> Router<App<G>> {
-    Router::new()
+fn of_rooms<G: Gate>() -> Routes<G> {
+    Routes::new()
         .route("/api/v1/rooms", get(rooms::list::<G>).post(rooms::create::<G>))
         .route("/api/v1/direct/{user}", post(rooms::direct::<G>))
         .route("/api/v1/rooms/{room}", get(rooms::show::<G>).patch(rooms::change::<G>).delete(rooms::delete::<G>))
@@ -134,14 +146,14 @@ fn of_rooms<G: Gate>() -> Router<App<G>> {
 }
 
 /// What is said in them.
-fn of_messages<G: Gate>() -> Router<App<G>> {
+fn of_messages<G: Gate>() -> Routes<G> {
     const MESSAGE: &str = "/api/v1/rooms/{room}/messages/{seq}";
-    Router::new()
+    Routes::new()
         .route("/api/v1/rooms/{room}/messages", get(messages::history::<G>).post(messages::post::<G>))
         .route("/api/v1/rooms/{room}/tentative", get(messages::tentative::<G>))
         .route(MESSAGE, get(messages::one::<G>).patch(messages::edit::<G>).delete(messages::delete::<G>))
         .route(&format!("{MESSAGE}/thread"), get(messages::thread::<G>))
-        .route(&format!("{MESSAGE}/reactions/{{word}}"), put(messages::react::<G>).delete(messages::unreact::<G>))
+        .route(&format!("{MESSAGE}/reactions/{{emoji}}"), put(messages::react::<G>).delete(messages::unreact::<G>))
         .route("/api/v1/rooms/{room}/pins/{seq}", put(messages::pin::<G>).delete(messages::unpin::<G>))
         .route("/api/v1/rooms/{room}/read", put(messages::read::<G>))
         .route("/api/v1/search", get(messages::search::<G>))

@@ -8,10 +8,11 @@
 //! - Web pages cannot call any of this: a request with an Origin is refused whatever it carries.
 
 use super::extract::Body;
-use super::{App, Problem};
-use crate::gate::Gate;
+use super::{App, Problem, Routes, schema};
+use crate::gate::{self, Gate};
 use crate::peers::{host_and_port, parse_url};
 use crate::{clock, hex};
+use axum::Json;
 use axum::body::{Body as Bytes, to_bytes};
 use axum::extract::{FromRequestParts, Path, Request, State};
 use axum::http::request::Parts;
@@ -19,19 +20,20 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get, post, put};
-use axum::{Json, Router};
-use serde::Deserialize;
-use serde_json::{Value, json};
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
-use std::fmt::Write;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 use tertulia_protocol::chat::Settings;
+use tertulia_protocol::gateway::{Answer, Ask};
 use tertulia_protocol::ids::{ClusterId, Incarnation, NodeId};
 use tertulia_protocol::node::{Admin, AdminOutcome};
 use tertulia_protocol::raft::{Change, Configuration};
 use tertulia_protocol::succession::Policy;
 use tertulia_protocol::wire::handshake::{OperatorRequest, Secret};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::{Instant, sleep};
+use utoipa::ToSchema;
 
 /// How far the asker's clock may be from the node's, in seconds.
 const WINDOW: u64 = 60;
@@ -39,6 +41,9 @@ const WINDOW: u64 = 60;
 const NONCES: usize = 4_096;
 /// Backups that are taken at once.
 const BACKUPS: usize = 1;
+/// How long a call waits for a leader, as other requests do, and how often it looks for one.
+const HOLD: Duration = Duration::from_millis(500);
+const LOOK: Duration = Duration::from_millis(100);
 /// The scheme of the Authorization header.
 const SCHEME: &str = "Tertulia";
 
@@ -144,8 +149,9 @@ fn unauthorized(kind: &'static str, detail: impl Into<String>) -> Problem {
 }
 
 /// The routes, behind the check.
-pub fn routes<G: Gate>(app: &App<G>) -> Router<App<G>> {
-    Router::new()
+pub fn routes<G: Gate>(app: &App<G>) -> Routes<G> {
+    let check = axum::middleware::from_fn_with_state(app.operators.clone(), authorise);
+    Routes::new()
         .route("/api/v1/cluster/members", post(join::<G>))
         .route("/api/v1/cluster/members/{id}", delete(remove::<G>))
         .route("/api/v1/cluster/members/{id}/promote", post(promote::<G>))
@@ -154,7 +160,7 @@ pub fn routes<G: Gate>(app: &App<G>) -> Router<App<G>> {
         .route("/api/v1/cluster/succession", put(succession::<G>))
         .route("/api/v1/cluster/settings", put(configure::<G>))
         .route(super::backup::PATH, get(super::backup::stream::<G>))
-        .route_layer(axum::middleware::from_fn_with_state(app.operators.clone(), authorise))
+        .map(|router| router.route_layer(check))
 }
 
 async fn authorise(State(operators): State<Operators>, request: Request, next: Next) -> Response {
@@ -178,7 +184,15 @@ async fn checked(operators: &Operators, request: Request) -> Result<Request, Pro
 
 /// Has it done by the cluster. The second of the answer: who joined, or leads.
 async fn ask<G: Gate>(app: &App<G>, admin: Admin) -> Result<(Option<NodeId>, Box<Configuration>), Problem> {
-    match app.gate.admin(admin).await {
+    let outcome = tokio::select! {
+        biased;
+        outcome = app.gate.admin(admin) => outcome,
+        () = leaderless(app) => {
+            let why = "no majority: this node has reached no leader for a while; what was asked may still come about, and asking again does no harm";
+            return Err(super::problem::unavailable("no-leader", "No majority", why.into(), 1));
+        }
+    };
+    match outcome {
         None => Err(Problem::stopped()),
         Some(AdminOutcome::Done { node, configuration }) => Ok((node, configuration)),
         Some(AdminOutcome::Refused { why }) => {
@@ -188,35 +202,88 @@ async fn ask<G: Gate>(app: &App<G>, admin: Admin) -> Result<(Option<NodeId>, Box
     }
 }
 
-/// The members as an answer shows them.
-fn members(configuration: &Configuration) -> Value {
-    let member = |member: &tertulia_protocol::raft::Member| {
-        json!({
-            "id": member.id,
-            "peer_address": member.peer_address,
-            "client_address": member.client_address,
-            "voter": configuration.is_voter(member.id),
-            "replaces": configuration.replaced_by(member.id),
-        })
+/// When the node has had no leader for [`HOLD`]. It would wait longer by itself, for one that is being elected.
+async fn leaderless<G: Gate>(app: &App<G>) {
+    let mut since = None;
+    loop {
+        let led =
+            matches!(gate::ask(&app.gate, None, Ask::Cluster).await, Ok(Answer::Cluster(status)) if status.leader.is_some());
+        let now = Instant::now();
+        if led {
+            since = None;
+        } else if now - *since.get_or_insert(now) >= HOLD {
+            return;
+        }
+        sleep(LOOK).await;
+    }
+}
+
+/// A member as it is configured.
+#[derive(Serialize, ToSchema)]
+pub struct MemberOf {
+    id: u64,
+    peer_address: String,
+    client_address: String,
+    voter: bool,
+    /// The voter whose place it takes.
+    #[schema(required)]
+    replaces: Option<u64>,
+}
+
+/// Who is a member now.
+#[derive(Serialize, ToSchema)]
+pub struct Membership {
+    members: Vec<MemberOf>,
+    wanted_voters: u16,
+}
+
+/// The id of who joined, and who is a member now.
+#[derive(Serialize, ToSchema)]
+pub struct JoinedMember {
+    id: u64,
+    members: Vec<MemberOf>,
+}
+
+#[derive(Serialize, ToSchema)]
+pub struct NewLeader {
+    #[schema(required)]
+    leader: Option<u64>,
+}
+
+fn members(configuration: &Configuration) -> Vec<MemberOf> {
+    let member = |member: &tertulia_protocol::raft::Member| MemberOf {
+        id: member.id.0,
+        peer_address: member.peer_address.clone(),
+        client_address: member.client_address.clone(),
+        voter: configuration.is_voter(member.id),
+        replaces: configuration.replaced_by(member.id).map(|node| node.0),
     };
     configuration.members().iter().map(member).collect()
 }
 
-fn shown(configuration: &Configuration) -> Value {
-    json!({"members": members(configuration), "wanted_voters": configuration.wanted_voters()})
+fn shown(configuration: &Configuration) -> Membership {
+    Membership { members: members(configuration), wanted_voters: configuration.wanted_voters() }
 }
 
-#[derive(Deserialize)]
-struct Join {
+#[derive(Deserialize, ToSchema)]
+pub struct Join {
     peer_address: String,
     client_address: String,
     /// The newcomer's data folder: 32 hexadecimal digits, drawn at random.
     incarnation: String,
+    /// The voter whose place it takes.
+    #[schema(value_type = Option<u64>)]
     replace: Option<NodeId>,
 }
 
-/// `POST /api/v1/cluster/members`: a new data folder joins and is given an id. The same folder may ask again.
-async fn join<G: Gate>(State(app): State<App<G>>, Body(join): Body<Join>) -> Result<(StatusCode, Json<Value>), Problem> {
+/// Lets a new data folder join, and gives it an id.
+///
+/// The same folder may ask again.
+#[utoipa::path(post, path = "/api/v1/cluster/members", request_body = Join, responses((status = 201, body = JoinedMember)), security(("operator" = [])))]
+pub async fn join<G: Gate>(
+    State(app): State<App<G>>,
+    Body(join): Body<Join>,
+) -> Result<(StatusCode, Json<JoinedMember>), Problem> {
     if host_and_port(&join.peer_address).is_none() {
         return Err(Problem::bad_request(format!("\"{}\" is no HOST:PORT for peers", join.peer_address)));
     }
@@ -228,65 +295,78 @@ async fn join<G: Gate>(State(app): State<App<G>>, Body(join): Body<Join>) -> Res
     let change = Change::Join { peer_address: join.peer_address, client_address, incarnation, replace: join.replace };
     let (id, configuration) = ask(&app, Admin::Change(change)).await?;
     let id = id.ok_or_else(Problem::unexpected)?;
-    Ok((StatusCode::CREATED, Json(json!({"id": id, "members": members(&configuration)}))))
+    Ok((StatusCode::CREATED, Json(JoinedMember { id: id.0, members: members(&configuration) })))
 }
 
-/// `POST /api/v1/cluster/members/{id}/promote`: a learner votes, once it has caught up.
-async fn promote<G: Gate>(State(app): State<App<G>>, Member(node): Member) -> Result<Json<Value>, Problem> {
+/// Lets a learner vote, once it has caught up.
+#[utoipa::path(post, path = "/api/v1/cluster/members/{id}/promote", responses((status = 200, body = Membership)), security(("operator" = [])))]
+pub async fn promote<G: Gate>(State(app): State<App<G>>, Member(node): Member) -> Result<Json<Membership>, Problem> {
     let (_, configuration) = ask(&app, Admin::Change(Change::Promote { node })).await?;
     Ok(Json(shown(&configuration)))
 }
 
-/// `DELETE /api/v1/cluster/members/{id}`: it is no member any more, for good.
-async fn remove<G: Gate>(State(app): State<App<G>>, Member(node): Member) -> Result<Json<Value>, Problem> {
+/// Removes a member, for good.
+#[utoipa::path(delete, path = "/api/v1/cluster/members/{id}", responses((status = 200, body = Membership)), security(("operator" = [])))]
+pub async fn remove<G: Gate>(State(app): State<App<G>>, Member(node): Member) -> Result<Json<Membership>, Problem> {
     let (_, configuration) = ask(&app, Admin::Change(Change::Remove { node })).await?;
     Ok(Json(shown(&configuration)))
 }
 
-#[derive(Deserialize)]
-struct Voters {
+#[derive(Deserialize, ToSchema)]
+pub struct Voters {
     count: u16,
 }
 
-/// `PUT /api/v1/cluster/voters`: learners become voters by themselves until there are so many.
-async fn voters<G: Gate>(State(app): State<App<G>>, Body(Voters { count }): Body<Voters>) -> Result<Json<Value>, Problem> {
+/// Says how many voters there should be: learners become voters by themselves until there are so many.
+#[utoipa::path(put, path = "/api/v1/cluster/voters", request_body = Voters, responses((status = 200, body = Membership)), security(("operator" = [])))]
+pub async fn voters<G: Gate>(
+    State(app): State<App<G>>,
+    Body(Voters { count }): Body<Voters>,
+) -> Result<Json<Membership>, Problem> {
     let (_, configuration) = ask(&app, Admin::Change(Change::WantVoters { count })).await?;
     Ok(Json(shown(&configuration)))
 }
 
-#[derive(Deserialize)]
-struct Transfer {
+#[derive(Deserialize, ToSchema)]
+pub struct Transfer {
+    #[schema(value_type = u64)]
     to: NodeId,
 }
 
-/// `POST /api/v1/cluster/transfer`: this voter leads.
-async fn transfer<G: Gate>(State(app): State<App<G>>, Body(Transfer { to }): Body<Transfer>) -> Result<Json<Value>, Problem> {
+/// Lets a voter lead.
+#[utoipa::path(post, path = "/api/v1/cluster/transfer", request_body = Transfer, responses((status = 200, body = NewLeader)), security(("operator" = [])))]
+pub async fn transfer<G: Gate>(
+    State(app): State<App<G>>,
+    Body(Transfer { to }): Body<Transfer>,
+) -> Result<Json<NewLeader>, Problem> {
     let (leader, _) = ask(&app, Admin::Transfer { to }).await?;
-    Ok(Json(json!({"leader": leader})))
+    Ok(Json(NewLeader { leader: leader.map(|node| node.0) }))
 }
 
-#[derive(Deserialize)]
-struct Succession {
+#[derive(Deserialize, Serialize, ToSchema)]
+pub struct Succession {
+    /// `ring`, `central`, or `fixed:` and ids in order.
     policy: String,
 }
 
-/// `PUT /api/v1/cluster/succession`: who should lead next.
-async fn succession<G: Gate>(State(app): State<App<G>>, Body(body): Body<Succession>) -> Result<Json<Value>, Problem> {
+/// Says who should lead next.
+#[utoipa::path(put, path = "/api/v1/cluster/succession", request_body = Succession, responses((status = 200, body = Succession)), security(("operator" = [])))]
+pub async fn succession<G: Gate>(State(app): State<App<G>>, Body(body): Body<Succession>) -> Result<Json<Succession>, Problem> {
     let policy: Policy = body.policy.parse().map_err(|error| Problem::bad_request(format!("{error}")))?;
-    let mut text = String::new();
-    let _ = write!(text, "{policy}");
+    let text = policy.to_string();
     ask(&app, Admin::Succession { policy }).await?;
-    Ok(Json(json!({"policy": text})))
+    Ok(Json(Succession { policy: text }))
 }
 
-/// `PUT /api/v1/cluster/settings`: what holds for the chat of the whole cluster, all of it.
-async fn configure<G: Gate>(State(app): State<App<G>>, Body(settings): Body<Settings>) -> Result<Json<Value>, Problem> {
+/// Changes what holds for the chat of the whole cluster, all of it.
+#[utoipa::path(put, path = "/api/v1/cluster/settings", request_body = schema::Settings, responses((status = 200, body = schema::Settings)), security(("operator" = [])))]
+pub async fn configure<G: Gate>(State(app): State<App<G>>, Body(settings): Body<Settings>) -> Result<Json<Settings>, Problem> {
     ask(&app, Admin::Configure { settings: Box::new(settings.clone()) }).await?;
-    Ok(Json(json!(settings)))
+    Ok(Json(settings))
 }
 
 /// The node in the path.
-struct Member(NodeId);
+pub struct Member(NodeId);
 
 impl<S: Send + Sync> FromRequestParts<S> for Member {
     type Rejection = Problem;

@@ -1,7 +1,8 @@
 //! The pages and their files: all of `web/`, at the same paths, and `/` and `/cluster` for the two pages.
 //!
 //! - Optimised builds carry the files (`build.rs` lists them); others read them from the disk each time, so that a page can be changed without building.
-//! - Each file has its hash as ETag, and is always asked for again: a newer release may bring another one. What has not changed is answered 304.
+//! - Each file has its hash as ETag, and is always asked for again: a newer release may bring another one. What has not changed is answered 304. A page's ETag also has the hash of its
+//!   policy, which names the members: browsers keep the old policy with a page that is answered 304.
 //! - `sw.js`, the service worker, gets what it has to know written into it: the hash of every file, and of all of them as the *version*. So a release with another page has another
 //!   service worker, and that one takes only files of its own release.
 
@@ -16,7 +17,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 use std::sync::LazyLock;
-use xxhash_rust::xxh3::xxh3_128;
+use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
 
 /// Path below `web/` and bytes; empty where they are read from the disk.
 static TABLE: &[(&str, &[u8])] = include!(concat!(env!("OUT_DIR"), "/web.rs"));
@@ -30,10 +31,11 @@ const WORKER_KNOWS: &str = "/* what the server writes here */ null";
 #[derive(Clone, Copy)]
 pub struct IsFile;
 
+const HTML: &str = "text/html; charset=utf-8";
+
 struct File {
     kind: &'static str,
-    /// In quotes, as it stands in the header.
-    etag: String,
+    hash: String,
     bytes: Cow<'static, [u8]>,
 }
 
@@ -80,16 +82,21 @@ fn respond(name: &str, asked: &HeaderMap, origins: &Origins) -> Option<Response>
 fn respond_with(file: &File, asked: &HeaderMap, origins: &Origins) -> Response {
     let known = asked.get_all(header::IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok());
     let mut known = known.flat_map(|value| value.split(',')).map(|tag| tag.trim().trim_start_matches("W/"));
-    let mut response = if known.any(|tag| tag == file.etag || tag == "*") {
+    let policy = origins.page_policy();
+    let etag = match file.kind {
+        HTML => format!("\"{}.{:016x}\"", file.hash, xxh3_64(policy.as_bytes())),
+        _ => format!("\"{}\"", file.hash),
+    };
+    let mut response = if known.any(|tag| tag == etag || tag == "*") {
         StatusCode::NOT_MODIFIED.into_response()
     } else {
         ([(header::CONTENT_TYPE, HeaderValue::from_static(file.kind))], file.bytes.clone()).into_response()
     };
     let headers = response.headers_mut();
-    headers.insert(header::CONTENT_SECURITY_POLICY, origins.page_policy());
+    headers.insert(header::CONTENT_SECURITY_POLICY, policy);
     headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
-    if let Ok(etag) = HeaderValue::from_str(&file.etag) {
+    if let Ok(etag) = HeaderValue::try_from(etag) {
         headers.insert(header::ETAG, etag);
     }
     response.extensions_mut().insert(IsFile);
@@ -97,12 +104,12 @@ fn respond_with(file: &File, asked: &HeaderMap, origins: &Origins) -> Response {
 }
 
 fn file(name: &str, bytes: Cow<'static, [u8]>) -> File {
-    File { kind: kind(name), etag: format!("\"{:032x}\"", xxh3_128(&bytes)), bytes }
+    File { kind: kind(name), hash: format!("{:032x}", xxh3_128(&bytes)), bytes }
 }
 
 fn kind(name: &str) -> &'static str {
     match name.rsplit_once('.').map_or("", |(_, end)| end) {
-        "html" => "text/html; charset=utf-8",
+        "html" => HTML,
         "js" => "text/javascript; charset=utf-8",
         "css" => "text/css; charset=utf-8",
         "svg" => "image/svg+xml",
@@ -124,12 +131,12 @@ fn with_worker(files: impl Iterator<Item = (String, Cow<'static, [u8]>)>) -> Fil
     files
 }
 
-/// What the service worker has to know, as JSON: the version, and the ETag of each path that the pages are made of.
+/// What the service worker has to know, as JSON: the version, and the hash of each path that the pages are made of.
 fn knowledge(files: &Files) -> String {
     let mut all = String::new();
-    let mut etags = BTreeMap::new();
+    let mut hashes = BTreeMap::new();
     for (name, file) in files {
-        all.push_str(&format!("{name} {}\n", file.etag));
+        all.push_str(&format!("{name} {}\n", file.hash));
         let path = match name.as_str() {
             "index.html" => "/".into(),
             "cluster.html" => "/cluster".into(),
@@ -137,9 +144,9 @@ fn knowledge(files: &Files) -> String {
             name if name == WORKER || name.ends_with(".md") || name.ends_with("LICENSE") => continue,
             name => format!("/{name}"),
         };
-        etags.insert(path, &file.etag);
+        hashes.insert(path, &file.hash);
     }
-    json!({ "version": format!("{:032x}", xxh3_128(all.as_bytes())), "files": etags }).to_string()
+    json!({ "version": format!("{:032x}", xxh3_128(all.as_bytes())), "files": hashes }).to_string()
 }
 
 fn from_disk() -> Files {
@@ -193,10 +200,26 @@ mod tests {
             serde_json::from_str::<serde_json::Value>(json).unwrap()
         };
         assert_ne!(known(&first)["version"], known(&second)["version"]);
-        assert_ne!(first[WORKER].etag, second[WORKER].etag);
+        assert_ne!(first[WORKER].hash, second[WORKER].hash);
         assert_eq!(known(&first)["files"]["/"], known(&second)["files"]["/"]);
-        assert_eq!(known(&first)["files"]["/app/main.js"], first["app/main.js"].etag.as_str());
+        assert_eq!(known(&first)["files"]["/app/main.js"], first["app/main.js"].hash.as_str());
         let paths: Vec<String> = known(&first)["files"].as_object().unwrap().keys().cloned().collect();
         assert_eq!(paths, ["/", "/app/main.js"]);
+    }
+
+    #[test]
+    fn a_page_whose_policy_has_changed_is_sent_again() {
+        let origins = Origins::new(&["http://10.0.0.1:8081".into()]);
+        let etag = |name: &str| {
+            let sent = respond(name, &HeaderMap::new(), &origins).unwrap();
+            assert_eq!(sent.status(), StatusCode::OK);
+            let known = HeaderMap::from_iter([(header::IF_NONE_MATCH, sent.headers()[header::ETAG].clone())]);
+            assert_eq!(respond(name, &known, &origins).unwrap().status(), StatusCode::NOT_MODIFIED);
+            known
+        };
+        let (page, icon) = (etag("index.html"), etag("icon.svg"));
+        origins.set(&["http://10.0.0.1:8081".into(), "http://10.0.0.4:8084".into()]);
+        assert_eq!(respond("index.html", &page, &origins).unwrap().status(), StatusCode::OK);
+        assert_eq!(respond("icon.svg", &icon, &origins).unwrap().status(), StatusCode::NOT_MODIFIED);
     }
 }

@@ -1,18 +1,19 @@
 //! The asker's own account, other users, friends, who is blocked, and invitations to the cluster.
 
+use super::Problem;
 use super::extract::{Act, Body, MaybeBody, Params, User, Word};
-use super::{Problem, view};
+use super::view::{self, Outcome};
 use crate::gate::Gate;
 use crate::hex;
 use axum::Json;
 use axum::http::StatusCode;
 use serde::Deserialize;
-use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use tertulia_protocol::chat::password::Password;
 use tertulia_protocol::chat::{Command, Me, UserRef};
 use tertulia_protocol::gateway::{Answer, Ask, invite_hash};
 use tertulia_protocol::replica::{Identity, Slot};
+use utoipa::{IntoParams, ToSchema};
 
 /// Bytes of randomness in an invitation's code.
 const CODE: usize = 16;
@@ -27,31 +28,36 @@ async fn asker<G: Gate>(act: &Act<G>) -> Result<Box<Me>, Problem> {
     }
 }
 
-/// `GET /api/v1/me`
-pub async fn me<G: Gate>(act: Act<G>) -> Result<Json<Value>, Problem> {
+/// The asker.
+#[utoipa::path(get, path = "/api/v1/me", responses((status = 200, body = view::Me)))]
+pub async fn me<G: Gate>(act: Act<G>) -> Result<Json<view::Me>, Problem> {
     Ok(Json(view::me(&*asker(&act).await?)))
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Profile {
     display_name: String,
 }
 
-/// `PATCH /api/v1/me`
-pub async fn profile<G: Gate>(act: Act<G>, Body(Profile { display_name }): Body<Profile>) -> Result<Json<Value>, Problem> {
+/// Changes how the asker is shown.
+#[utoipa::path(patch, path = "/api/v1/me", request_body = Profile, responses((status = 200, body = view::Nothing)), extensions(("x-problems" = json!(["bad-name", "empty-name", "name-too-long"]))))]
+pub async fn profile<G: Gate>(act: Act<G>, Body(Profile { display_name }): Body<Profile>) -> Result<Json<Outcome>, Problem> {
     act.done(Command::SetDisplayName { name: display_name }).await
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewPassword {
     old: String,
     new: String,
 }
 
-/// `PUT /api/v1/me/password`: the asker's other devices are logged out.
-pub async fn password<G: Gate>(act: Act<G>, Body(body): Body<NewPassword>) -> Result<Json<Value>, Problem> {
+/// Changes the password.
+///
+/// The other devices are logged out.
+#[utoipa::path(put, path = "/api/v1/me/password", request_body = NewPassword, responses((status = 200, body = view::Nothing)), extensions(("x-problems" = json!(["wrong-password", "wrong-sign-in"]))))]
+pub async fn password<G: Gate>(act: Act<G>, Body(body): Body<NewPassword>) -> Result<Json<Outcome>, Problem> {
     let (old, new) = (Password(body.old), Password(body.new));
     let ask = Ask::ChangePassword { identity: act.identity, first_unacked: 0, old, new };
     match act.ask(ask).await.map_err(Problem::of_one_signed_in)? {
@@ -60,14 +66,17 @@ pub async fn password<G: Gate>(act: Act<G>, Body(body): Body<NewPassword>) -> Re
     }
 }
 
-#[derive(Deserialize, Default)]
+#[derive(Deserialize, Default, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Proof {
     password: Option<String>,
 }
 
-/// `DELETE /api/v1/me`: the account goes, with all its sessions. An account with a password has to show it.
-pub async fn delete<G: Gate>(act: Act<G>, MaybeBody(Proof { password }): MaybeBody<Proof>) -> Result<Json<Value>, Problem> {
+/// Deletes the account, with all its sessions.
+///
+/// An account with a password has to show it.
+#[utoipa::path(delete, path = "/api/v1/me", request_body = Option<Proof>, responses((status = 200, body = view::Nothing)), extensions(("x-problems" = json!(["wrong-password", "wrong-sign-in"]))))]
+pub async fn delete<G: Gate>(act: Act<G>, MaybeBody(Proof { password }): MaybeBody<Proof>) -> Result<Json<Outcome>, Problem> {
     let (identity, first_unacked) = (act.identity, 0);
     let ask = match password {
         Some(password) => Ask::DeleteAccount { identity, first_unacked, password: Password(password) },
@@ -76,21 +85,25 @@ pub async fn delete<G: Gate>(act: Act<G>, MaybeBody(Proof { password }): MaybeBo
     act.last_word(ask).await.map_err(Problem::of_one_signed_in)
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub struct By {
+    /// Whether digits in the path are an id, as they are without this, or a name.
+    #[param(inline)]
     by: Option<ByWhat>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 enum ByWhat {
     Name,
     Id,
 }
 
-/// `GET /api/v1/users/{user}`. `?by=name` finds those whose name is a number.
-pub async fn user<G: Gate>(act: Act<G>, User(user): User, Params(By { by }): Params<By>) -> Result<Json<Value>, Problem> {
+/// A user.
+#[utoipa::path(get, path = "/api/v1/users/{user}", params(By), responses((status = 200, body = view::User)))]
+pub async fn user<G: Gate>(act: Act<G>, User(user): User, Params(By { by }): Params<By>) -> Result<Json<view::User>, Problem> {
     let user = match (by, user) {
         (Some(ByWhat::Name), UserRef::Id(id)) => UserRef::Name(id.0.to_string()),
         (Some(ByWhat::Id), user @ UserRef::Name(_)) => {
@@ -106,46 +119,53 @@ pub async fn user<G: Gate>(act: Act<G>, User(user): User, Params(By { by }): Par
 
 // ---- friends
 
-/// `GET /api/v1/friends`: friends, those who were asked and those who ask.
-pub async fn friends<G: Gate>(act: Act<G>) -> Result<Json<Value>, Problem> {
-    Ok(Json(json!({"friends": view::friends(&*asker(&act).await?)})))
+/// Friends, those who were asked and those who ask.
+#[utoipa::path(get, path = "/api/v1/friends", responses((status = 200, body = view::Friends)))]
+pub async fn friends<G: Gate>(act: Act<G>) -> Result<Json<view::Friends>, Problem> {
+    Ok(Json(view::Friends { friends: view::friends(&*asker(&act).await?) }))
 }
 
-/// `PUT /api/v1/friends/{user}`: asks for somebody's friendship, or accepts theirs.
-pub async fn befriend<G: Gate>(act: Act<G>, User(user): User) -> Result<Json<Value>, Problem> {
+/// Asks for somebody's friendship, or accepts theirs.
+#[utoipa::path(put, path = "/api/v1/friends/{user}", responses((status = 200, body = view::Befriended)), extensions(("x-problems" = json!(["blocked"]))))]
+pub async fn befriend<G: Gate>(act: Act<G>, User(user): User) -> Result<Json<Outcome>, Problem> {
     act.done(Command::Befriend { user }).await
 }
 
-/// `DELETE /api/v1/friends/{user}`: ends it, declines theirs, or takes one's own request back.
-pub async fn unfriend<G: Gate>(act: Act<G>, User(user): User) -> Result<Json<Value>, Problem> {
+/// Ends a friendship, declines one, or takes one's own request back.
+#[utoipa::path(delete, path = "/api/v1/friends/{user}", responses((status = 200, body = view::Befriended)), extensions(("x-problems" = json!(["no-request"]))))]
+pub async fn unfriend<G: Gate>(act: Act<G>, User(user): User) -> Result<Json<Outcome>, Problem> {
     act.done(Command::Unfriend { user }).await
 }
 
-/// `PUT /api/v1/blocks/{user}`
-pub async fn block<G: Gate>(act: Act<G>, User(user): User) -> Result<Json<Value>, Problem> {
+/// Blocks somebody.
+#[utoipa::path(put, path = "/api/v1/blocks/{user}", responses((status = 200, body = view::Nothing)))]
+pub async fn block<G: Gate>(act: Act<G>, User(user): User) -> Result<Json<Outcome>, Problem> {
     act.done(Command::Block { user, on: true }).await
 }
 
-/// `DELETE /api/v1/blocks/{user}`
-pub async fn unblock<G: Gate>(act: Act<G>, User(user): User) -> Result<Json<Value>, Problem> {
+/// Blocks somebody no more.
+#[utoipa::path(delete, path = "/api/v1/blocks/{user}", responses((status = 200, body = view::Nothing)))]
+pub async fn unblock<G: Gate>(act: Act<G>, User(user): User) -> Result<Json<Outcome>, Problem> {
     act.done(Command::Block { user, on: false }).await
 }
 
 // ---- invitations to the cluster
 
-#[derive(Deserialize, Default)]
+#[derive(Deserialize, Default, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewInvite {
+    /// 1 to 8,784; a week if nothing is said.
     hours: Option<u32>,
 }
 
-/// `POST /api/v1/invites`: the code is said once, here; the log holds its hash.
+/// Makes an invitation to the cluster.
 ///
-/// It follows from the asker's token and the request's key, so that a repeated request answers with the same code.
+/// Its code is said once, here. It follows from the asker's token and the request's key, so that a repeated request answers with the same code.
+#[utoipa::path(post, path = "/api/v1/invites", request_body = Option<NewInvite>, responses((status = 201, body = view::InviteCode)), extensions(("x-problems" = json!(["not-allowed", "full", "wrong-sign-in"]))))]
 pub async fn invite<G: Gate>(
     act: Act<G>,
     MaybeBody(NewInvite { hours }): MaybeBody<NewInvite>,
-) -> Result<(StatusCode, Json<Value>), Problem> {
+) -> Result<(StatusCode, Json<view::InviteCode>), Problem> {
     let hours = hours.unwrap_or(HOURS);
     if !(1..=MOST_HOURS).contains(&hours) {
         return Err(Problem::bad_request(format!("hours is {hours}: it must be 1 to {MOST_HOURS}")));
@@ -153,7 +173,7 @@ pub async fn invite<G: Gate>(
     let code = code(&act.token.0, &act.identity);
     let command = Command::MakeInvite { code: invite_hash(&code), for_ms: u64::from(hours) * 3_600_000 };
     act.submit(command).await?;
-    Ok((StatusCode::CREATED, Json(json!({"code": code, "hours": hours}))))
+    Ok((StatusCode::CREATED, Json(view::InviteCode { code, hours })))
 }
 
 fn code(token: &[u8; 32], identity: &Identity) -> String {
@@ -168,7 +188,8 @@ fn code(token: &[u8; 32], identity: &Identity) -> String {
     hex::encode(&hash.finalize()[..CODE])
 }
 
-/// `DELETE /api/v1/invites/{code}`
-pub async fn revoke<G: Gate>(act: Act<G>, Word(code): Word) -> Result<Json<Value>, Problem> {
+/// Takes an invitation back that nobody has used.
+#[utoipa::path(delete, path = "/api/v1/invites/{code}", responses((status = 200, body = view::Nothing)), extensions(("x-problems" = json!(["wrong-invite", "not-allowed"]))))]
+pub async fn revoke<G: Gate>(act: Act<G>, Word(code): Word) -> Result<Json<Outcome>, Problem> {
     act.done(Command::RevokeInvite { code: invite_hash(&code) }).await
 }

@@ -1,10 +1,13 @@
 //! Errors as `application/problem+json` (RFC 9457). Each `type` is stable; `detail` is a sentence for people that says what to do.
 
+use super::kinds;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use serde::Serialize;
 use serde_json::{Value, json};
 use tertulia_protocol::chat::Refusal;
 use tertulia_protocol::gateway::CloseReason;
+use utoipa::ToSchema;
 
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Problem {
@@ -19,6 +22,7 @@ pub struct Problem {
 
 impl Problem {
     pub fn new(status: StatusCode, kind: &'static str, title: &'static str, detail: impl Into<String>) -> Problem {
+        debug_assert!(kinds::is_known(status, kind), "{status} {kind} is not among the kinds of problems");
         Problem { kind, title, status, detail: detail.into(), retry_after: None }
     }
 
@@ -83,14 +87,27 @@ impl Problem {
         )
     }
 
-    pub fn body(&self) -> Value {
-        json!({
-            "type": format!("urn:tertulia:{}", self.kind),
-            "title": self.title,
-            "status": self.status.as_u16(),
-            "detail": self.detail,
-        })
+    pub fn shape(&self) -> Shape {
+        let kind = format!("urn:tertulia:{}", self.kind);
+        Shape { kind, title: self.title.into(), status: self.status.as_u16(), detail: self.detail.clone() }
     }
+
+    pub fn body(&self) -> Value {
+        json!(self.shape())
+    }
+}
+
+/// Why a request was not done (RFC 9457).
+#[derive(Serialize, ToSchema, Clone, PartialEq, Eq, Debug)]
+#[schema(as = Problem)]
+pub struct Shape {
+    /// Stable: decide by it.
+    #[serde(rename = "type")]
+    pub kind: String,
+    pub title: String,
+    pub status: u16,
+    /// A sentence for people that says what to do.
+    pub detail: String,
 }
 
 /// The gateway asks for a pause this long, in milliseconds, only when a session's table of keys is full.

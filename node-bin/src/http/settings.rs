@@ -1,35 +1,42 @@
 //! The cluster's settings: for everybody to read, for administrators to change.
 
 use super::extract::{Act, Body, User};
-use super::{App, Problem, view};
+use super::view::{self, Outcome};
+use super::{App, Problem, schema};
 use crate::gate::{self, Gate};
 use axum::Json;
 use axum::extract::State;
-use serde_json::Value;
 use tertulia_protocol::chat::{Command, Settings};
 use tertulia_protocol::gateway::{Answer, Ask};
 
-/// `GET /api/v1/settings`: needs no session, since it says how one is opened. As this node knows them, which may be a moment behind.
-pub async fn show<G: Gate>(State(app): State<App<G>>) -> Result<Json<Value>, Problem> {
+/// The cluster's settings.
+///
+/// They need no session, since they say how one is opened. As this node knows them, which may be a moment behind.
+#[utoipa::path(get, path = "/api/v1/settings", responses((status = 200, body = schema::Settings)), security(()))]
+pub async fn show<G: Gate>(State(app): State<App<G>>) -> Result<Json<Settings>, Problem> {
     match gate::ask(&app.gate, None, Ask::Settings).await? {
-        Answer::Settings(settings) => Ok(Json(view::settings(&settings))),
+        Answer::Settings(settings) => Ok(Json(*settings)),
         _ => Err(Problem::unexpected()),
     }
 }
 
-/// `PUT /api/v1/settings`: all of them; what is left out gets its default.
-pub async fn put<G: Gate>(act: Act<G>, Body(settings): Body<Settings>) -> Result<Json<Value>, Problem> {
-    let shown = view::settings(&settings);
-    act.submit(Command::Configure { settings }).await?;
-    Ok(Json(shown))
+/// Changes the settings, all of them.
+///
+/// What is left out gets its default.
+#[utoipa::path(put, path = "/api/v1/settings", request_body = schema::Settings, responses((status = 200, body = schema::Settings)), extensions(("x-problems" = json!(["not-allowed"]))))]
+pub async fn put<G: Gate>(act: Act<G>, Body(settings): Body<Settings>) -> Result<Json<Settings>, Problem> {
+    act.submit(Command::Configure { settings: settings.clone() }).await?;
+    Ok(Json(settings))
 }
 
-/// `PUT /api/v1/admins/{user}`
-pub async fn add_admin<G: Gate>(act: Act<G>, User(user): User) -> Result<Json<Value>, Problem> {
+/// Makes somebody an administrator.
+#[utoipa::path(put, path = "/api/v1/admins/{user}", responses((status = 200, body = view::Nothing)), extensions(("x-problems" = json!(["not-allowed"]))))]
+pub async fn add_admin<G: Gate>(act: Act<G>, User(user): User) -> Result<Json<Outcome>, Problem> {
     act.done(Command::SetAdmin { user, on: true }).await
 }
 
-/// `DELETE /api/v1/admins/{user}`
-pub async fn remove_admin<G: Gate>(act: Act<G>, User(user): User) -> Result<Json<Value>, Problem> {
+/// Makes somebody an administrator no more.
+#[utoipa::path(delete, path = "/api/v1/admins/{user}", responses((status = 200, body = view::Nothing)), extensions(("x-problems" = json!(["not-allowed", "last-owner"]))))]
+pub async fn remove_admin<G: Gate>(act: Act<G>, User(user): User) -> Result<Json<Outcome>, Problem> {
     act.done(Command::SetAdmin { user, on: false }).await
 }

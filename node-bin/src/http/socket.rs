@@ -12,11 +12,13 @@ use crate::stopped;
 use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade, rejection::WebSocketUpgradeRejection};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
-use serde_json::Value;
+use serde::Serialize;
+use serde_json::{Value, json};
 use std::future::Future;
 use std::ops::ControlFlow;
 use std::time::Duration;
 use tertulia_driver::Incoming;
+use tertulia_protocol::gateway::Token;
 use tokio::sync::watch;
 use tokio::time::{Instant, interval_at, timeout};
 
@@ -61,6 +63,10 @@ pub trait Talk: Send + 'static {
     /// The connection to the node, once there is one.
     fn line(&mut self) -> &mut Option<Self::Line>;
     fn has_session(&self) -> bool;
+    /// Whose it is, if that is known before anything is said.
+    fn token(&self) -> Option<&Token> {
+        None
+    }
     /// The frame that tells why it ends.
     fn error(problem: &Problem) -> Value;
     /// Before anything was said.
@@ -106,7 +112,10 @@ pub fn upgrade<G: Gate, T: Talk>(
         ));
     }
     let talk = talk?;
-    let place = app.streams.enter(from.map(|from| from.0))?;
+    let mut place = app.streams.enter(from.map(|from| from.0))?;
+    if let Some(token) = talk.token() {
+        place.of_session(token)?;
+    }
     let upgrade = upgrade.max_message_size(FRAME_LIMIT).max_frame_size(FRAME_LIMIT).read_buffer_size(READ_BUFFER);
     let (stopping, metrics) = (app.stopping.clone(), app.metrics.clone());
     Ok(upgrade.on_upgrade(move |socket| async move {
@@ -191,8 +200,8 @@ impl Socket {
         Flow::Break(End::Close(code, problem.title.into()))
     }
 
-    pub async fn send_json(&mut self, value: &Value) -> Flow {
-        self.send_text(value.to_string()).await
+    pub async fn send_json(&mut self, frame: &impl Serialize) -> Flow {
+        self.send_text(json!(frame).to_string()).await
     }
 
     pub async fn send_text(&mut self, text: String) -> Flow {

@@ -19,7 +19,12 @@ use std::collections::BTreeMap;
 use tertulia_driver::Incoming;
 use tertulia_protocol::gateway::{Answer, Ask, Reply, Request, Token};
 use tertulia_protocol::ids::{Cursor, RoomId};
+use utoipa::ToSchema;
 
+/// Every room of the session, live, over a WebSocket; resumable from cursors.
+///
+/// Who sends the token in the header follows at once from now; who cannot says it in a first frame.
+#[utoipa::path(get, path = "/api/v1/stream", responses((status = 101, description = "A WebSocket. The node sends frames of the schema Frame, the client such of the schema ClientFrame.")), security(("session" = []), ()), extensions(("x-problems" = json!(["not-a-websocket", "origin-not-allowed", "too-many-streams", "too-many-connections"]))))]
 pub async fn open<G: Gate>(
     State(app): State<App<G>>,
     from: Option<Extension<CameFrom>>,
@@ -30,11 +35,12 @@ pub async fn open<G: Gate>(
     upgrade(&app, from.as_deref(), &headers, asked, stream)
 }
 
-/// What a client says.
-#[derive(Deserialize)]
-struct ClientFrame {
+/// What a client may say: who it is, if the header does not, and after which event of which room to go on.
+#[derive(Deserialize, ToSchema)]
+pub struct ClientFrame {
     token: Option<String>,
-    cursors: Option<BTreeMap<String, Cursor>>,
+    /// By room id.
+    cursors: Option<BTreeMap<String, u64>>,
 }
 
 struct Stream<G: Gate> {
@@ -57,14 +63,17 @@ impl<G: Gate> Talk for Stream<G> {
         self.token.is_some()
     }
 
+    fn token(&self) -> Option<&Token> {
+        self.token.as_ref()
+    }
+
     fn error(problem: &Problem) -> Value {
-        json!({"type": "error", "problem": problem.body()})
+        json!(view::Frame::Error { problem: problem.shape() })
     }
 
     async fn begin(&mut self, socket: &mut Socket) -> Flow {
-        let Some(token) = &self.token else { return Flow::Continue(()) };
-        if let Err(problem) = socket.place.of_session(token) {
-            return fail::<G>(socket, problem).await;
+        if self.token.is_none() {
+            return Flow::Continue(());
         }
         self.follow(socket, Vec::new()).await
     }
@@ -103,7 +112,7 @@ impl<G: Gate> Talk for Stream<G> {
 
     async fn heard(&mut self, socket: &mut Socket, incoming: Incoming) -> Flow {
         match incoming {
-            Incoming::Event(event) => socket.send_json(&view::event(&event)).await,
+            Incoming::Event(event) => socket.send_json(&view::frame(&event)).await,
             Incoming::Reply(Reply { id, result, .. }) if id == self.asked => match result {
                 Ok(Answer::FollowingAll { cursors }) => socket.send_json(&view::following(&cursors)).await,
                 Ok(_) => Flow::Continue(()),

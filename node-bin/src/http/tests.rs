@@ -28,14 +28,14 @@ type Read = (Option<Index>, Vec<u8>);
 
 /// Answers each request at once, and remembers what was asked.
 #[derive(Clone, Default)]
-struct Fake {
+pub(super) struct Fake {
     asked: Arc<Mutex<Vec<Ask>>>,
     /// Parts of snapshots that it will read, and what it was asked for.
     parts: Arc<Mutex<VecDeque<SnapshotRows>>>,
     read: Arc<Mutex<Vec<Read>>>,
 }
 
-struct FakeLine {
+pub(super) struct FakeLine {
     fake: Fake,
     token: Option<Token>,
     reply: Option<Reply>,
@@ -222,15 +222,22 @@ async fn operate(method: &str, path: &str, body: &Value) -> Answered {
     call(&Fake::default(), method, path, &[("authorization", &proof), JSON], body).await
 }
 
-async fn call(fake: &Fake, method: &str, path: &str, headers: &[(&str, &str)], body: impl Into<Body>) -> Answered {
+/// The header of an operator's request.
+pub(super) fn operator_proof(method: &str, path: &str, body: &[u8]) -> String {
+    authorization(&secret(), method, path, body)
+}
+
+pub(super) fn app<G: Gate>(gate: &G) -> App<G> {
     let members = ["http://127.0.0.1:8081".to_owned(), "http://127.0.0.1:8082".to_owned()];
-    let (_stop, stopping) = watch::channel(false);
+    let (stop, stopping) = watch::channel(false);
+    // A sender that is gone would say: stop.
+    std::mem::forget(stop);
     let operators = Operators::new(secret());
     let (origins, metrics, exports) = (Origins::new(&members), Metrics::new(), Arc::new(Semaphore::new(EXPORTS)));
     let folder = std::env::temp_dir();
     let watched = Watched::new(crate::vitals::Vitals::new(folder, tertulia_driver::watched::Syncs::new(None), None));
-    let app = App {
-        gate: fake.clone(),
+    App {
+        gate: gate.clone(),
         origins,
         operators,
         metrics,
@@ -240,12 +247,15 @@ async fn call(fake: &Fake, method: &str, path: &str, headers: &[(&str, &str)], b
         watched,
         driven: None,
         stopping,
-    };
+    }
+}
+
+async fn call(fake: &Fake, method: &str, path: &str, headers: &[(&str, &str)], body: impl Into<Body>) -> Answered {
     let mut request = axum::http::Request::builder().method(method).uri(path);
     for (name, value) in headers {
         request = request.header(*name, *value);
     }
-    let response = router(app).oneshot(request.body(body.into()).unwrap()).await.unwrap();
+    let response = router(app(fake)).oneshot(request.body(body.into()).unwrap()).await.unwrap();
     let (status, headers) = (response.status().as_u16(), response.headers().clone());
     let body = axum::body::to_bytes(response.into_body(), 1 << 20).await.unwrap();
     Answered { status, headers, text: String::from_utf8_lossy(&body).into_owned(), body }

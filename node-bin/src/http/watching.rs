@@ -9,7 +9,7 @@
 
 use super::problem::unavailable;
 use super::sse::{self, Watcher};
-use super::{App, Problem, cluster};
+use super::{App, Problem, cluster, schema};
 use crate::gate::{self, Gate};
 use crate::stopped;
 use crate::vitals::Vitals;
@@ -68,12 +68,16 @@ async fn look<G: Gate>(app: &App<G>) -> Result<Seen, Problem> {
     Ok(seen)
 }
 
-/// `GET /api/v1/cluster/vitals`
+/// The cluster as this node sees it, and how this node itself is.
+#[utoipa::path(get, path = "/api/v1/cluster/vitals", responses((status = 200, body = schema::ClusterVitals)), security(()))]
 pub async fn vitals<G: Gate>(State(app): State<App<G>>) -> Result<Json<Map<String, Value>>, Problem> {
     Ok(Json((*look(&app).await?).clone()))
 }
 
-/// `GET /api/v1/cluster/stream`
+/// The same as it changes, as Server-Sent Events.
+///
+/// A new leader is told at once, the rest about three times a second; a comment each second says that the node is alive.
+#[utoipa::path(get, path = "/api/v1/cluster/stream", responses((status = 200, body = String, content_type = "text/event-stream", description = "Server-Sent Events, each a JSON object: first all of `GET /api/v1/cluster/vitals`, then the fields that have changed.")), security(()), extensions(("x-problems" = json!(["too-many-watchers"]))))]
 pub async fn stream<G: Gate>(State(app): State<App<G>>) -> Result<Response, Problem> {
     let place = Arc::clone(&app.watched.places).try_acquire_owned().map_err(|_| {
         let text =

@@ -54,6 +54,7 @@ export function composerView(room) {
         aria-autocomplete="list" aria-controls=${completing ? "offers" : nothing} aria-activedescendant=${completing ? `offer-${completing.at}` : nothing}
         .value=${live(text)} @input=${(event) => written(room, event.target)} @keydown=${(event) => keys(room, event)} @blur=${() => { completing = null; draw(); }}></textarea>
       ${used > limit * NEAR_LIMIT ? html`<span class=${used > limit ? "left over" : "left"} role="status">${limit - used}</span>` : nothing}
+      ${coarse.matches ? nothing : html`<button type="button" class="icon-button" aria-label="Emoji" title="Emoji (:name)" @click=${(event) => { ui.picker = { at: event.currentTarget, words: "", then: insert }; draw(); }}>${icon("smile")}</button>`}
       <button type="submit" class="send" aria-label=${ui.editing ? "Save" : "Send"} ?disabled=${!text.trim() || used > limit}>${icon(ui.editing ? "check" : "send")}</button>
     </div>`}
   </form>`;
@@ -182,7 +183,7 @@ function send(room) {
   ui.store.draft(room, "");
   ui.store.save();
   lastHint = 0;
-  composer.sent();
+  composer.sent(room);
   draw();
   requestAnimationFrame(() => grow());
 }

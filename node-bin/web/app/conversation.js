@@ -96,6 +96,7 @@ function typists(room) {
 function emptyRoom(room) {
   const name = plain(ui.store.nameOf(room), 80);
   if (room.kind === "direct") return html`<p class="big">This is the beginning with <bdi>${name}</bdi>.</p><p>Only the two of you read it.</p>`;
+  if (!room.member && room.last) return html`<p class="big">What is said here is for members.</p>`;
   return html`<p class="big">Nobody has said anything yet.</p>
     <p>${room.kind === "public" ? "Anybody finds this room and may join." : "Who is invited may join."}</p>
     ${room.member && room.kind !== "public" ? html`<button type="button" class="quiet" @click=${() => openDialog({ kind: "invite", room })}>Invite somebody</button>` : nothing}`;

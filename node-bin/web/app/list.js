@@ -199,8 +199,15 @@ export class MessageList {
     this.pad("paddingTop", this.heights.before(low));
     this.pad("paddingBottom", this.heights.total - this.heights.before(high));
     const top = this.end ? this.log.scrollHeight : this.heights.before(this.indexOf(this.anchor)) + this.anchor.offset + this.list.offsetTop;
-    if (Math.abs(this.log.scrollTop - top) >= 0.5) this.log.scrollTop = top;
+    if (Math.abs(this.log.scrollTop - top) > 0.1) this.log.scrollTop = top;
     this.set = this.log.scrollTop;
+    // What is above the end by less than there is to scroll is at the end.
+    if (!this.end && this.isAtEnd(2)) this.end = true;
+  }
+
+  isAtEnd(within) {
+    const { scrollTop, scrollHeight, clientHeight } = this.log;
+    return scrollHeight - scrollTop - clientHeight < within && this.from + this.count >= this.room.count;
   }
 
   pad(side, height) {
@@ -231,14 +238,16 @@ export class MessageList {
 
   /** What is read now: the first item in sight that has its place, or else the first one in sight. */
   findAnchor() {
-    const { scrollTop, scrollHeight, clientHeight } = this.log;
-    this.end = scrollHeight - scrollTop - clientHeight < AT_END && this.from + this.count >= this.room.count;
+    const { scrollTop, clientHeight } = this.log;
+    this.end = this.isAtEnd(AT_END);
     const top = scrollTop - this.list.offsetTop;
     let index = this.heights.find(Math.max(0, top));
     const first = index;
     while (index < this.count - 1 && this.heights.before(index) < top + clientHeight && this.entry(index).state !== "committed") index += 1;
     if (this.entry(index)?.state !== "committed") index = first;
     const entry = this.entry(index);
+    // Nothing is there yet, or any more.
+    if (!entry) return;
     this.anchor = { ...(entry.seq ? { seq: entry.seq } : { key: entry.key }), offset: top - this.heights.before(index) };
   }
 

@@ -44,6 +44,10 @@ drawWith(() => {
   if (the.list) {
     const before = the.list.room;
     the.list.show(room);
+    if (room && arriving) {
+      the.list.jump(arriving, { focus: true });
+      arriving = null;
+    }
     the.list.update();
     // What the list has found out may change what stands around it.
     if (before !== the.list.room) draw();
@@ -108,6 +112,7 @@ function seen({ through, atEnd }) {
 // ---- going places
 
 let former = { room: null, pane: null, arg: null };
+let arriving = null;   // the message that is to be shown as soon as its room is
 
 function arriveAt(route) {
   ui.route = route;
@@ -117,7 +122,7 @@ function arriveAt(route) {
     if (former.room !== null && ui.store?.rooms.get(former.room)) ui.store.rooms.get(former.room).divider = null;
     if (room) entered(room);
   }
-  if (route.seq && room) requestAnimationFrame(() => the.list?.jump(route.seq, { focus: true }));
+  arriving = route.seq;
   if (route.pane && (route.pane !== former.pane || route.arg !== former.arg || route.room !== former.room)) openedPane(route, room);
   if (!route.pane && former.pane && !route.seq && document.activeElement?.closest("#pane")) requestAnimationFrame(focusComposer);
   former = route;
@@ -126,11 +131,14 @@ function arriveAt(route) {
 
 function entered(room) {
   visited(room.id);
-  try { localStorage.setItem(LAST_ROOM, room.id); } catch { /* Then the page begins at its start. */ }
+  try {
+    sessionStorage.setItem(LAST_ROOM, room.id);
+    localStorage.setItem(LAST_ROOM, room.id);
+  } catch { /* Then the page begins at its start. */ }
   if (room.member && !room.members && room.kind !== "direct") ui.store.loadMembers(room).catch(() => {});
   if (room.with) ui.store.people.get(room.with);
   // Where there is a keyboard, writing begins at once; on a phone it would cover the room.
-  if (matchMedia("(hover: hover)").matches && !ui.route.pane) requestAnimationFrame(() => requestAnimationFrame(() => { if (!ui.dialog && !ui.menu) focusComposer(); grow(); }));
+  if (matchMedia("(hover: hover)").matches && !ui.route.pane && !ui.route.seq) requestAnimationFrame(() => requestAnimationFrame(() => { if (!ui.dialog && !ui.menu) focusComposer(); grow(); }));
 }
 
 addEventListener("hashchange", () => ui.phase === "in" && arriveAt(parse(location.hash)));
@@ -147,7 +155,7 @@ async function begin(session) {
   Object.assign(ui, { session, store, phase: "in" });
   Object.assign(ui.entry, { error: "", busy: false });
   store.addEventListener("changed", draw);
-  store.addEventListener("message", ({ detail }) => { arrived(detail); document.title = title(); });
+  store.addEventListener("message", ({ detail }) => { arrived(detail); markNew(detail); document.title = title(); });
   store.addEventListener("trouble", ({ detail }) => toast(detail.text, { bad: true }));
   store.addEventListener("removed", ({ detail: { room, frame } }) => toast(`You were ${frame.type === "banned" ? "banned" : "removed"} from ${store.nameOf(room)} by ${frame.by_name}.`, { bad: true }));
   store.addEventListener("status", statusChanged);
@@ -172,11 +180,26 @@ async function start(store) {
     }
   }
   if (!location.hash || location.hash === "#/") {
-    const last = Number(localStorage.getItem(LAST_ROOM));
-    if (store.rooms.get(last)?.member && matchMedia("(min-width: 45.01rem)").matches) return go({ room: last }, { replace: true });
+    const last = lastRoom();
+    if (store.rooms.get(last)?.member) return go({ room: last }, { replace: true });
   }
   former = { room: null, pane: null, arg: null };
   arriveAt(parse(location.hash));
+}
+
+/** Where this window was; a new one begins where the last one was, but on a phone, which begins with the rooms. */
+function lastRoom() {
+  try {
+    const here = sessionStorage.getItem(LAST_ROOM);
+    return Number(here ?? (matchMedia("(min-width: 45.01rem)").matches ? localStorage.getItem(LAST_ROOM) : 0));
+  } catch {
+    return 0;
+  }
+}
+
+/** Whoever looks elsewhere finds where the new ones begin. */
+function markNew({ room, message }) {
+  if (room === currentRoom() && !document.hasFocus() && !room.divider && message.author_id !== ui.store.me.id) room.divider = message.seq;
 }
 
 function noticed(frame) {
@@ -202,13 +225,19 @@ ui.leave = (why) => {
   the.list?.observer.disconnect();
   the.list = null;
   former = { room: null, pane: null, arg: null };
-  try { localStorage.removeItem(LAST_ROOM); } catch { /* Nothing was kept. */ }
+  try {
+    sessionStorage.removeItem(LAST_ROOM);
+    localStorage.removeItem(LAST_ROOM);
+  } catch { /* Nothing was kept. */ }
   history.replaceState(null, "", "#/");
   loadSettings();
   draw();
 };
 
-composer.sent = () => the.list?.toEnd();
+composer.sent = (room) => {
+  room.divider = null;
+  the.list?.toEnd();
+};
 document.addEventListener("keydown", onKey);
 for (const what of ["focus", "visibilitychange"]) addEventListener(what, () => { the.list?.tellSeen(); draw(); });
 document.addEventListener("visibilitychange", () => !document.hidden && draw());

@@ -66,7 +66,7 @@ export function pickerView() {
   const shown = !picker ? [] : words ? findEmoji(words) : EMOJI;
   const typed = words.trim();
   const any = typed && isReaction(typed) && (isEmojiOnly(typed) || !shown.length);
-  return html`<div id="picker" popover role="dialog" aria-label="React" @toggle=${pickerToggled} @keydown=${pickerKeys}>
+  return html`<div id="picker" popover role="dialog" aria-label="Emoji" @toggle=${pickerToggled} @keydown=${pickerKeys}>
     <input type="search" placeholder="Find, or type any emoji" aria-label="Find an emoji" autocomplete="off" .value=${live(words)} @input=${(event) => { picker.words = event.target.value; draw(); }}>
     <div class="grid" role="group" aria-label="Emoji">
       ${any ? one(typed, `React with ${typed}`) : nothing}

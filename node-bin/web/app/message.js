@@ -128,7 +128,7 @@ function mark(entry, mine, view, on) {
   if (state === "waiting") {
     const nodes = copies === 1 ? "1 node" : `${copies} nodes`;
     const title = `Kept on ${nodes} of this side, and seen by everybody here. It gets its place among the others' messages once there is a majority again.`;
-    return html`<span class="state" title=${title}>${icon("clock")}<span class="few" aria-hidden="true">${copies}</span><span class="words">waiting · on ${nodes}</span></span>`;
+    return html`<span class="state" title=${title}>${icon("clock")}<span class="few" aria-hidden="true">${copies}</span><span class="words"><span class="wide">waiting · </span>on ${nodes}</span></span>`;
   }
   if (state === "sending") {
     const sent = entry.status === "sent";

@@ -66,7 +66,7 @@ function row(room, current) {
 /** How much is new, and whether it is for this person. */
 function count({ kind, unread, mentions }) {
   if (kind === "direct" || !mentions) return html`<span class=${kind === "direct" ? "count loud" : "count"}>${numberOf(unread)}<span class="unseen"> unread</span></span>`;
-  return html`<span class="count loud">@${numberOf(mentions)}<span class="unseen"> mentions, ${unread} unread</span></span>`;
+  return html`<span class="count loud">@${numberOf(mentions)}<span class="unseen">${mentions === 1 ? " mention" : " mentions"}, ${unread} unread</span></span>`;
 }
 
 const numberOf = (count) => (count > 999 ? "999+" : count);

@@ -1,5 +1,6 @@
 // Settings of the account, of this device, of the cluster's invitations.
 
+import { install, isInstallable } from "../core/shell.js";
 import { html, live, nothing } from "./lit.js";
 import { finish, problem, titled } from "./dialogs.js";
 import { canNotify, notifications, setNotifications } from "./notify.js";
@@ -31,6 +32,7 @@ export async function signOut() {
 export function settings(dialog) {
   if (!dialog.asked) {
     dialog.asked = true;
+    http("GET", "/api/v1/settings").then(({ sign_in: way }) => { dialog.way = way; draw(); }, () => {});
     ui.store.refreshMe().then(() => { dialog.name ??= ui.store.me.shown; }, () => {}).finally(draw);
   }
   return titled("Settings", html`<div class="settings">
@@ -39,7 +41,8 @@ export function settings(dialog) {
     ${group("Notifications", notificationForm())}
     ${group("Devices", devices(dialog))}
     ${ui.store.hasPassword ? group("Password", passwordForm(dialog)) : nothing}
-    ${group("Invite to this cluster", inviteForm(dialog))}
+    ${dialog.way === "invite" ? group("Invite to this cluster", inviteForm(dialog)) : nothing}
+    ${isInstallable() ? group("As an app", html`<div class="field-row"><button type="button" class="quiet" @click=${() => install().finally(draw)}>Install</button><span class="hint">In a window of its own, with a place among your programs.</span></div>`) : nothing}
     ${group("Your data", data(dialog))}
   </div>`, { wide: true });
 }
@@ -91,7 +94,7 @@ function inviteForm(dialog) {
   const makeOne = () => attempt(async () => { dialog.code = (await http("POST", "/api/v1/invites", { hours: 168 })).code; });
   return dialog.code
     ? html`<p>This code lets one person register within a week:</p><div class="field-row"><input readonly .value=${dialog.code} aria-label="Invitation code" @focus=${(event) => event.target.select()}><button type="button" class="quiet" @click=${() => copy(dialog.code, "Code copied.")}>Copy</button></div>`
-    : html`<div class="field-row"><button type="button" class="quiet" @click=${makeOne}>Make a code</button><span class="hint">For somebody who has no account, where one is needed.</span></div>`;
+    : html`<div class="field-row"><button type="button" class="quiet" @click=${makeOne}>Make a code</button><span class="hint">For somebody who has no account yet.</span></div>`;
 }
 
 function data(dialog) {

@@ -180,6 +180,7 @@ export class Store extends EventTarget {
       await this.done(this.session.join(room.id));
       room.member = true;
       await this.refreshRoom(room.id);
+      this.loadMembers(room).catch(() => {});
       this.invitations = this.invitations.filter((invitation) => invitation.room !== room.id);
     } finally {
       room.joining = false;

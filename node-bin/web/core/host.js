@@ -3,12 +3,14 @@
 // - After each input all outputs are taken, in order, and told as one *step*: {events: [[type, detail]], status?, pending?, tails?, cursors?}. So no tab draws between two of them.
 // - Records go to the database in the order in which they are handed out (`#write`), and the machine is told how far they are durable. A post is sent only after that.
 // - A command has a *tag*, by which the tabs know it: its number in the seam (session.js). It stands beside the machine's record, so that the next run, or another tab's, knows it, too.
+// - After a long time away the rooms are not replayed event by event: following them begins now, and the screen is told what it skips.
 // - Every command begins in the inbox. More of them than the machine's window holds stay there, and are given to it as it settles others.
 
 import { CHOICE, Client, TIMING, WindowFull } from "./machine.js";
 import { keyText } from "./machine/kept.js";
 import { Superseded } from "./keep.js";
 import { request, serversOf } from "./http.js";
+import { messageId } from "./id.js";
 import { done, pending, tentative, why } from "./shown.js";
 import { Wire, probe } from "./wire.js";
 
@@ -18,6 +20,8 @@ const WINDOW = 32;
 const LOOK_EVERY = 5000;   // ms between looks at the cluster
 const LOOK_SOON = 700;     // while there is no leader, or no connection
 const LAZY = 400;          // ms that records may wait to which nothing is due
+const NOTE_EVERY = 60_000; // ms between notes that the session is followed
+const AWAY = 900_000;      // ms without such a note after which nothing is replayed
 const TOLD = 500;          // tags of commands that are settled, remembered against an entry of the inbox that comes late
 
 const now = () => performance.now();
@@ -46,11 +50,14 @@ export class Host {
   #told = "[]";
   #leaderless = 0;
   #looking = null;
+  #noted = -Infinity;
+  /** Rooms that are not replayed, and where the former run was in them. */
+  #skipped = new Map();
 
   /**
-   * `taken`: what the keep said when this tab took over. `tell(step)`: tells all tabs. `ended(why)`: the session is over ({kind, detail}), or another tab runs it (null).
+   * `taken`: what the keep said when this tab took over; `members`, `followed`: what it knows of the cluster, and when the session was followed last. `tell(step)`: tells all tabs. `ended(why)`: the session is over ({kind, detail}), or another tab runs it (null).
    */
-  constructor(keep, taken, members, tell, ended) {
+  constructor(keep, taken, { members = [], followed = 0 }, tell, ended) {
     this.#keep = keep;
     this.#epoch = taken.epoch;
     this.#session = taken.session;
@@ -59,7 +66,8 @@ export class Host {
     this.#servers = serversOf(members);
     const { user, token } = taken.session;
     const config = { name: user.name, token: bytes(token), servers: this.#servers.length, timing: TIMES, window: WINDOW };
-    this.#machine = this.#resume(config, taken.records);
+    const isAway = followed < Date.now() - AWAY;
+    this.#machine = this.#resume(config, taken.records.filter((row) => !(isAway && this.#skip(row))));
     for (const { key, note } of taken.records) if (key.command !== undefined) this.#note(key.command, note ?? { tag: -key.command, at: 0 });
     const known = new Set(this.#numbers.keys());
     this.#waiting = taken.inbox.filter(({ tag }) => !known.has(tag)).sort((a, b) => a.tag - b.tag);
@@ -74,6 +82,14 @@ export class Host {
       },
       error: () => { /* The connection ends, and the next sign-in says more. */ },
     });
+  }
+
+  /** Whether a record is a room's place, which is given up. */
+  #skip({ name, key, record }) {
+    if (key.cursor === undefined) return false;
+    this.#skipped.set(record.room, record.cursor);
+    this.#changes.push({ drop: name });
+    return true;
   }
 
   /** Records that this version cannot read are those of a newer one, or damaged: the session goes on without them. */
@@ -172,7 +188,9 @@ export class Host {
   }
 
   #pending() {
-    const given = this.#machine.open().map(([number, command, status, id]) => pending(this.#notes.get(number), command, status, id));
+    // From its number on a message's id is known, also to a page that was loaded anew and has not heard yet that it was accepted.
+    const id = (wire) => (wire === null ? null : messageId(this.#session.id, wire));
+    const given = this.#machine.open().map(([number, command, status, wire]) => pending(this.#notes.get(number), command, status, id(wire)));
     return [...given, ...this.#waiting.map((entry) => pending(entry, entry.command, "waiting"))];
   }
 
@@ -228,7 +246,7 @@ export class Host {
       case "Disconnect": this.#wire.disconnect(); break;
       case "Send": this.#wire.send(output.request); break;
       case "SignedIn": this.#lookSoon(0); break;
-      case "Keep": this.#kept(output.change, output.record); break;
+      case "Keep": this.#kept(output.change, output.record, step); break;
       case "Forget":
         this.#through = output.change.serial;
         this.#change({ drop: keyText(output.change.key) }, false);
@@ -311,10 +329,20 @@ export class Host {
 
   // ---- what is kept
 
-  #kept({ serial, key, sync }, record) {
+  #kept({ serial, key, sync }, record, step) {
     this.#through = serial;
+    if (key.cursor !== undefined) this.#sawPlace(record, step);
     const note = key.command === undefined ? undefined : this.#notes.get(key.command);
     this.#change({ put: { name: keyText(key), of: this.#session.id, key, record, note } }, sync);
+  }
+
+  /** A room is followed from this place on: what lies before it, since the last time, is skipped. */
+  #sawPlace({ room, cursor }, step) {
+    const last = this.#skipped.get(room);
+    if (last === undefined) return;
+    this.#skipped.delete(room);
+    (step.cursors ??= {})[room] = cursor;
+    if (cursor > last) step.events.push(["deliver", { type: "skipped", room, from: last + 1, cursor }]);
   }
 
   #change(change, isUrgent) {
@@ -386,6 +414,10 @@ export class Host {
       // Whether a server is given up is for the machine to find out.
     }
     const isWell = this.#status.signedIn && this.#leaderless === 0;
+    if (this.#status.signedIn && now() >= this.#noted + NOTE_EVERY) {
+      this.#noted = now();
+      this.#keep.set("followed", Date.now()).catch(() => {});
+    }
     if (!this.#isStopped) this.#lookSoon(isWell ? LOOK_EVERY : LOOK_SOON);
   }
 

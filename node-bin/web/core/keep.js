@@ -42,7 +42,7 @@ export async function openKeep() {
     const request = indexedDB.open(NAME, VERSION);
     request.onupgradeneeded = () => {
       const database = request.result;
-      // Values under "session", "epoch", "members", "lease".
+      // Values under "session", "epoch", "members", "followed", "lease".
       database.createObjectStore("meta");
       // {name, of, key, record, note}; `name` is the key as text, `of` the session's id.
       database.createObjectStore("records", { keyPath: "name" });

@@ -6,8 +6,8 @@
 // What differs from what one may expect:
 // - The number of a command is any whole number, unique in this browser and ascending in this tab. It stays the same over reloads and from tab to tab.
 // - `withdraw` is asynchronous: the tab that runs the session answers.
-// - `deliver`: each tab gets each room's events once and in order, from where it was when it began. Events that it cannot be told any more (it slept through a change of tabs) come as one
-//   frame {type: "skipped", room, from, cursor}: read the history.
+// - `deliver`: each tab gets each room's events once and in order, from where it was when it began. Events that it is not told one by one (a quarter of an hour without any page, or
+//   a tab that slept through a change of tabs) come as one frame {type: "skipped", room, from, cursor}: read the history.
 // - "settled" has the outcome's own fields: {ok: {room, seq, id, at}}. "withdrawn" also has the `message`. "rejected" also has `pending`, what was not sent any more.
 // - `Session.http` asks without a session: the settings before the sign-in, say.
 
@@ -211,10 +211,10 @@ export class Session extends EventTarget {
   async #takeOver() {
     if (this.#isOver) return;
     let taken;
-    let members;
+    const known = {};
     try {
       taken = await this.#keep.takeOver();
-      members = await this.#keep.get("members");
+      for (const what of ["members", "followed"]) known[what] = await this.#keep.get(what);
     } catch (error) {
       console.warn("what was kept cannot be read", error);
       taken = { epoch: 0, session: { user: this.user, id: this.id, token: this.#token }, records: [], inbox: [] };
@@ -223,7 +223,7 @@ export class Session extends EventTarget {
       this.#end(LOGGED_OUT);
       return;
     }
-    this.#host = new Host(this.#keep, taken, members ?? [], (step) => this.#tell(step), (why) => this.#ended(why));
+    this.#host = new Host(this.#keep, taken, known, (step) => this.#tell(step), (why) => this.#ended(why));
     this.#tell(this.#host.snapshot());
     this.#host.start();
     // What came into the inbox just now.

@@ -15,13 +15,14 @@ const KINDS = { Post: "post", Respond: "post", Edit: "edit", Delete: "delete", R
 
 const name = (room) => room?.Id ?? room?.Name;
 
-/** An unsettled command: {number, kind, room, …, at, status, id, copies}. `at`: when it was written, in ms; `status`: "waiting", "sent" or {accepted: copies}. */
+/** An unsettled command: {number, kind, room, …, at, status, id, copies}. `at`: when it was written, in ms; `status`: "waiting", "sent" or {accepted: copies}; `id`: the message's, from "sent" on. */
 export function pending({ tag, at }, command, status, id) {
   const [variant, said] = Object.entries(command)[0];
   const shown = { number: tag, kind: KINDS[variant] ?? variant.toLowerCase(), room: name(said.room), at, status: status.accepted === undefined ? status : "accepted" };
   for (const field of ["text", "seq", "emoji", "on"]) if (said[field] !== undefined) shown[field] = said[field];
   if (variant === "Respond") shown.replyTo = said.to;
-  if (status.accepted !== undefined) Object.assign(shown, { copies: status.accepted, ...(id && { id }) });
+  if (status.accepted !== undefined) shown.copies = status.accepted;
+  if (id && shown.kind === "post") shown.id = id;
   return shown;
 }
 

@@ -129,7 +129,8 @@ pub(super) fn is_blank(text: &str) -> bool {
 
 /// Whether a text may be a message of at most `limit` bytes.
 pub(super) fn check_text(text: &str, limit: u32) -> Result<(), Refusal> {
-    if is_blank(text) {
+    // Control characters are not kept: of a text that has nothing else nothing would be left.
+    if text.chars().all(|c| c.is_whitespace() || c.is_control() || is_invisible(c)) {
         return Err(Refusal::EmptyText);
     }
     if text.len() > limit as usize {
@@ -315,6 +316,14 @@ mod tests {
         assert_eq!(clean_text("\u{2067}a\nb".into()), "\u{2067}a\u{2069}\nb");
         assert_eq!(clean_text("no \u{2069}\u{202c}end".into()), "no end");
         assert_eq!(clean_text("עברית ok 👩‍👩‍👧".into()), "עברית ok 👩‍👩‍👧");
+    }
+
+    #[test]
+    fn a_text_of_which_nothing_would_be_left_is_empty() {
+        for empty in ["", " \n", "\u{200b}", "\0\u{1b}", "\u{7f} \u{202e}\u{202c}"] {
+            assert_eq!(check_text(empty, 99), Err(Refusal::EmptyText), "{empty:?}");
+        }
+        assert_eq!(check_text("\0.", 99), Ok(()));
     }
 
     #[test]

@@ -23,7 +23,7 @@ pub struct Person {
 }
 
 /// The cluster's binary, beside the tests' own folder. `cargo test --workspace` has built it; a test of this package alone builds it.
-fn node() -> PathBuf {
+pub fn node() -> PathBuf {
     let node = Path::new(env!("CARGO_BIN_EXE_sim")).with_file_name("node");
     let mut cargo = Command::new(env!("CARGO"));
     cargo.args(["build", "--quiet", "--locked", "--package", "tertulia-node", "--bin", "node"]);

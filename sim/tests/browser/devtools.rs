@@ -100,6 +100,14 @@ impl Browser {
         self.call(Some(&window), "Emulation.setFocusEmulationEnabled", json!({"enabled": true}));
         self.color_scheme(&window, "light");
         self.call(Some(&window), "Network.setBlockedURLs", json!({"urls": blocked}));
+        // The browser blocks requests by this, and no WebSockets: those are sent where nobody listens.
+        let hosts: Vec<&str> = blocked.iter().map(|url| url.trim_matches(['*', ':', '/'])).collect();
+        let source = format!(
+            "{{ const blocked = {}; const Real = WebSocket; window.WebSocket = class extends Real {{ constructor(url) {{ \
+             super(blocked.includes(new URL(url).host) ? 'ws://127.0.0.1:1/' : url); }} }}; }}",
+            json!(hosts)
+        );
+        self.call(Some(&window), "Page.addScriptToEvaluateOnNewDocument", json!({"source": source}));
         self.navigate(&window, url);
         window
     }

@@ -47,9 +47,9 @@ export const commands = {
     return held ? statusOf(held) : null;
   },
 
-  /** All commands that are not settled, in order: [number, command, status, id of the accepted message]. */
+  /** All commands that are not settled, in order: [number, command, status, the session's number or null]. */
   open() {
-    return Array.from(this.commands, ([number, held]) => [number, held.command, statusOf(held), held.accepted?.id ?? null]);
+    return Array.from(this.commands, ([number, held]) => [number, held.command, statusOf(held), held.wire]);
   },
 
   /** Commands that are not settled. */
