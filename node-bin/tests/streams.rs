@@ -258,6 +258,35 @@ fn hears_why(reader: &mut Reader) -> (u64, u64) {
 }
 
 #[test]
+fn pages_of_others_open_no_socket_and_those_of_this_node_do() {
+    let cluster = Cluster::start(1);
+    let token = sign_in(&cluster.url(1), "ana");
+    for path in ["stream", "client"] {
+        for (origin, opens) in [
+            ("http://evil.example".to_owned(), false),
+            ("null".to_owned(), false),
+            (format!("http://127.0.0.1:{}", cluster.base + 1), false),
+            (cluster.url(1), true),
+            (format!("http://localhost:{}", cluster.base), true),
+        ] {
+            let mut request = format!("ws://127.0.0.1:{}/api/v1/{path}", cluster.base).into_client_request().unwrap();
+            request.headers_mut().insert("authorization", format!("Bearer {token}").parse().unwrap());
+            request.headers_mut().insert("origin", origin.parse().unwrap());
+            match tungstenite::client(request, dial(cluster.base, None)) {
+                Ok(_) => assert!(opens, "{path} for a page of {origin}"),
+                Err(tungstenite::HandshakeError::Failure(tungstenite::Error::Http(response))) => {
+                    assert!(!opens, "{path} for a page of {origin}");
+                    assert_eq!(response.status(), 403);
+                    let problem: Value = serde_json::from_slice(response.body().as_ref().unwrap()).unwrap();
+                    assert_eq!(problem["type"], "urn:tertulia:origin-not-allowed");
+                }
+                Err(other) => panic!("{other}"),
+            }
+        }
+    }
+}
+
+#[test]
 fn a_session_has_so_many_streams_and_one_more_is_refused_with_a_reason() {
     let cluster = Cluster::start(1);
     let (url, port) = (cluster.url(1), cluster.base);

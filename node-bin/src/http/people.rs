@@ -138,13 +138,13 @@ pub async fn unfriend<G: Gate>(act: Act<G>, User(user): User) -> Result<Json<Out
 }
 
 /// Blocks somebody.
-#[utoipa::path(put, path = "/api/v1/blocks/{user}", responses((status = 200, body = view::Nothing)))]
+#[utoipa::path(put, path = "/api/v1/blocks/{user}", responses((status = 200, body = view::Befriended)))]
 pub async fn block<G: Gate>(act: Act<G>, User(user): User) -> Result<Json<Outcome>, Problem> {
     act.done(Command::Block { user, on: true }).await
 }
 
 /// Blocks somebody no more.
-#[utoipa::path(delete, path = "/api/v1/blocks/{user}", responses((status = 200, body = view::Nothing)))]
+#[utoipa::path(delete, path = "/api/v1/blocks/{user}", responses((status = 200, body = view::Befriended)))]
 pub async fn unblock<G: Gate>(act: Act<G>, User(user): User) -> Result<Json<Outcome>, Problem> {
     act.done(Command::Block { user, on: false }).await
 }

@@ -68,6 +68,8 @@ struct Tailing<'a> {
 impl Tailing<'_> {
     async fn run(&mut self, remote: &mut Remote) -> Result<(), Failed> {
         let patience = self.args.patience.or(self.args.no_follow.then_some(PATIENCE));
+        // Followed when all are known: what is waited for here is not what they say.
+        let mut all = Vec::new();
         for name in &self.args.rooms {
             let room = enter(remote, name, false, patience).await?;
             self.names.insert(room, name.clone());
@@ -78,6 +80,9 @@ impl Tailing<'_> {
                     matches!(from, From::Last(0)) || matches!(from, From::After(cursor) if cursor >= end.1) || end.0 == 0;
                 self.until.extend((!is_empty).then_some((room, end.1)));
             }
+            all.push((room, from));
+        }
+        for (room, from) in all {
             remote.follow(RoomRef::Id(room), from).await;
         }
         remote.learn_servers().await;

@@ -68,8 +68,8 @@ impl Description {
                 "type" if !is_of_type(rule, value) => return fault(format!("of the type {rule}")),
                 "enum" if !rule.as_array().is_some_and(|all| all.contains(value)) => return fault(format!("one of {rule}")),
                 "const" if rule != value => return fault(rule.to_string()),
-                "minimum" if value.as_f64() < rule.as_f64() => return fault(format!("at least {rule}")),
-                "maximum" if value.as_f64() > rule.as_f64() => return fault(format!("at most {rule}")),
+                "minimum" if value.is_number() && value.as_f64() < rule.as_f64() => return fault(format!("at least {rule}")),
+                "maximum" if value.is_number() && value.as_f64() > rule.as_f64() => return fault(format!("at most {rule}")),
                 "format" if rule == "date-time" && !value.is_null() && !value.as_str().is_some_and(is_time) => {
                     return fault("a time".into());
                 }
