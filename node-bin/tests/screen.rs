@@ -305,9 +305,12 @@ fn the_terminal_is_given_back_however_the_chat_ends() {
     let Some(tmux) = Tmux::start(cluster.dir.path()) else { return };
     let shell = tmux.pane("shell", (80, 24), "PS1='ready> ' ENV= sh -i");
     shell.sees("ready>");
+    // What is typed before the chat has ended is the chat's: then it is asked again.
     let sane = |what: &str| {
-        shell.line(&format!("stty -a | grep -o ' -\\?echo \\| -\\?icanon ' | tr -d '\\n'; echo ' {what}'"));
-        shell.sees(&format!(" icanon  echo  {what}"));
+        until(&format!("the terminal is as it was: {what}"), || {
+            shell.line(&format!("stty -a | grep -o ' -\\?echo \\| -\\?icanon ' | tr -d '\\n'; echo ' {what}'"));
+            shell.see().contains(&format!(" icanon  echo  {what}")).then_some(())
+        });
     };
     let begin = || {
         shell.line(&chat_line(&cluster, "ana"));
