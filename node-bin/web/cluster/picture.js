@@ -167,7 +167,7 @@ export class Picture {
     const ry = box.height / 2 - r * 1.25 - words;
     // A ring of an odd number stands higher below than above.
     const drop = ids.length % 2 && ids.length > 1 ? (1 - Math.cos(Math.PI / ids.length)) / 2 : 0;
-    const narrow = box.width < box.height * 1.1;
+    const narrow = box.width < this.width || box.width < box.height * 1.1;
     return ids.map((id, nth) => {
       // Even numbers begin half a step on: no link lies on another one, nor on one that leads out.
       const turn = (2 * Math.PI * (nth + (ids.length % 2 ? 0 : 0.5))) / ids.length - Math.PI / 2;
