@@ -301,7 +301,7 @@ fn what_strangers_write_is_text_on_every_size_of_screen() {
 
 #[test]
 fn the_terminal_is_given_back_however_the_chat_ends() {
-    let cluster = Cluster::start(1);
+    let mut cluster = Cluster::start(1);
     let Some(tmux) = Tmux::start(cluster.dir.path()) else { return };
     let shell = tmux.pane("shell", (80, 24), "PS1='ready> ' ENV= sh -i");
     shell.sees("ready>");
@@ -312,23 +312,43 @@ fn the_terminal_is_given_back_however_the_chat_ends() {
             shell.see().contains(&format!(" icanon  echo  {what}")).then_some(())
         });
     };
-    let begin = || {
-        shell.line(&chat_line(&cluster, "ana"));
+    let begin = |cluster: &Cluster| {
+        shell.line(&chat_line(cluster, "ana"));
         shell.sees("ana@127.0.0.1:");
     };
-    begin();
+    begin(&cluster);
     shell.line("written");
     shell.sees("✓ ana │ written");
+    for time in ["once", "twice", "thrice"] {
+        shell.keys(&["C-z"]);
+        shell.sees("Stopped");
+        sane(time);
+        // Nothing of the chat is left on the shell's screen, so what is seen then was drawn anew.
+        shell.line("clear; fg");
+        shell.sees("✓ ana │ written");
+        shell.types(time);
+        shell.sees(&format!("> {time}"));
+        shell.keys(&["C-c"]);
+        shell.misses(&format!("> {time}"));
+    }
     shell.keys(&["C-d"]);
     sane("left");
     for end in ["TERM", "HUP", "INT"] {
-        begin();
+        begin(&cluster);
         let chats = say(Command::new("pgrep").args(["-f", &format!("chat --user ana lobby --server {}", cluster.url(1))])).out;
         let of_test = chats.lines().filter_map(|pid| pid.parse().ok()).find(|pid| is_node(*pid));
         signal(of_test.unwrap(), end);
         shell.misses("ana@127.0.0.1:");
         sane(end);
     }
+    begin(&cluster);
+    cluster.kill(1);
+    shell.sees("no server answers");
+    shell.line("for later");
+    shell.sees("for later (waiting here)");
+    shell.keys(&["C-d"]);
+    shell.sees("-- 1 not acknowledged yet: kept, and sent when you chat here again");
+    sane("with something kept");
 }
 
 fn is_node(pid: u32) -> bool {

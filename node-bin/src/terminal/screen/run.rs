@@ -9,6 +9,7 @@ use crate::terminal::remote::Remote;
 use ratatui::Terminal;
 use ratatui::backend::CrosstermBackend;
 use ratatui::crossterm::event::{self, Event};
+use ratatui::layout::{Position, Rect};
 use rustix::process::{Signal, getpid, getsid, kill_process};
 use std::io::{self, BufWriter, Stdout, Write, stdout};
 use std::time::Duration;
@@ -43,6 +44,8 @@ struct Running<'a> {
     remote: &'a mut Remote,
     tty: Tty,
     terminal: Terminal<CrosstermBackend<BufWriter<Stdout>>>,
+    /// The process goes on after it was stopped, by itself or by somebody else.
+    resumed: Caught,
     quit: bool,
     rejected: Option<Refusal>,
     /// Something has changed since it was drawn.
@@ -66,7 +69,8 @@ pub async fn run(remote: &mut Remote, options: Options, mouse: bool) -> Result<E
     remote.follow_all().await;
     remote.learn_servers().await;
     let keys = read_keys();
-    let mut running = Running { screen, remote, tty, terminal, quit: false, rejected: None, dirty: true, drawn_at: Timestamp(0) };
+    let resumed = caught(SignalKind::from_raw(Signal::CONT.as_raw()))?;
+    let mut running = Running { screen, remote, tty, terminal, resumed, quit: false, rejected: None, dirty: true, drawn_at: Timestamp(0) };
     running.run(keys, &mut signals).await?;
     Ok(running.rejected.map_or(Ended::Quit, Ended::Rejected))
 }
@@ -109,7 +113,8 @@ impl Running<'_> {
                 _ = end.recv() => self.quit = true,
                 _ = hangup.recv() => self.quit = true,
                 _ = interrupt.recv() => self.quit = true,
-                _ = signals.suspend.recv() => self.suspend()?,
+                _ = signals.suspend.recv() => self.suspend().await?,
+                _ = self.resumed.recv() => self.come_back()?,
                 key = keys.recv() => {
                     typed = true;
                     self.typed(key)?;
@@ -202,24 +207,38 @@ impl Running<'_> {
                         self.screen.cannot_suspend();
                     } else {
                         // It comes back when whoever suspended it wants.
-                        let _ = self.suspend();
+                        let _ = self.suspend().await;
                     }
                 }
-                Want::Repaint => {
-                    let _ = self.terminal.clear();
-                }
+                // A terminal that does not take it says so when it is drawn on.
+                Want::Repaint => drop(self.repaint()),
                 Want::Quit => self.quit = true,
             }
             self.dirty = true;
         }
     }
 
-    fn suspend(&mut self) -> Result<(), String> {
+    async fn suspend(&mut self) -> Result<(), String> {
         self.tty.leave();
         kill_process(getpid(), Signal::STOP).map_err(|error| format!("cannot suspend: {error}"))?;
+        // This thread may run on for a moment: what it drew then would be on the shell's screen, and not be drawn again.
+        self.resumed.recv().await;
+        self.come_back()
+    }
+
+    /// Whoever had the terminal meanwhile may have left it as it liked.
+    fn come_back(&mut self) -> Result<(), String> {
+        self.tty.leave();
         self.tty.enter().map_err(|error| format!("cannot use this terminal: {error}"))?;
+        self.repaint()
+    }
+
+    /// What is on the terminal is not what was drawn last. (`Terminal::clear` would ask the terminal where the cursor is, and the thread that reads keys would take the answer.)
+    fn repaint(&mut self) -> Result<(), String> {
         self.dirty = true;
-        self.terminal.clear().map_err(|error| format!("cannot write on this terminal: {error}"))
+        let failed = |error: io::Error| format!("cannot write on this terminal: {error}");
+        let size = self.terminal.size().map_err(failed)?;
+        self.terminal.resize(Rect::from((Position::ORIGIN, size))).map_err(failed)
     }
 
     fn draw(&mut self) -> Result<(), String> {
