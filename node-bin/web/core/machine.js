@@ -58,6 +58,10 @@ export class Client {
     this.nextWire = 1;
     /** After a restart: the question for the session's next number, before whose answer nothing is sent. */
     this.check = null;
+    /** The next number as the present server takes it: a later life of this client that the server knows of would have used it. */
+    this.named = 1;
+    /** The present server knows no leader who could answer the question, and of no later life: commands are sent before it is answered. */
+    this.ahead = false;
     /** `on`: there is a host that keeps things. `given`: the number of the last change that was handed out. */
     this.journal = { on: false, given: 0 };
     /** Settled numbers of the session whose records are not durably forgotten, and the changes that forget them. */
@@ -113,7 +117,7 @@ export class Client {
       client.nextNumber = Math.max(client.nextNumber, number + 1);
       client.nextWire = Math.max(client.nextWire, wire === null ? 0 : wire + 1);
       const stage = wire === null ? WAITING : dueAt(now);
-      client.commands.set(number, { command, wire, stage, accepted: null, hurry: false, resumed: true });
+      client.commands.set(number, { command, wire, stage, accepted: null, hurry: false, resumed: true, ahead: false });
     }
     return client;
   }
@@ -249,13 +253,11 @@ export class Client {
 
   /** Everything that wants an answer and may be sent. */
   * stages() {
-    if (this.check === null) {
-      // Before the session's next number is known nothing is sent.
-      for (const { stage } of this.commands.values()) yield stage;
-    } else {
-      yield this.check;
-    }
-    for (const { ask, stage } of this.asks.values()) if (this.check === null || !isOfOwnPast(ask)) yield stage;
+    const knowsItsPast = this.knowsItsNumbers();
+    if (this.check !== null) yield this.check;
+    // Before the session's next number is known nothing is sent.
+    if (knowsItsPast) for (const { stage } of this.commands.values()) yield stage;
+    for (const { ask, stage } of this.asks.values()) if (knowsItsPast || !isOfOwnPast(ask)) yield stage;
     for (const { stage } of this.follows.values()) yield stage;
     if (this.all) yield this.all.stage;
     for (const { stage } of this.tails.values()) if (stage) yield stage;
@@ -287,13 +289,12 @@ export class Client {
   /** Sends everything that is due, commands in the order of their numbers. */
   sendDue() {
     const due = [];
-    if (this.check === null) {
-      this.dueCommands(due);
-    } else if (isDue(this.check, this.now)) {
+    if (this.check !== null && isDue(this.check, this.now)) {
       this.check = SENT;
       due.push([{ kind: "NextNumber" }, "NextNumber"]);
     }
-    const knowsItsPast = this.check === null;
+    const knowsItsPast = this.knowsItsNumbers();
+    if (knowsItsPast) this.dueCommands(due);
     for (const [id, asked] of this.asks) {
       if (!isDue(asked.stage, this.now) || !(knowsItsPast || !isOfOwnPast(asked.ask))) continue;
       asked.stage = SENT;
@@ -321,9 +322,10 @@ export class Client {
 
   signedIn(result) {
     if (okTag(result) === "SignedIn") {
-      const { user, name } = body(result.Ok);
+      const { user, name, next_number: named } = body(result.Ok);
       this.failures = 0;
       this.user = user;
+      this.named = named;
       this.line = { kind: "connected", signedIn: true };
       this.settledDown();
       this.outputs.push({ type: "SignedIn", server: this.server, user, name });
@@ -378,6 +380,7 @@ export class Client {
     const { now } = this;
     this.server = next;
     this.leaderless = 0;
+    this.ahead = false;
     this.line = { kind: "pausing", until: now };
     this.sent.clear();
     this.signInAt = null;

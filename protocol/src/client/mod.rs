@@ -163,6 +163,10 @@ pub struct Client {
     next_wire: u64,
     /// After a restart: the question for the session's next number, before whose answer nothing is sent.
     check: Option<Stage>,
+    /// The next number as the present server takes it: a later life of this client that the server knows of would have used it.
+    named: u64,
+    /// The present server knows no leader who could answer the question, and of no later life: commands are sent before it is answered.
+    ahead: bool,
     journal: Journal,
     /// Settled numbers of the session whose records are not durably forgotten, and the changes that forget them.
     settling: BTreeMap<u64, u64>,
@@ -210,6 +214,8 @@ impl Client {
             next_number: 1,
             next_wire: 1,
             check: None,
+            named: 1,
+            ahead: false,
             journal: Journal::default(),
             settling: BTreeMap::new(),
             asks: BTreeMap::new(),
@@ -369,11 +375,11 @@ impl Client {
     // ---- inside -------------------------------------------------------------------------------------------------------------------------
 
     fn stages(&self) -> impl Iterator<Item = &Stage> {
-        let asks = self.asks.values().filter(|(ask, _)| self.check.is_none() || !is_of_own_past(ask));
+        let asks = self.asks.values().filter(|(ask, _)| self.knows_its_numbers() || !is_of_own_past(ask));
         let asks = asks.map(|(_, stage)| stage).chain(&self.check);
         let follows = self.follows.values().map(|followed| &followed.stage).chain(self.all.as_ref().map(|all| &all.stage));
         // Before the session's next number is known nothing is sent.
-        let commands = self.commands.values().filter(|_| self.check.is_none()).map(|held| &held.stage);
+        let commands = self.commands.values().filter(|_| self.knows_its_numbers()).map(|held| &held.stage);
         commands.chain(asks).chain(follows).chain(self.tail_stages())
     }
 
@@ -401,15 +407,14 @@ impl Client {
     fn send_due(&mut self) {
         let now = self.now;
         let mut due = Vec::new();
-        match &mut self.check {
-            None => self.due_commands(&mut due),
-            Some(check) if check.is_due(now) => {
-                *check = Stage::Sent;
-                due.push((About::NextNumber, Ask::NextNumber));
-            }
-            Some(_) => {}
+        if let Some(check) = self.check.as_mut().filter(|check| check.is_due(now)) {
+            *check = Stage::Sent;
+            due.push((About::NextNumber, Ask::NextNumber));
         }
-        let knows_its_past = self.check.is_none();
+        let knows_its_past = self.knows_its_numbers();
+        if knows_its_past {
+            self.due_commands(&mut due);
+        }
         for (id, (ask, stage)) in &mut self.asks {
             if stage.is_due(now) && (knows_its_past || !is_of_own_past(ask)) {
                 *stage = Stage::Sent;
@@ -449,9 +454,10 @@ impl Client {
             self.renumber(*next_number);
         }
         match result {
-            Ok(Answer::SignedIn { user, name, .. }) => {
+            Ok(Answer::SignedIn { user, name, next_number, .. }) => {
                 self.failures = 0;
                 self.user = Some(user);
+                self.named = next_number;
                 self.line = Line::Connected { signed_in: true };
                 self.settled_down();
                 self.outputs.push_back(Output::SignedIn { server: self.server, user, name });
@@ -512,6 +518,7 @@ impl Client {
         let now = self.now;
         self.server = next;
         self.leaderless = 0;
+        self.ahead = false;
         self.line = Line::Pausing { until: now };
         self.sent.clear();
         self.sign_in_at = None;

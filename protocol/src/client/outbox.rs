@@ -32,6 +32,8 @@ pub(super) struct Held {
     pub hurry: bool,
     /// It comes from what an earlier run kept.
     pub resumed: bool,
+    /// It got its number before a leader had said that the number is free.
+    pub ahead: bool,
 }
 
 impl Client {
@@ -57,8 +59,7 @@ impl Client {
         for (number, (wire, command)) in state.commands {
             client.next_number = client.next_number.max(number + 1);
             client.next_wire = client.next_wire.max(wire.map_or(0, |wire| wire + 1));
-            let stage = if wire.is_some() { Stage::Due { at: now.instant } } else { Stage::Waiting };
-            client.commands.insert(number, Held { command, wire, stage, accepted: None, hurry: false, resumed: true });
+            client.commands.insert(number, Held { resumed: true, ..Held::new(command, wire, now.instant) });
         }
         Ok(client)
     }
@@ -84,8 +85,7 @@ impl Client {
         }
         let number = self.next_number;
         self.next_number += 1;
-        self.commands
-            .insert(number, Held { command, wire: None, stage: Stage::Waiting, accepted: None, hurry: false, resumed: false });
+        self.commands.insert(number, Held::new(command, None, self.now));
         if self.may_number() {
             self.give_numbers();
         } else {
@@ -129,7 +129,17 @@ impl Client {
     }
 
     fn may_number(&self) -> bool {
-        self.line == Line::Connected { signed_in: true } && self.check.is_none()
+        self.line == Line::Connected { signed_in: true } && self.knows_its_numbers()
+    }
+
+    /// A leader has said which number is next, or there is none and nothing is known of a later life that has used it.
+    pub(super) fn knows_its_numbers(&self) -> bool {
+        self.check.is_none() || self.ahead
+    }
+
+    /// The present server reaches no leader that could say whether this client's numbers are free, and knows of nobody who has used them.
+    pub(super) fn may_go_ahead(&self, about: About, result: &Result<Answer, Refusal>) -> bool {
+        about == About::NextNumber && matches!(result, Err(Refusal::NoLeader { .. })) && self.named <= self.next_wire
     }
 
     /// Whatever waits is about to be sent.
@@ -146,6 +156,7 @@ impl Client {
     fn give(&mut self, number: u64, wire: u64) {
         let Some(held) = self.commands.get_mut(&number) else { return };
         held.wire = Some(wire);
+        held.ahead = self.check.is_some();
         held.stage = Stage::Due { at: self.now };
         if let Some(serial) = self.keep_command(number)
             && let Some(held) = self.commands.get_mut(&number)
@@ -173,22 +184,26 @@ impl Client {
         }
     }
 
-    /// A leader has said which number of this session is next.
+    /// A leader has said which number of this session is next, or a server that there is none to ask.
     pub(super) fn told_next_number(&mut self, result: &Result<Answer, Refusal>) {
         let Ok(Answer::NextNumber(theirs)) = *result else {
-            self.check = Some(Stage::Due { at: self.retry_at(result) });
+            self.ahead = self.may_go_ahead(About::NextNumber, result);
+            let at = if self.ahead { self.now + self.jittered(self.config.timing.again) } else { self.retry_at(result) };
+            self.check = Some(Stage::Due { at });
             return;
         };
         self.check = None;
+        self.ahead = false;
         if theirs > self.next_wire {
             self.next_wire = theirs;
             self.keep_session(true);
-            let unclear = |(number, held): (&u64, &Held)| (held.resumed && held.wire.is_none()).then_some(*number);
-            let unclear: Vec<u64> = self.commands.iter().filter_map(unclear).collect();
-            for number in unclear {
+            let may_be_another = |held: &Held| held.ahead || (held.resumed && held.wire.is_none());
+            let unclear = self.commands.iter().filter(|(_, held)| may_be_another(held));
+            let unclear: Vec<(u64, Option<u64>)> = unclear.map(|(number, held)| (*number, held.wire)).collect();
+            for (number, wire) in unclear {
                 self.commands.remove(&number);
                 self.outputs.push_back(Output::Unclear { number });
-                self.forget_command(number, None);
+                self.forget_command(number, wire);
             }
         } else if theirs < self.first_unsettled() {
             self.next_wire = theirs;
@@ -201,6 +216,7 @@ impl Client {
             }
             self.give_numbers();
         }
+        self.commands.values_mut().for_each(|held| held.ahead = false);
     }
 
     /// A server without a leader has accepted a command: it is settled once there is one.
@@ -255,6 +271,11 @@ impl Client {
 }
 
 impl Held {
+    fn new(command: Command, wire: Option<u64>, now: Instant) -> Held {
+        let stage = if wire.is_some() { Stage::Due { at: now } } else { Stage::Waiting };
+        Held { command, wire, stage, accepted: None, hurry: false, resumed: false, ahead: false }
+    }
+
     fn status(&self) -> Status {
         match (self.accepted, self.wire) {
             (Some((_, copies)), _) => Status::Accepted { copies },

@@ -6,6 +6,7 @@
 //!   to open is not waited for as long as otherwise. Then the client stays with one that accepts, and begins another round only after [`Timing::rest`], doubled after each
 //!   round up to [`Timing::rest_max`]. What is posted meanwhile is accepted, round or not.
 //! - In a search, three answers in a row must lie half of [`Timing::again`] apart: an election takes less, and is not worth a move.
+//! - A client that begins from its records without a leader searches from the first answer on: such a server has its session, and would accept.
 //! - A search ends with an answer that only a leader gives: an outcome, or the session's next number. What a node answers by itself (a sign-in, a page, `Following`) says
 //!   nothing about a leader and changes nothing; before anything was accepted it begins the row anew, as it always has.
 
@@ -58,7 +59,7 @@ impl Client {
                     self.leaderless_since = self.now;
                 }
                 self.leaderless = self.leaderless.saturating_add(1);
-                if matches!(result, Ok(Answer::Accepted { .. }) | Err(TooFewCopies { .. })) {
+                if matches!(result, Ok(Answer::Accepted { .. }) | Err(TooFewCopies { .. })) || self.may_go_ahead(about, result) {
                     self.search.get_or_insert_default();
                 }
                 return true;

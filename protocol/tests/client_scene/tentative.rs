@@ -9,6 +9,9 @@ pub const ALL: &[(&str, Story)] = &[
     ("what is settled while it is being asked about is asked again at once", hurried),
     ("what is accepted goes in order to the next server", accepted_moves),
     ("a restart forgets that something was accepted, and asks", accepted_restart),
+    ("a client that begins without a leader goes on with its numbers", restart_without_a_leader),
+    ("an old copy does not go on without a leader where its later life is known", old_copy_without_a_leader),
+    ("an old copy that has gone on without a leader says what is unclear", old_copy_ahead),
     ("all servers are tried once for a leader while posts are accepted", one_round),
     ("a server that cannot be reached is not waited for while another one accepts", unreachable),
     ("a round goes to the best servers first", round_by_figure),
@@ -204,6 +207,75 @@ pub fn accepted_restart() -> Scene {
     let outputs = scene.reply(ask.id, Ok(Answer::NextNumber(1)));
     assert_eq!(sent(&outputs), [(1, "one".into())]);
     assert_eq!(settled(&scene.posted(&submits(&outputs)[0], 5)), [1]);
+    scene
+}
+
+/// Restarted from what was kept, and asked which number is next by a server that takes it for `next`.
+fn begin_again(scene: &mut Scene, kept: &[Bytes], next: u64) -> Request {
+    scene.restart_from(kept);
+    let outputs = scene.sign_in(next);
+    requests(&outputs).into_iter().find(|request| request.ask == Ask::NextNumber).unwrap()
+}
+
+pub fn restart_without_a_leader() -> Scene {
+    let mut scene = Scene::keeping();
+    scene.sign_in(1);
+    scene.submit("one");
+    scene.synced();
+    let kept = scene.kept.clone();
+    let ask = begin_again(&mut scene, &kept, 1);
+    scene.submit("two");
+    let outputs = scene.no_leader(&ask);
+    assert_eq!(sent(&outputs), [(1, "one".into())], "the other's number is not durable yet");
+    scene.accept(&submits(&outputs)[0], 5, 1);
+    let outputs = scene.synced();
+    assert_eq!(sent(&outputs), [(2, "two".into())]);
+    assert_eq!(accepted(&scene.accept(&submits(&outputs)[0], 6, 2)), [(2, 2)]);
+    // The leader is asked again, and the server is not given up: it is of use.
+    let asked = |outputs: &[Output]| requests(outputs).into_iter().find(|request| request.ask == Ask::NextNumber);
+    let ask = asked(&scene.pass(1_000)).unwrap();
+    assert_eq!(scene.client.server(), 0);
+    scene.reply(ask.id, Ok(Answer::NextNumber(1)));
+    let (_, outputs) = scene.submit("three");
+    assert!(sent(&outputs).is_empty());
+    assert_eq!(sent(&scene.synced()), [(3, "three".into())]);
+    scene
+}
+
+pub fn old_copy_without_a_leader() -> Scene {
+    let mut scene = Scene::keeping();
+    scene.sign_in(1);
+    scene.synced();
+    let copy = scene.kept.clone();
+    // A later life has posted, and this server knows.
+    let ask = begin_again(&mut scene, &copy, 2);
+    scene.submit("mine");
+    assert!(sent(&scene.no_leader(&ask)).is_empty());
+    let ask = requests(&scene.pass(100)).into_iter().find(|request| request.ask == Ask::NextNumber).unwrap();
+    scene.synced();
+    scene.reply(ask.id, Ok(Answer::NextNumber(2)));
+    assert_eq!(sent(&scene.synced()), [(2, "mine".into())]);
+    scene
+}
+
+pub fn old_copy_ahead() -> Scene {
+    let mut scene = Scene::keeping();
+    scene.sign_in(1);
+    scene.synced();
+    let copy = scene.kept.clone();
+    // A later life has posted twice, and this server does not know.
+    let ask = begin_again(&mut scene, &copy, 1);
+    scene.no_leader(&ask);
+    scene.submit("mine");
+    let outputs = scene.synced();
+    assert_eq!(sent(&outputs), [(1, "mine".into())]);
+    scene.accept(&submits(&outputs)[0], 5, 1);
+    let outputs = scene.pass(1_000);
+    let ask = requests(&outputs).into_iter().find(|request| request.ask == Ask::NextNumber).unwrap();
+    let outputs = scene.reply(ask.id, Ok(Answer::NextNumber(3)));
+    assert!(outputs.contains(&Output::Unclear { number: 1 }), "its number is another one's: {outputs:?}");
+    scene.submit("next");
+    assert_eq!(sent(&scene.synced()), [(3, "next".into())]);
     scene
 }
 

@@ -1,6 +1,6 @@
 // Commands from their submission until they are settled: order, numbers, what is kept of them. A port of protocol/src/client/outbox.rs, whose rules it has.
 
-import { WAITING, body, dueAt, isFinal, keeping, okTag } from "./values.js";
+import { WAITING, body, dueAt, errTag, isFinal, keeping, okTag } from "./values.js";
 
 /** A command was not taken: too many numbers have been given since the first unsettled one. */
 export class WindowFull extends Error {
@@ -26,7 +26,7 @@ export const commands = {
     if (Math.max(0, this.nextWire - this.firstUnsettled()) + waiting >= this.config.window) throw new WindowFull();
     const number = this.nextNumber;
     this.nextNumber += 1;
-    this.commands.set(number, { command, wire: null, stage: WAITING, accepted: null, hurry: false, resumed: false });
+    this.commands.set(number, { command, wire: null, stage: WAITING, accepted: null, hurry: false, resumed: false, ahead: false });
     if (this.mayNumber()) this.giveNumbers(); else this.keepCommand(number);
     return number;
   },
@@ -68,7 +68,17 @@ export const commands = {
   },
 
   mayNumber() {
-    return this.line.kind === "connected" && this.line.signedIn && this.check === null;
+    return this.line.kind === "connected" && this.line.signedIn && this.knowsItsNumbers();
+  },
+
+  /** A leader has said which number is next, or there is none and nothing is known of a later life that has used it. */
+  knowsItsNumbers() {
+    return this.check === null || this.ahead;
+  },
+
+  /** The present server reaches no leader that could say whether this client's numbers are free, and knows of nobody who has used them. */
+  mayGoAhead(about, result) {
+    return about.kind === "NextNumber" && errTag(result) === "NoLeader" && this.named <= this.nextWire;
   },
 
   /** Whatever waits is about to be sent. */
@@ -81,6 +91,7 @@ export const commands = {
   give(number, held) {
     held.wire = this.nextWire;
     this.nextWire += 1;
+    held.ahead = this.check !== null;
     held.stage = dueAt(this.now);
     const serial = this.keepCommand(number);
     if (serial !== null) held.stage = keeping(serial);
@@ -99,23 +110,25 @@ export const commands = {
     if (wire !== null) this.settling.set(wire, serial);
   },
 
-  /** A leader has said which number of this session is next. */
+  /** A leader has said which number of this session is next, or a server that there is none to ask. */
   toldNextNumber(result) {
     if (okTag(result) !== "NextNumber") {
-      this.check = dueAt(this.retryAt(result));
+      this.ahead = this.mayGoAhead({ kind: "NextNumber" }, result);
+      this.check = dueAt(this.ahead ? this.now + this.jittered(this.config.timing.again) : this.retryAt(result));
       return;
     }
     const theirs = body(result.Ok);
     this.check = null;
+    this.ahead = false;
     if (theirs > this.nextWire) {
       // What was kept is an old copy.
       this.nextWire = theirs;
       this.keepSession(true);
-      const unclear = [...this.commands].filter(([, held]) => held.resumed && held.wire === null);
-      for (const [number] of unclear) {
+      const unclear = [...this.commands].filter(([, held]) => held.ahead || (held.resumed && held.wire === null));
+      for (const [number, { wire }] of unclear) {
         this.commands.delete(number);
         this.outputs.push({ type: "Unclear", number });
-        this.forgetCommand(number, null);
+        this.forgetCommand(number, wire);
       }
     } else if (theirs < this.firstUnsettled()) {
       // The cluster has forgotten.
@@ -127,6 +140,7 @@ export const commands = {
       for (const held of this.commands.values()) held.wire = null;
       this.giveNumbers();
     }
+    for (const held of this.commands.values()) held.ahead = false;
   },
 
   /** A server without a leader has accepted a command: it is settled once there is one. */

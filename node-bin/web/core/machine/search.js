@@ -47,7 +47,7 @@ export const search = {
     if (ok === "Accepted" || ["NoLeader", "TooFewCopies", "OutboxFull"].includes(err)) {
       if (this.leaderless === 0) this.leaderlessSince = this.now;
       this.leaderless += 1;
-      if (ok === "Accepted" || err === "TooFewCopies") this.search ??= new Search();
+      if (ok === "Accepted" || err === "TooFewCopies" || this.mayGoAhead(about, result)) this.search ??= new Search();
       return true;
     }
     const says = !["Pong", "Load", "Tentative"].includes(ok) && (!this.search || isOfALeader(about, result));
