@@ -28,8 +28,9 @@ const WRITE_PIECE: usize = 64 << 10;
 
 /// Serves one framed client until either side ends it. `already` is what the caller has read off the stream to tell the protocols apart: nothing if
 /// it only peeked, else the bytes of the magic (and what came with them).
-pub async fn serve<S: AsyncRead + AsyncWrite + Unpin + Send>(handle: &Handle, stream: S, already: &[u8]) {
-    if let Err(lost) = serve_until_lost(handle, stream, already).await
+pub async fn serve<S: AsyncRead + AsyncWrite + Unpin + Send>(handle: &Handle, mut stream: S, already: &[u8]) {
+    // Counted before the stream is closed: whoever sees the end can see the count.
+    if let Err(lost) = serve_until_lost(handle, &mut stream, already).await
         && let Some(reason) = lost.reason()
     {
         handle.metrics().refuse(Port::Client, reason);
