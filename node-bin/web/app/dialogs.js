@@ -16,9 +16,21 @@ const BARE = ["switcher"];
 export function dialogView() {
   const { dialog } = ui;
   const bare = BARE.includes(dialog?.kind);
-  return html`<dialog id="dialog" class=${dialog ? `of-${dialog.kind}` : ""} aria-labelledby=${dialog && !bare ? "dialog-title" : nothing} aria-label=${bare ? "Jump to" : nothing} @close=${() => { if (ui.dialog) closeDialog(); }} @click=${outside}>
+  return html`<dialog id="dialog" class=${dialog ? `of-${dialog.kind}` : ""} aria-labelledby=${dialog && !bare ? "dialog-title" : nothing} aria-label=${bare ? "Jump to" : nothing} @cancel=${cancelled} @close=${closed} @click=${outside}>
     ${dialog ? KINDS[dialog.kind](dialog) : nothing}
   </dialog>`;
+}
+
+/** Escape. The browser would close it, and tell of that when another one may be open already. */
+function cancelled(event) {
+  if (event.target !== event.currentTarget) return;
+  event.preventDefault();
+  closeDialog();
+}
+
+/** The browser has closed it all the same, which it may do where Escape is pressed twice. */
+function closed(event) {
+  if (ui.dialog && ui.dialog === shown && !event.currentTarget.open) closeDialog();
 }
 
 function outside(event) {
@@ -29,6 +41,8 @@ function outside(event) {
 }
 
 let opener = null;
+/** The dialog that is before the user. */
+let shown = null;
 
 /** After each drawing: opens or closes it. */
 export function placeDialog() {
@@ -42,6 +56,7 @@ export function placeDialog() {
     element.close();
     if (document.activeElement === document.body) (opener?.isConnected ? opener : document.getElementById("text") ?? document.getElementById("log"))?.focus();
   }
+  shown = ui.dialog;
 }
 
 export const titled = (title, content, { wide = false } = {}) => html`<div class=${wide ? "dialog-box wide" : "dialog-box"}>

@@ -69,11 +69,17 @@ export class MessageList {
       setTimeout(() => { if (this.flash === seq) { this.flash = null; this.changed(); } }, FLASH_FOR);
     }
     this.focusWanted = focus ? seq : null;
-    this.changed();
+    this.go();
   }
 
   toEnd() {
     this.end = true;
+    this.go();
+  }
+
+  /** At once: a scroll event that is still on its way would take the place where the list was for where it is wanted. */
+  go() {
+    this.update();
     this.changed();
   }
 
