@@ -121,6 +121,7 @@ fn nothing_serious_is_wrong_with_any_page_for_those_who_do_not_see_it() {
         browser.until(&ana, pane, "document.querySelector('#pane')");
         nothing_serious(&mut browser, &ana, &axe, pane);
         browser.click(&ana, "document.querySelector('#pane header button')");
+        browser.until(&ana, "the pane is closed", "!document.querySelector('#pane')");
     }
     go_to(&mut browser, &ben, "lobby");
 

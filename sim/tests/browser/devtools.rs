@@ -10,7 +10,7 @@ use std::time::Duration;
 use tungstenite::{Message, WebSocket};
 
 /// How long anything may take. Nothing here sleeps and hopes.
-const LIMIT: Duration = Duration::from_secs(30);
+const LIMIT: Duration = Duration::from_secs(60);
 const PAUSE: Duration = Duration::from_millis(50);
 
 pub struct Browser {
