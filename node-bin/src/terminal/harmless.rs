@@ -2,8 +2,8 @@
 //!
 //! - Nothing in it drives the terminal: control characters and escape sequences are shown as characters.
 //! - Nothing in it turns the direction of what stands beside it, and nothing in it is invisible: such characters are shown, too.
-//! - What is drawn has the width that is reckoned with. Terminals disagree about joined emoji, variation selectors and skin tones, so those are left out, and no letter carries
-//!   more than a few marks.
+//! - What is drawn has the width that is reckoned with. Terminals disagree about joined emoji, variation selectors and skin tones, so those are left out; about flags, so those are
+//!   shown by the letters that they are made of; and no letter carries more than a few marks.
 
 use unicode_normalization::UnicodeNormalization;
 use unicode_normalization::char::is_combining_mark;
@@ -24,7 +24,8 @@ pub fn harmless(text: &str) -> String {
             _ if letter.is_ascii_control() => shown.push(picture(letter)),
             _ if is_part_of_emoji(before, letter, next) => continue,
             _ if is_between_joining_letters(before, letter, next) => shown.push(letter),
-            _ if drives(letter) || is_invisible(letter) => shown.push('\u{fffd}'),
+            _ if drives(letter) || is_invisible(letter) || is_no_character(letter) => shown.push('\u{fffd}'),
+            '\u{1f1e6}'..='\u{1f1ff}' => shown.push(letter_of_flag(letter)),
             _ if marks > MARKS => continue,
             _ => shown.push(letter),
         }
@@ -69,6 +70,16 @@ fn is_invisible(letter: char) -> bool {
             | '\u{2060}'..='\u{2065}' | '\u{206a}'..='\u{206f}' | '\u{2800}' | '\u{3164}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}'
             | '\u{ffa0}' | '\u{fff0}'..='\u{fffb}' | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}'
     )
+}
+
+/// Code points that stand for no character, ever (the Unicode Standard, 23.7). Terminals draw them in widths of their own.
+fn is_no_character(letter: char) -> bool {
+    matches!(letter, '\u{fdd0}'..='\u{fdef}') || u32::from(letter) & 0xfffe == 0xfffe
+}
+
+/// A flag is two regional indicators, which name a region: a `D` and an `E` for Germany's.
+fn letter_of_flag(indicator: char) -> char {
+    char::from_u32(u32::from(indicator) - 0x1f1e6 + u32::from('A')).unwrap_or('\u{fffd}')
 }
 
 fn is_emoji(letter: char) -> bool {
@@ -121,6 +132,8 @@ mod tests {
         assert_eq!(harmless("\u{1f468}\u{200d}\u{1f469}\u{200d}\u{1f467}"), "\u{1f468}\u{1f469}\u{1f467}");
         assert_eq!(harmless("\u{2764}\u{fe0f} 1\u{fe0f}\u{20e3}"), "\u{2764} 1");
         assert_eq!(harmless("\u{1f44d}\u{1f3fd}"), "\u{1f44d}");
+        assert_eq!(harmless("flag \u{1f1e9}\u{1f1ea} end"), "flag DE end");
+        assert_eq!(harmless("\u{fffe}a\u{1ffff}\u{fdd0}"), "\u{fffd}a\u{fffd}\u{fffd}");
     }
 
     #[test]
