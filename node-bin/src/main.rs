@@ -46,6 +46,8 @@ fn cores() -> usize {
 }
 
 fn main() -> ExitCode {
+    // Messages, tokens and what passwords are checked by: every file that is made is its owner's alone.
+    rustix::process::umask(rustix::fs::Mode::RWXG | rustix::fs::Mode::RWXO);
     let command = Cli::parse().command.unwrap_or_else(|| Command::Demo(cli::Demo::default()));
     // Only a server can have work for several threads. A demo must not: its children end with the thread that started them.
     let runtime = match &command {

@@ -197,3 +197,24 @@ fn what_cannot_be_right_is_refused_and_leaves_nothing() {
     let left: Vec<_> = fs::read_dir(&dir).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
     assert!(!left.iter().any(|name| name.contains("part") || name == "c"), "{left:?}");
 }
+
+/// What messages, tokens and passwords can be read out of is nobody else's.
+#[test]
+fn what_a_node_writes_is_its_owners_alone() {
+    use std::os::unix::fs::PermissionsExt;
+    let cluster = Cluster::start(1);
+    sign_in(&cluster.url(1), "ana");
+    let mut folders = vec![cluster.data(1)];
+    let mut seen = 0;
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap().map(Result::unwrap) {
+            let kind = entry.metadata().unwrap();
+            if kind.is_dir() {
+                folders.push(entry.path());
+            }
+            assert_eq!(kind.permissions().mode() & 0o077, 0, "{}", entry.path().display());
+            seen += 1;
+        }
+    }
+    assert!(seen > 5, "the log, the rows, the vote, the index, node.json");
+}
