@@ -2,7 +2,8 @@
 //!
 //! Rules that it keeps:
 //! - a row batch becomes durable as a whole, and never before the log is durable through it: rows can always be replayed, never run ahead;
-//! - most commits are not durable. A durable one is made after so many batches or bytes, so that a start has little to replay;
+//! - most commits are not durable. A durable one is made after so many batches or bytes, so that a start has little to replay, and at the latest [`DURABLE_AFTER`] after
+//!   the first of them: a node that has crashed and meets nobody shows what its durable rows hold, and knows of no later entry that it is committed;
 //! - the rows hold nothing that the log does not: when their file is damaged or gone, they are built again from the log;
 //! - every value carries a checksum, bound to its key: a value whose bytes changed on the disk is an error, never an answer. redb has checksums
 //!   too, but reads pages without looking at them.
@@ -23,6 +24,7 @@ use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use tertulia_protocol::contract::{APPLIED_KEY, AppliedRow, COLD, Loaded, Position, Query, RowBatch};
 use tertulia_protocol::ids::Index;
+use tertulia_protocol::time::Duration;
 use tertulia_protocol::wire::{EnvelopeError, Kind, open as open_envelope};
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
@@ -36,6 +38,9 @@ const TABLE: TableDefinition<'static, &[u8], &[u8]> = TableDefinition::new("rows
 const ORIGIN: TableDefinition<'static, &[u8], &[u8]> = TableDefinition::new("origin");
 /// The place that the rows stood for when they came from a peer, if they did: index, term and chain, little endian.
 const BASE: &[u8] = b"base";
+
+/// So long rows are not durable at most.
+pub const DURABLE_AFTER: Duration = Duration::from_secs(1);
 
 /// When rows are made durable, and how much of them is kept in memory.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -305,6 +310,11 @@ impl Rows {
             self.make_durable()?;
         }
         Ok(through.min(self.durable))
+    }
+
+    /// Something that was written would not survive a crash without being replayed.
+    pub fn is_ahead_of_disk(&self) -> bool {
+        self.batches > 0
     }
 
     /// Makes all rows durable, so that the next start has nothing to replay.

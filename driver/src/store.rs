@@ -15,7 +15,7 @@ pub use inline::InlineStore;
 use crate::disk::Disk;
 use crate::kept::{KeptLane, OutboxFile};
 use crate::log::{Log, LogError, MARK_AFTER};
-use crate::rows::{Rows, size_of};
+use crate::rows::{DURABLE_AFTER, Rows, size_of};
 use std::fmt;
 use std::future::{Future, pending};
 use std::io;
@@ -188,6 +188,8 @@ impl<D: Disk> LogLane<D> {
 struct RowsLane {
     rows: Rows,
     failed: Option<StoreError>,
+    /// When what was written is made durable.
+    due: Option<Instant>,
 }
 
 /// What comes of a job of the rows.
@@ -199,7 +201,7 @@ enum Came {
 
 impl RowsLane {
     fn new(rows: Rows) -> RowsLane {
-        RowsLane { rows, failed: None }
+        RowsLane { rows, failed: None, due: None }
     }
 
     fn apply(&mut self, group: &[(Index, &RowBatch)], durable_through: Index) -> Option<Done> {
@@ -207,6 +209,21 @@ impl RowsLane {
             return None;
         }
         let error = store_error(self.rows.apply_group(group, durable_through).err()?);
+        self.failed = Some(error.clone());
+        Some(Done::RowsFailed { error })
+    }
+
+    /// When [`RowsLane::settle`] is to be called.
+    fn settle_at(&mut self, now: Instant) -> Option<Instant> {
+        let waits = self.failed.is_none() && self.rows.is_ahead_of_disk();
+        self.due = waits.then(|| self.due.unwrap_or(now + DURABLE_AFTER));
+        self.due
+    }
+
+    /// Makes rows durable that have not been for long enough.
+    fn settle(&mut self, now: Instant) -> Option<Done> {
+        self.due.take_if(|due| *due <= now)?;
+        let error = store_error(self.rows.make_durable().err()?);
         self.failed = Some(error.clone());
         Some(Done::RowsFailed { error })
     }
@@ -440,9 +457,10 @@ fn log_thread<D: Disk>(mut lane: LogLane<D>, jobs: &Receiver<Job>, shared: &Shar
 
 fn rows_thread(mut lane: RowsLane, jobs: &Receiver<RowsJob>, log: Option<&Sender<Job>>, shared: &Shared) {
     loop {
-        // Snapshots that peers no longer read are let go also when nothing else comes.
+        // Snapshots that peers no longer read are let go also when nothing else comes, and rows are made durable.
         let now = Instant::now();
-        let job = match lane.rows.unpin(now) {
+        shared.send(lane.settle(now));
+        let job = match lane.rows.unpin(now).into_iter().chain(lane.settle_at(now)).min() {
             None => jobs.recv().map_err(|_| RecvTimeoutError::Disconnected),
             Some(at) => jobs.recv_timeout(at.duration_since(now)),
         };

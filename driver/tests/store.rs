@@ -243,6 +243,31 @@ async fn gathered_rows_are_seen_by_the_next_read_and_written_without_one() {
     timeout(Duration::from_secs(10), written).await.expect("the rows are written, and that fails");
 }
 
+/// How far the rows are after a crash, before anything is replayed.
+fn durable_rows(disk: &SimDisk) -> u64 {
+    disk.crash(CrashOutcome::LoseUnsynced, &mut |_| 0);
+    open_mine(&disk.thaw()).1.applied.index
+}
+
+#[tokio::test]
+async fn rows_of_a_threaded_store_become_durable_also_when_nothing_follows() {
+    let disk = SimDisk::new();
+    let mine = entries(Position::default(), 1, 1, 100, 1);
+    let mut store = ThreadedStore::start(open_mine(&disk).0).unwrap();
+    store.submit(append(1, &mine));
+    until_stored(&mut store, 1).await;
+    store.submit(apply(&mine[0]));
+    // The log's mark, and the rows.
+    let syncs = disk.syncs();
+    for _ in 0..500 {
+        let _ = timeout(Duration::from_millis(20), store.done()).await;
+        if disk.syncs() > syncs + 1 {
+            break;
+        }
+    }
+    assert_eq!(durable_rows(&disk), 1);
+}
+
 #[tokio::test]
 async fn an_idle_threaded_store_marks_its_last_batch() {
     let disk = SimDisk::new();
@@ -368,4 +393,18 @@ async fn an_idle_inline_store_marks_its_last_batch_and_reports_a_failure_once() 
     store.submit(append(3, &mine[2..]));
     assert!(matches!(store.done().await, Done::StoreFailed { batch: BatchId(2), .. }));
     assert!(timeout(Duration::from_secs(1), store.done()).await.is_err(), "reported once");
+}
+
+#[tokio::test(start_paused = true)]
+async fn rows_of_an_inline_store_become_durable_a_second_after_they_were_written() {
+    let mine = entries(Position::default(), 1, 1, 20, 1);
+    for (wait, expected) in [(900, 0), (1_100, 1)] {
+        let disk = SimDisk::new();
+        let mut store = inline(&disk, 1);
+        store.submit(append(1, &mine));
+        until_stored(&mut store, 1).await;
+        store.submit(apply(&mine[0]));
+        assert!(timeout(Duration::from_millis(wait), store.done()).await.is_err(), "that is nothing to report");
+        assert_eq!(durable_rows(&disk), expected, "after {wait} ms");
+    }
 }

@@ -110,6 +110,51 @@ fn whatever_changes_something_is_accepted_or_refused_at_once_without_a_leader() 
     assert_eq!(accepted.len(), 8, "posts, edits, deletions, reactions, pins and read marks wait here: {accepted:?}");
 }
 
+/// Killed with everything that it had not been told to keep, and with nobody to ask: what it had shown it shows again.
+#[test]
+fn a_node_that_comes_back_alone_after_a_kill_shows_what_it_has_and_goes_on_accepting() {
+    let mut cluster = Cluster::start(3);
+    let url = cluster.url(1);
+    let ana = sign_in(&url, "ana");
+    assert_eq!(post(&url, "/api/v1/rooms", Some(&ana), None, &json!({"name": "lobby"})).status, 201);
+    commit(&url, &ana, "committed");
+    let path = "/api/v1/rooms/lobby/messages";
+    cluster.kill(3);
+    // What a node applied is on its disk as rows about a second later; how long that is on a busy machine, nobody knows.
+    let alone = |cluster: &mut Cluster| {
+        cluster.kill(2);
+        cluster.kill(1);
+        cluster.spawn(1);
+        until("it answers", || (get(&url, "/healthz", None).status == 200).then_some(()));
+        get(&url, path, Some(&ana))
+    };
+    let seen = until("it shows what it has applied", || {
+        std::thread::sleep(Duration::from_secs(1));
+        let seen = alone(&mut cluster);
+        if seen.status == 200 {
+            return Some(seen);
+        }
+        cluster.spawn(2);
+        until("there is a leader again", || (get(&url, path, Some(&ana)).status == 200).then_some(()));
+        None
+    });
+    assert_eq!(seen.json["messages"][0]["text"], json!("committed"), "{seen:?}");
+    let settings = get(&url, "/api/v1/settings", None);
+    assert_eq!((settings.status, &settings.json["sign_in"]), (200, &json!("open")), "{settings:?}");
+
+    let waits = post(&url, path, Some(&ana), Some("the-key"), &json!({"text": "waits"}));
+    assert_eq!(waits.status, 202, "{waits:?}");
+    assert_eq!(alone(&mut cluster).status, 200);
+    let tentative = get(&url, "/api/v1/rooms/lobby/tentative", Some(&ana));
+    assert_eq!(tentative.json["messages"][0]["text"], json!("waits"), "{tentative:?}");
+    let again = post(&url, path, Some(&ana), Some("the-key"), &json!({"text": "waits"}));
+    assert_eq!((again.status, &again.json["id"]), (202, &waits.json["id"]), "{again:?}");
+    let more = post(&url, path, Some(&ana), None, &json!({"text": "more"}));
+    assert_eq!(more.status, 202, "{more:?}");
+    cluster.spawn(2);
+    until("all has its place", || (texts(&history(&url, &ana, "lobby")) == ["committed", "waits", "more"]).then_some(()));
+}
+
 fn ask(method: &str, url: &str, authorization: &str, body: String) -> ureq::http::Response<ureq::Body> {
     let agent: ureq::Agent = ureq::Agent::config_builder().http_status_as_error(false).timeout_global(Some(LIMIT)).build().into();
     let request = ureq::http::Request::builder().method(method).uri(url).header("authorization", authorization);

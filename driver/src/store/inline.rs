@@ -81,7 +81,7 @@ impl<D: Disk, L: FnMut(&Job) -> Duration + Send + 'static> InlineStore<D, L> {
 
     fn next_event(&self) -> Option<Instant> {
         let answer = self.answers.first_key_value().map(|((at, _), _)| *at);
-        [self.syncing, answer, self.mark_at].into_iter().flatten().min()
+        [self.syncing, answer, self.mark_at, self.rows.due].into_iter().flatten().min()
     }
 }
 
@@ -94,7 +94,9 @@ impl<D: Disk, L: FnMut(&Job) -> Duration + Send + 'static> Store for InlineStore
             return;
         }
         let latency = (self.latency)(&job);
-        let done = match self.rows.run(&job, self.log.log.durable_through()) {
+        let came = self.rows.run(&job, self.log.log.durable_through());
+        self.rows.settle_at(now);
+        let done = match came {
             Some(Came::Of(done)) => Some(done),
             Some(Came::Trim(through)) => {
                 self.queue.push_back(Job::Trim { through });
@@ -128,6 +130,9 @@ impl<D: Disk, L: FnMut(&Job) -> Duration + Send + 'static> Store for InlineStore
                 self.answer(at, done);
                 let kept = self.log.kept.mark();
                 self.answer(at, kept);
+            } else if self.rows.due.is_some_and(|due| due <= at) {
+                let done = self.rows.settle(at);
+                self.answer(at, done);
             }
             if let Some(first) = self.answers.first_entry().filter(|first| first.key().0 <= at) {
                 return first.remove();

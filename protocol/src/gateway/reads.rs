@@ -162,6 +162,11 @@ impl Gateway {
                 let status = node::status_of(replica);
                 self.reply(connection, id, Ok(Answer::Cluster(alloc::boxed::Box::new(status))));
             }
+            // Those of a node that has applied nothing are nobody's: they say what a new cluster would begin with.
+            Ask::Settings if replica.applied() == 0 => {
+                let refusal = self.no_leader(now);
+                self.reply(connection, id, Err(refusal));
+            }
             Ask::Settings => {
                 let settings = replica.machine().settings();
                 self.reply(connection, id, Ok(Answer::Settings(alloc::boxed::Box::new(settings))));
