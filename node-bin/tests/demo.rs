@@ -234,6 +234,22 @@ fn when_the_leader_is_killed_under_load_nothing_is_lost_or_doubled_and_all_is_co
     committed(load["committed"].as_u64().unwrap() + 20);
 }
 
+#[test]
+fn the_load_stops_when_nobody_looks_any_more_and_goes_on_when_somebody_does() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut demo = Demo::start(dir.path(), free_base(3), &[]);
+    let control = demo.control();
+    let look = || Stream::open(&control.url, "/api/v1/demo/stream", &format!("Authorization: Bearer {}\r\n", control.key));
+    let mut first = look();
+    control.done("PUT", "/load", &json!({"per_second": 5}));
+    assert!(first.next_with("load")["load"]["per_second"].is_u64());
+    drop(first);
+    until("it stops", || (control.load()["per_second"] == 0).then_some(()));
+    assert!(events(&control).iter().any(|text| text == "the load stops"));
+    let _second = look();
+    until("it goes on", || (control.load()["per_second"] == 5).then_some(()));
+}
+
 /// The JSON of one event of a stream after the other.
 struct Stream(BufReader<TcpStream>);
 

@@ -43,6 +43,8 @@ use tokio::time::{Instant, sleep, timeout};
 const CONNECTIONS: usize = 64;
 /// Pages that watch at once.
 const WATCHERS: usize = 16;
+/// The load stops so long after the last page was closed. One that is loaded anew is back sooner.
+const UNWATCHED: Duration = Duration::from_secs(10);
 /// How often a page is told, at most.
 const PAUSE: Duration = Duration::from_millis(250);
 const SIGN_OF_LIFE: Duration = Duration::from_secs(1);
@@ -294,6 +296,7 @@ async fn stream(State(control): State<Control>) -> Result<Response, Problem> {
         Problem::new(StatusCode::SERVICE_UNAVAILABLE, "too-many-watchers", "Too many watchers", text)
     })?;
     let (watcher, response) = sse::open();
+    control.load.wake();
     tokio::spawn(async move {
         let mut stopping = control.stopping.clone();
         tokio::select! {
@@ -303,6 +306,10 @@ async fn stream(State(control): State<Control>) -> Result<Response, Problem> {
             () = watch_all(&control, &watcher) => {}
         }
         drop(place);
+        sleep(UNWATCHED).await;
+        if control.watchers.available_permits() == WATCHERS {
+            control.load.rest();
+        }
     });
     Ok(response)
 }

@@ -3,12 +3,14 @@
 //!
 //! - [`plan`]: what is in its folder. [`child`], [`keeper`]: its processes. [`stage`]: what all parts share.
 //! - [`control`]: the cluster page's buttons, behind a key that is drawn at each start. [`tell`]: how cuts and slow disks reach the nodes.
+//! - [`others`]: what it says of members that it does not start.
 //! - [`load`]: clients that post and read, and the judge who looks at what they saw.
 
 mod child;
 mod control;
 mod keeper;
 mod load;
+mod others;
 mod plan;
 mod stage;
 mod tell;
@@ -46,6 +48,9 @@ pub async fn run(args: &Demo) -> Result<(), String> {
         let child = keeper.start()?;
         nodes.spawn(keeper.keep(child));
         helpers.spawn(tell::keep_telling(Arc::clone(&stage), node));
+    }
+    if stage.plan.again {
+        helpers.spawn(others::tell_of_others(Arc::clone(&stage)));
     }
     let control = Control::new(Arc::clone(&stage), Load::new(Arc::clone(&stage)), watcher);
     helpers.spawn(control.serve(listener));

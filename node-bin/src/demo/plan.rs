@@ -30,7 +30,7 @@ pub struct Plan {
     dir: PathBuf,
     shape: Shape,
     /// Whether the folder held a cluster before.
-    again: bool,
+    pub again: bool,
     /// The port of the control, once it is bound.
     control_port: u16,
 }

@@ -12,7 +12,7 @@ use crate::clock;
 use seat::{Role, Seat};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use tally::Tally;
 use tertulia_judge::{At, ClientFact};
@@ -41,6 +41,8 @@ struct Shared {
     clients: Mutex<BTreeSet<u32>>,
     /// Nothing is posted for the moment, so that a generation can end.
     holds: AtomicBool,
+    /// The rate that it goes on with when somebody looks again.
+    resting: AtomicU32,
     /// By client, why it does not do what it is asked to.
     trouble: Mutex<BTreeMap<String, String>>,
     tasks: OnceLock<JoinSet<()>>,
@@ -93,6 +95,7 @@ impl Load {
             trouble: Mutex::default(),
             tasks: OnceLock::new(),
             run: rand::random(),
+            resting: AtomicU32::new(0),
         };
         Load { shared: Arc::new(shared) }
     }
@@ -108,6 +111,23 @@ impl Load {
         }
         if per_second > 0 {
             self.shared.tasks.get_or_init(|| begin(&self.shared));
+        }
+    }
+
+    /// Nobody looks any more: the load stops until somebody does, so that a page that was closed does not fill a disk.
+    pub fn rest(&self) {
+        let rate = *self.shared.rate.borrow();
+        if rate > 0 {
+            self.shared.resting.store(rate, Relaxed);
+            self.set_rate(0);
+        }
+    }
+
+    /// Somebody looks: as it was, if it has stopped because nobody did.
+    pub fn wake(&self) {
+        let rate = self.shared.resting.swap(0, Relaxed);
+        if rate > 0 && *self.shared.rate.borrow() == 0 {
+            self.set_rate(rate);
         }
     }
 
