@@ -28,10 +28,10 @@ export class Cards {
       <header><h3>Node ${id}</h3><span class="state">${standing === "learner" ? "learns" : roles[state]}</span>
         <a href=${address} title="The chat at node ${id}" aria-label="The chat at node ${id}">chat</a></header>
       <dl>
-        ${row("write", sync ? html`<small>to ${duration(sync.longest_us)}</small> ${duration(sync.median_us)}` : "–", "How long the disk took to make something durable in the last ten seconds: median, and the longest")}
+        ${row("disk write", sync ? html`<small>up to ${duration(sync.longest_us)}</small> ${duration(sync.median_us)}` : "–", "How long the disk took to make something durable in the last ten seconds: median, and the longest")}
         ${row("data", vitals ? html`<small>${bytes(vitals.disk.free)} free</small> ${bytes(vitals.disk.log + vitals.disk.rows)}` : "–", vitals ? `Log ${bytes(vitals.disk.log)}, rows ${bytes(vitals.disk.rows)}, outbox ${bytes(vitals.disk.outbox)}` : "")}
         ${row("messages", view && known ? `${rate(known.messages)}/s` : "–", "Rows of messages that were written")}
-        ${row("clients", vitals ? html`<small>${count(vitals.connections)} lines</small> ${count(vitals.clients)}` : "–")}
+        ${row("clients", vitals ? html`<small>${count(vitals.connections)} sockets</small> ${count(vitals.clients)}` : "–", "Clients that this node knows, and open sockets on its port for them")}
         ${view && view.tentative ? row("outbox", html`<b>${count(view.tentative)} wait</b>`, "Messages that were accepted without a majority, and have no place yet") : nothing}
       </dl>
       ${model.control && this.control.base ? this.deeds(id) : nothing}

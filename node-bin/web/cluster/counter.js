@@ -81,7 +81,8 @@ export class Counter {
         ${row("succession", view ? policies[view.policy] || `in a fixed order (${view.policy})` : "–")}
         ${view ? view.ranking.map((reason) => row(`node ${reason.node}`, html`<small>to a majority</small> ${reason.quorum_us === null ? "–" : duration(reason.quorum_us)}`)) : nothing}
       </dl>
-      <p class="note">Anybody may look here; nothing can be done. <code>node demo</code> runs a cluster with buttons to break it.</p></section>`;
+      ${model.trouble ? html`<p class="note bad" role="alert">${model.trouble[0].toUpperCase()}${model.trouble.slice(1)}. Until then this page only shows.</p>`
+        : html`<p class="note">Anybody may look here; nothing can be done. <code>node demo</code> runs a cluster with buttons to break it.</p>`}</section>`;
   }
 }
 

@@ -78,7 +78,7 @@ function legend() {
   const view = model.leaderView || model.view;
   if (!view) return nothing;
   const why = policies[view.policy] || `in the order that was set (${view.policy.replace("fixed:", "").replaceAll(",", ", ")})`;
-  return html`<span class="sign">1</span> leads next, <span class="sign">2</span> after that: ${why}${key ? html`. Click a time to cut that link` : nothing}`;
+  return html`<span class="sign">1</span> leads next, <span class="sign">2</span> after that: ${why}${model.demo ? html`. Click a time to cut that link` : nothing}`;
 }
 
 new Sources(model).start();
