@@ -79,11 +79,15 @@ function content(entry, view, on) {
     const by = message.deleted.by === message.author_id ? "" : ` by ${plain(view.store.people.label(message.deleted.by, "a moderator"), 40)}`;
     return html`<p class="text" title=${full(message.deleted.at)}>This message was deleted${by}.</p>`;
   }
-  const text = entry.effect?.text ?? message.text;
+  const written = entry.effect?.text ?? message.text;
+  // `/me waves` tells what its author does, as in the terminal.
+  const action = /^\/me\s+(?=\S)/u.exec(written)?.[0] ?? "";
+  const text = written.slice(action.length);
   const names = new Set((message.mentions ?? []).map((id) => view.store.people.get(id)?.name?.toLowerCase()).filter(Boolean));
   const long = text.length > LONG_TEXT || text.split("\n").length > LONG_LINES;
   const short = long && !view.expanded;
-  return html`<div class=${`${textClass(text)}${short ? " short" : ""}`} dir="auto">${drawText(text, { names, me: view.store.me.name.toLowerCase(), reach: view.focused })}</div>${
+  const author = action ? html`* <span class="doer">${plain(view.store.people.label(message.author_id, message.author), 40)}</span> ` : nothing;
+  return html`<div class=${`${textClass(action ? "" : text)}${short ? " short" : ""}${action ? " action" : ""}`} dir="auto">${author}${drawText(text, { names, me: view.store.me.name.toLowerCase(), reach: view.focused })}</div>${
     long ? html`<button type="button" class="link whole" tabindex=${view.focused ? "0" : "-1"} aria-expanded=${!short} @click=${() => on.expand(entry.key)}>${short ? "Show all" : "Show less"}</button>` : nothing}`;
 }
 

@@ -58,6 +58,10 @@ fn two_people_talk_answer_change_react_and_find_it_again() {
     browser.click(&ben, "document.querySelector('#picker [role=option], #picker button')");
     browser.until(&ana, "the reaction", &format!("{}.querySelector('.reaction')", message("Shall we meet at ten?")));
 
+    // What somebody does is told as the terminal tells it.
+    browser.write(&ana, "#text", "/me waves.");
+    sees(&mut browser, &ben, "committed", "* ana waves.");
+
     // Ana looks for it.
     browser.press(&ana, "Control+Shift+f");
     browser.until(&ana, "the field for words", "document.activeElement.matches('#pane input[type=search]')");
