@@ -1,5 +1,6 @@
 // Rooms: making one, finding one, inviting to one, and what its owners decide.
 
+import { liftBan } from "./actions.js";
 import { finish, problem, titled } from "./dialogs.js";
 import { pick } from "./fuzzy.js";
 import { icon, kindIcon } from "./icons.js";
@@ -95,6 +96,17 @@ export function inviteDialog(dialog) {
   };
   return titled(`Invite to ${plain(ui.store.nameOf(room), 60)}`, html`<form @submit=${submit}>${peopleField(dialog, "Whom")}${problem(dialog)}
     <div class="actions"><button type="button" class="quiet" @click=${closeDialog}>Cancel</button><button ?disabled=${dialog.busy || !dialog.chosen.length}>Invite</button></div></form>`);
+}
+
+/** Nobody keeps a list of those who may not come in: they are named. */
+export function unbanDialog(dialog) {
+  const { room } = dialog;
+  const submit = (event) => {
+    event.preventDefault();
+    finish(dialog, async () => { for (const { id } of dialog.chosen) await liftBan(room, id); });
+  };
+  return titled(`Lift a ban in ${plain(ui.store.nameOf(room), 60)}`, html`<form @submit=${submit}>${peopleField(dialog, "Who may come back")}${problem(dialog)}
+    <div class="actions"><button type="button" class="quiet" @click=${closeDialog}>Cancel</button><button ?disabled=${dialog.busy || !dialog.chosen.length}>Lift the ban</button></div></form>`);
 }
 
 // ---- its settings

@@ -11,7 +11,7 @@ export const ui = {
   session: null,
   store: null,
   settings: null,           // the cluster's, before signing in
-  entry: { busy: false, error: "", register: false },
+  entry: { busy: false, error: "", said: "", register: false, invite: "" },
   cluster: { node: null, view: null, cutOff: false, moved: null, reached: true },
   route: { room: null, seq: null, pane: null, arg: null },
   replies: new Map(),       // room -> message that the next post answers

@@ -117,6 +117,13 @@ impl Browser {
         self.call(Some(window), "Page.navigate", json!({"url": url}));
     }
 
+    /// The page of this origin may show notifications, as if somebody had said so.
+    pub fn allow_notifications(&mut self, window: &Window, origin: &str) {
+        let context = self.call(Some(window), "Target.getTargetInfo", json!({}))["targetInfo"]["browserContextId"].clone();
+        let allowed = json!({"permissions": ["notifications"], "origin": origin, "browserContextId": context});
+        self.call(None, "Browser.grantPermissions", allowed);
+    }
+
     pub fn color_scheme(&mut self, window: &Window, scheme: &str) {
         let feature = json!({"name": "prefers-color-scheme", "value": scheme});
         self.call(Some(window), "Emulation.setEmulatedMedia", json!({"features": [feature]}));
@@ -136,11 +143,11 @@ impl Browser {
         }
     }
 
-    /// Waits until an expression holds. While the page is only coming it does not.
+    /// Waits until an expression holds, or what it promises. While the page is only coming it does not.
     pub fn until(&mut self, window: &Window, what: &str, expression: &str) {
         let mut found = Ok(Value::Null);
         for _ in 0..LIMIT.as_millis() / PAUSE.as_millis() {
-            found = self.try_value(window, &format!("Boolean({expression})"));
+            found = self.try_value(window, &format!("Promise.resolve(({expression})).then(Boolean)"));
             if found.as_ref().is_ok_and(|value| *value == true) {
                 return;
             }

@@ -7,6 +7,7 @@
 #![allow(clippy::unwrap_used, reason = "a test ends at what it did not expect")]
 
 mod access;
+mod accounts;
 mod client;
 mod cluster;
 mod demo;

@@ -70,7 +70,8 @@ pub async fn run(remote: &mut Remote, options: Options, mouse: bool) -> Result<E
     remote.learn_servers().await;
     let keys = read_keys();
     let resumed = caught(SignalKind::from_raw(Signal::CONT.as_raw()))?;
-    let mut running = Running { screen, remote, tty, terminal, resumed, quit: false, rejected: None, dirty: true, drawn_at: Timestamp(0) };
+    let mut running =
+        Running { screen, remote, tty, terminal, resumed, quit: false, rejected: None, dirty: true, drawn_at: Timestamp(0) };
     running.run(keys, &mut signals).await?;
     Ok(running.rejected.map_or(Ended::Quit, Ended::Rejected))
 }
