@@ -34,7 +34,7 @@ export function people(dialog) {
   const found = words.trim() ? direct.filter((user) => `${user.shown} ${user.name}`.toLowerCase().includes(words.trim().toLowerCase().replace(/^@/u, ""))).slice(0, 8) : [];
   const find = (event) => {
     event.preventDefault();
-    const name = words.trim().replace(/^@/u, "");
+    const name = (dialog.words ?? "").trim().replace(/^@/u, "");
     if (!name) return;
     finish(dialog, async () => { dialog.exact = ui.store.people.take(await ui.session.http("GET", `/api/v1/users/${encodeURIComponent(name)}?by=name`)).id; }, { stay: true });
   };

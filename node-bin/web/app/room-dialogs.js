@@ -20,16 +20,20 @@ export function peopleField(dialog, label) {
   dialog.chosen ??= [];
   const words = dialog.typed ?? "";
   const known = [...ui.store.people.known.values()].filter((user) => user.id !== ui.store.me.id && !user.deleted && !dialog.chosen.some((one) => one.id === user.id));
-  const offered = words.trim() ? pick(words.replace(/^@/u, ""), known, (user) => [user.shown || user.name, user.name], 6) : [];
+  const offer = (typed) => (typed.trim() ? pick(typed.trim().replace(/^@/u, ""), known, (user) => [user.shown || user.name, user.name], 6) : []);
+  const offered = offer(words);
   const add = (user) => { Object.assign(dialog, { typed: "", error: "" }); dialog.chosen.push(user); draw(); requestAnimationFrame(() => document.getElementById("whom")?.focus()); };
-  const find = async () => {
-    if (offered.length) return add(offered[0]);
-    const name = words.trim().replace(/^@/u, "");
+  const find = async (typed) => {
+    const [best] = offer(typed);
+    if (best) return add(best);
+    const name = typed.trim().replace(/^@/u, "");
     if (name) await finish(dialog, async () => add(ui.store.people.take(await ui.session.http("GET", `/api/v1/users/${encodeURIComponent(name)}?by=name`))), { stay: true });
   };
+  // By what stands in the field: whoever types fast is ahead of the drawing.
   const keys = (event) => {
-    if (event.key === "Enter" && words.trim()) { event.preventDefault(); find(); }
-    if (event.key === "Backspace" && !words && dialog.chosen.length) { dialog.chosen.pop(); draw(); }
+    const typed = event.target.value;
+    if (event.key === "Enter" && typed.trim()) { event.preventDefault(); find(typed); }
+    if (event.key === "Backspace" && !typed && dialog.chosen.length) { dialog.chosen.pop(); draw(); }
   };
   return html`<label for="whom">${label}</label>
     <div class="chosen">${dialog.chosen.map((user) => html`<span class="chip"><bdi>${plain(user.shown || user.name, 40)}</bdi><button type="button" aria-label=${`Without ${user.name}`} @click=${() => { dialog.chosen = dialog.chosen.filter((one) => one !== user); draw(); }}>${icon("close")}</button></span>`)}

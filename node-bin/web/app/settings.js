@@ -81,6 +81,9 @@ function devices() {
     ${list.length > 2 ? html`<button type="button" class="quiet" @click=${() => end("?others=true", "All other devices are signed out.")}>Sign out all others</button>` : nothing}`;
 }
 
+/** For those who keep passwords: whose it is. */
+const whose = () => html`<input hidden name="username" autocomplete="username" .value=${ui.store.me.name}>`;
+
 function passwordForm(dialog) {
   const submit = (event) => {
     event.preventDefault();
@@ -89,7 +92,7 @@ function passwordForm(dialog) {
     dialog.part = "password";
     finish(dialog, async () => { await http("PUT", "/api/v1/me/password", { old, new: fresh }); form.reset(); await ui.store.refreshMe(); dialog.said = "password"; }, { stay: true });
   };
-  return html`<form @submit=${submit}><div class="two"><div><label for="old-password">Present one</label><input id="old-password" name="old" type="password" autocomplete="current-password" required></div>
+  return html`<form @submit=${submit}>${whose()}<div class="two"><div><label for="old-password">Present one</label><input id="old-password" name="old" type="password" autocomplete="current-password" required></div>
     <div><label for="new-password">New one</label><input id="new-password" name="fresh" type="password" autocomplete="new-password" required></div></div>
     <div class="field-row"><button class="quiet">Change</button><span class="hint">${dialog.said === "password" ? html`<b role="status">Changed.</b> Your other devices are signed out.` : "It signs your other devices out."}</span></div>
     ${dialog.part === "password" ? problem(dialog) : nothing}</form>`;
@@ -123,7 +126,7 @@ function deleteForm(dialog) {
       ui.leave("", "Your account is deleted.");
     });
   };
-  return html`<form class="delete" @submit=${submit}>${ui.store.hasPassword ? html`<label for="delete-password">Your password, to be sure</label><input id="delete-password" type="password" name="password" autocomplete="current-password" required autofocus>` : nothing}
+  return html`<form class="delete" @submit=${submit}>${ui.store.hasPassword ? html`${whose()}<label for="delete-password">Your password, to be sure</label><input id="delete-password" type="password" name="password" autocomplete="current-password" required autofocus>` : nothing}
     <div class="actions"><button type="button" class="quiet" @click=${closeDialog}>Keep it</button><button class="danger" ?disabled=${dialog.busy}>Delete my account</button></div>${dialog.part === "delete" ? problem(dialog) : nothing}</form>`;
 }
 

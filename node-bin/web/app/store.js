@@ -9,7 +9,8 @@ import { told, toldYou } from "./standing.js";
 const TYPING_FOR = 6_000;      // ms that somebody is said to be typing after a hint
 const READ_AFTER = 800;        // ms between marks of what was read
 const SAVE_AFTER = 300;        // ms after the last letter of a draft
-const REFRESH_EVERY = 30_000;  // ms between looks at which rooms there are, while somebody looks
+const LOOK_EVERY = 5_000;      // ms between looks at which rooms there are, while this user is in none
+const REFRESH_EVERY = 30_000;  // and otherwise, while somebody looks
 const MOST_ROOMS = 500;        // beyond these the list is asked for only when it is opened
 
 export class Store extends EventTarget {
@@ -63,8 +64,9 @@ export class Store extends EventTarget {
     this.loaded = true;
     this.changed();
     this.timer = setInterval(() => {
-      if (!document_hidden() && this.rooms.size <= MOST_ROOMS) this.refreshRooms().catch(() => {});
-    }, REFRESH_EVERY);
+      const isNew = ![...this.rooms.values()].some((room) => room.member);
+      if (!document_hidden() && this.rooms.size <= MOST_ROOMS && (isNew || Date.now() >= this.refreshed + REFRESH_EVERY)) this.refreshRooms().catch(() => {});
+    }, LOOK_EVERY);
   }
 
   stop() {
@@ -82,6 +84,7 @@ export class Store extends EventTarget {
   }
 
   async refreshRooms() {
+    this.refreshed = Date.now();
     const { rooms } = await this.session.http("GET", "/api/v1/rooms");
     const named = new Set(rooms.map((view) => view.id));
     for (const view of rooms) this.room(view.id).take(view);

@@ -63,6 +63,13 @@ fn close(browser: &mut Browser, window: &Window) {
     browser.until(window, "the dialog is closed", "!document.querySelector('#dialog[open]')");
 }
 
+/// Says yes to what is asked, and waits until it is done.
+fn confirm(browser: &mut Browser, window: &Window, question: &str) {
+    says(browser, window, "#dialog[open] h2", question);
+    browser.press(window, "Enter");
+    browser.until(window, "it is done", "!document.querySelector('#dialog[open]')");
+}
+
 /// Does something with a person, from the room's list of members.
 fn with_member(browser: &mut Browser, window: &Window, name: &str, what: &str) {
     let row = format!(
@@ -70,7 +77,9 @@ fn with_member(browser: &mut Browser, window: &Window, name: &str, what: &str) {
     );
     let open = "document.querySelector('#pane .people') || document.querySelector('#bar .members').click()";
     browser.until(window, "the members", open);
-    browser.click(window, &row);
+    // By itself, not by its place: the list is set anew when somebody stands otherwise.
+    browser.until(window, name, &row);
+    browser.value(window, &format!("{row}.click()"));
     browser.click(window, &the("#menu [role=menuitem]", what));
 }
 
@@ -190,6 +199,7 @@ fn friends_are_asked_and_strangers_kept_away() {
         browser.resize(&window, DESK);
         window
     });
+    a_private_room(&mut browser, &ana, &ben);
     friends_and_strangers(&mut browser, &ana, &ben);
     called_while_he_looks_elsewhere(&mut browser, &cluster, &ben, &cleo);
     assert!(browser.errors.is_empty(), "{:#?}", browser.errors);
@@ -254,7 +264,7 @@ fn muted_and_heard_again(browser: &mut Browser, [ana, ben, cleo]: [&Window; 3]) 
     with_member(browser, ana, "ben", "Mute …");
     browser.until(ana, "for how long", "document.querySelector('#dialog[open] [name=minutes]')");
     good_for_everybody(browser, ana, "muting somebody");
-    browser.press(ana, "Enter");
+    confirm(browser, ana, "Mute ben");
     notes(browser, ana, "You muted ben until ");
     notes(browser, cleo, "ana muted ben until ");
     says(browser, ana, "#pane .people .row", "muted");
@@ -278,9 +288,8 @@ fn sent_away_and_let_in_again(browser: &mut Browser, [ana, ben, cleo]: [&Window;
     notes(browser, ben, "ana made cleo a moderator.");
 
     with_member(browser, cleo, "ben", "Remove from the room …");
-    says(browser, cleo, "#dialog[open] h2", "Remove ben?");
     good_for_everybody(browser, cleo, "removing somebody");
-    browser.press(cleo, "Enter");
+    confirm(browser, cleo, "Remove ben?");
     notes(browser, cleo, "You removed ben from this room.");
     notes(browser, ana, "cleo removed ben from this room.");
     says(browser, ben, "#toasts", "cleo removed you from lobby.");
@@ -292,8 +301,7 @@ fn sent_away_and_let_in_again(browser: &mut Browser, [ana, ben, cleo]: [&Window;
     sees(browser, ben, "committed", "Welcome back.");
 
     with_member(browser, ana, "ben", "Ban …");
-    says(browser, ana, "#dialog[open] h2", "Ban ben?");
-    browser.press(ana, "Enter");
+    confirm(browser, ana, "Ban ben?");
     notes(browser, cleo, "ana banned ben from this room.");
     says(browser, ben, "#post .door", "You are banned from this room: ana did that.");
     browser.until(ben, "there is nothing to press", "!document.querySelector('#post .door button')");
@@ -304,6 +312,7 @@ fn sent_away_and_let_in_again(browser: &mut Browser, [ana, ben, cleo]: [&Window;
     browser.press(ana, "Enter");
     says(browser, ana, "#dialog .chip", "ben");
     press(browser, ana, "Lift the ban");
+    browser.until(ana, "it is done", "!document.querySelector('#dialog[open]')");
     says(browser, ana, "#toasts", "ben may come back to lobby.");
     notes(browser, cleo, "ana lifted the ban on ben.");
     // He is not told, and does not have to be: his page lets him try.
@@ -346,8 +355,7 @@ fn friends_and_strangers(browser: &mut Browser, ana: &Window, ben: &Window) {
     says(browser, ben, "#dialog .profile", "@ana");
     good_for_everybody(browser, ben, "a profile");
     press(browser, ben, "Block");
-    says(browser, ben, "#dialog[open] h2", "Block ana?");
-    browser.press(ben, "Enter");
+    confirm(browser, ben, "Block ana?");
     says(browser, ben, "#toasts", "You have blocked ana.");
     browser.write(ana, "#text", "Are you there?");
     sees(browser, ana, "refused", "Are you there?");
@@ -355,6 +363,33 @@ fn friends_and_strangers(browser: &mut Browser, ana: &Window, ben: &Window) {
     good_for_everybody(browser, ana, "a message to somebody who has blocked one");
     go_to(browser, ben, "ana");
     says(browser, ben, "#post .closed", "You have blocked this person.");
+}
+
+/// Ben is invited to a room that others do not find, and sent away from it.
+fn a_private_room(browser: &mut Browser, ana: &Window, ben: &Window) {
+    browser.click(ana, "document.querySelector('.top .icon-button')");
+    browser.click(ana, &the("#menu [role=menuitem]", "New room"));
+    browser.until(ana, "the kinds of rooms", "document.querySelector('.kinds')");
+    browser.value(ana, "document.querySelector('.kinds input[value=private]').click()");
+    fill(browser, ana, "#room-name", "vault");
+    fill(browser, ana, "#whom", "ben");
+    browser.press(ana, "Enter");
+    says(browser, ana, "#dialog .chip", "ben");
+    press(browser, ana, "Make");
+    browser.until(ana, "the room", "document.querySelector('#title').textContent === 'vault'");
+    says(browser, ben, "#toasts", "You are invited to vault.");
+    good_for_everybody(browser, ben, "an invitation to a room");
+    browser.click(ben, "document.querySelector('.invitation button')");
+    browser.until(
+        ben,
+        "he is in",
+        "document.querySelector('#title').textContent === 'vault' && document.querySelector('#text:enabled')",
+    );
+    with_member(browser, ana, "ben", "Remove from the room …");
+    confirm(browser, ana, "Remove ben?");
+    says(browser, ben, ".welcome", "ana removed you from this room.");
+    go_to(browser, ana, "lobby");
+    go_to(browser, ben, "lobby");
 }
 
 /// Ben wants to be told of what is for him, and looks at another room. As on a telephone, only the service worker may tell him.

@@ -86,8 +86,22 @@ impl Browser {
     }
 
     /// A window of this size that reaches none of the `blocked` addresses, which may have asterisks.
-    pub fn open(&mut self, url: &str, (width, height): (u32, u32), blocked: &[String]) -> Window {
+    pub fn open(&mut self, url: &str, size: (u32, u32), blocked: &[String]) -> Window {
         let context = self.call(None, "Target.createBrowserContext", json!({}))["browserContextId"].clone();
+        self.open_in(&context, url, size, blocked)
+    }
+
+    /// Another window of the same person's browser.
+    pub fn open_beside(&mut self, window: &Window, url: &str, size: (u32, u32)) -> Window {
+        let context = self.context(window);
+        self.open_in(&context, url, size, &[])
+    }
+
+    fn context(&mut self, window: &Window) -> Value {
+        self.call(Some(window), "Target.getTargetInfo", json!({}))["targetInfo"]["browserContextId"].clone()
+    }
+
+    fn open_in(&mut self, context: &Value, url: &str, (width, height): (u32, u32), blocked: &[String]) -> Window {
         let target = self.call(None, "Target.createTarget", json!({"url": "about:blank", "browserContextId": context}));
         let attached = self.call(None, "Target.attachToTarget", json!({"targetId": target["targetId"], "flatten": true}));
         let window = Window(attached["sessionId"].as_str().unwrap().to_owned());
@@ -119,7 +133,7 @@ impl Browser {
 
     /// The page of this origin may show notifications, as if somebody had said so.
     pub fn allow_notifications(&mut self, window: &Window, origin: &str) {
-        let context = self.call(Some(window), "Target.getTargetInfo", json!({}))["targetInfo"]["browserContextId"].clone();
+        let context = self.context(window);
         let allowed = json!({"permissions": ["notifications"], "origin": origin, "browserContextId": context});
         self.call(None, "Browser.grantPermissions", allowed);
     }
