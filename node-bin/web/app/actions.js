@@ -114,10 +114,10 @@ export const friendshipWith = (id) => ui.store.friends.find((friend) => friend.i
 export const isBlocked = (id) => ui.store.blocked.some((user) => user.id === id);
 
 /** Changes how this user stands to another one, and says what has come of it. */
-const call = (method, path, said) => attempt(async () => {
-  const { friendship } = await ui.session.http(method, path);
+const call = (method, what, id, said) => attempt(async () => {
+  const { friendship } = await ui.session.http(method, `/api/v1/${what}/${id}`);
   await ui.store.refreshMe();
-  toast(typeof said === "function" ? said(friendship) : said);
+  toast(typeof said === "function" ? said(friendship) : said, { about: `friend ${id}` });
 });
 
 export async function talkTo(id) {
@@ -130,14 +130,14 @@ export async function talkTo(id) {
 
 const nameOf = (id) => ui.store.people.label(id);
 
-export const befriend = (id) => call("PUT", `/api/v1/friends/${id}`, (friendship) => (friendship === "friends" ? `${nameOf(id)} and you are friends.` : `${nameOf(id)} is asked to be your friend.`));
+export const befriend = (id) => call("PUT", "friends", id, (friendship) => (friendship === "friends" ? `${nameOf(id)} and you are friends.` : `${nameOf(id)} is asked to be your friend.`));
 
 export function unfriend(id) {
   const said = { requested: "You have taken back your request.", asked: `You have declined the request of ${nameOf(id)}.`, friends: `${nameOf(id)} and you are no friends any more.` };
-  return call("DELETE", `/api/v1/friends/${id}`, said[friendshipWith(id)] ?? "Nothing was to be changed.");
+  return call("DELETE", "friends", id, said[friendshipWith(id)] ?? "Nothing was to be changed.");
 }
 
-const block = (id, on) => call(on ? "PUT" : "DELETE", `/api/v1/blocks/${id}`, on ? `You have blocked ${nameOf(id)}.` : `${nameOf(id)} is not blocked any more.`);
+const block = (id, on) => call(on ? "PUT" : "DELETE", "blocks", id, on ? `You have blocked ${nameOf(id)}.` : `${nameOf(id)} is not blocked any more.`);
 export const unblock = (id) => block(id, false);
 
 /** What can be done with a person; in a room, with what its moderators do. */

@@ -160,7 +160,7 @@ async function begin(session) {
   store.addEventListener("changed", draw);
   store.addEventListener("message", ({ detail }) => { arrived(detail); markNew(detail); document.title = title(); });
   store.addEventListener("trouble", ({ detail }) => toast(detail.text, { bad: true }));
-  store.addEventListener("standing", ({ detail: { text, bad } }) => toast(text, { bad }));
+  store.addEventListener("standing", ({ detail: { room, text, bad } }) => toast(text, { bad, about: `room ${room.id}` }));
   store.addEventListener("status", statusChanged);
   store.addEventListener("notice", ({ detail }) => noticed(detail));
   session.addEventListener("accepted", lookNow);
@@ -214,8 +214,9 @@ function markNew({ room, message }) {
 
 function noticed(frame) {
   if (frame.notice === "invited") toast(`You are invited to ${frame.name || "a group"}.`);
-  if (frame.notice === "friendship" && frame.friendship === "asked") toast(`${frame.user_name} asks to be your friend.`);
-  if (frame.notice === "friendship" && frame.friendship === "friends") toast(`${frame.user_name} and you are friends.`);
+  if (frame.notice !== "friendship") return;
+  const said = { asked: `${frame.user_name} asks to be your friend.`, friends: `${frame.user_name} and you are friends.` }[frame.friendship];
+  if (said) toast(said, { about: `friend ${frame.user}` });
 }
 
 function statusChanged() {

@@ -90,6 +90,7 @@ export class Room {
   /** A message as it is now. Whether it is new here. */
   put(message) {
     const isNew = !this.messages.has(message.seq);
+    if (message.seq > this.last) this.settleNotes(message.seq);
     this.messages.set(message.seq, message);
     this.ids.set(message.id, message.seq);
     this.gone.delete(message.seq);
@@ -105,7 +106,6 @@ export class Room {
     if (mine) this.guess(message);
     const isNew = this.put(message);
     this.typing.delete(message.author_id);
-    if (isNew && message.seq > wasLast) this.settleNotes(message.seq);
     if (isNew && !mine && message.seq > Math.max(this.read, this.counted) && message.mentions?.includes(this.store.me.id)) this.mentioned.add(message.seq);
     // What was read before it had its place is read; one's own is read by the server's rule, too.
     if (mine || (this.seenTail.delete(message.id) && this.read === message.seq - 1)) this.readThrough(Math.max(this.read, message.seq));

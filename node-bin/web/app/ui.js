@@ -83,9 +83,10 @@ export const currentRoom = () => (ui.store && ui.route.room !== null ? ui.store.
 
 // ---- what went wrong, and what is done
 
-export function toast(text, { bad = false, action = null } = {}) {
-  const one = { text, bad, action };
-  ui.toasts = [...ui.toasts.filter((other) => other.text !== text), one].slice(-3);
+/** `about`: what it is news of; older news of the same gives way. */
+export function toast(text, { bad = false, about = null } = {}) {
+  const one = { text, bad, about };
+  ui.toasts = [...ui.toasts.filter((other) => other.text !== text && (about === null || other.about !== about)), one].slice(-3);
   setTimeout(() => dismiss(one), TOAST_FOR);
   draw();
 }
