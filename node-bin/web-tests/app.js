@@ -5,6 +5,7 @@
 import { offers } from "../web/app/complete.js";
 import { fit, pick } from "../web/app/fuzzy.js";
 import { Heights } from "../web/app/heights.js";
+import { Kept } from "../web/app/kept.js";
 import { Store } from "../web/app/store.js";
 import { isEmojiOnly, isReaction, parts, plain, visibleParts } from "../web/app/text.js";
 
@@ -47,6 +48,16 @@ class Quiet extends EventTarget {
     if (!page) return { messages: [], rooms: [] };
     return { messages: [...this.said.values()].filter(({ seq }) => seq > page[1] && seq < page[2]), current: true };
   }
+}
+
+/** A place to keep things in, as `localStorage` is one. */
+class Area {
+  #items = new Map();
+  get length() { return this.#items.size; }
+  key(nth) { return [...this.#items.keys()][nth] ?? null; }
+  getItem(key) { return this.#items.get(key) ?? null; }
+  setItem(key, value) { this.#items.set(key, value); }
+  removeItem(key) { this.#items.delete(key); }
 }
 
 const message = (seq, more = {}) => ({ seq, id: `m${seq}`, author: "ben", author_id: 2, text: `text ${seq}`, at: "2026-01-01T00:00:00.000Z", ...more });
@@ -166,6 +177,47 @@ const STORIES = {
     session.settle(2, { refused: { kind: "banned", detail: "you are banned" } });
     store.discard(room, entries()[0].post);
     equal(shown(), []);
+  },
+  "two tabs keep drafts and refused posts beside each other, and what one gives up stays given up"() {
+    const area = new Area();
+    const open = (changed = () => {}) => new Kept("tertulia.1.tabs", changed, area);
+    const [one, other] = [open(), open()];
+    one.setDraft(7, "in the one");
+    other.setDraft(8, "in the other");
+    one.refuse(7, { number: 17, text: "no", at: 1 });
+    other.refuse(7, { number: 17, text: "no", at: 1 });
+    other.refuse(8, { number: 18, text: "nor this", at: 2 });
+    equal([open().draft(7), open().draft(8), open().refused(7).length, open().refused(8).length], ["in the one", "in the other", 1, 1]);
+    one.discard(7, 17);
+    other.setDraft(8, "");
+    equal([open().draft(7), open().draft(8), open().refused(7).length, open().refused(8)[0].text], ["in the one", "", 0, "nor this"]);
+    for (let number = 100; number < 200; number += 1) one.refuse(9, { number, text: "", at: number });
+    equal([open().refused(9).length, open().refused(9)[0].number], [50, 150]);
+    other.forget();
+    equal(area.length, 0);
+    for (const kept of [one, other]) kept.close();
+  },
+  "what moderators do is noted where it was done, and stands before what was said after it"() {
+    const { session, store, room, entries, shown, deliver } = scene();
+    const news = [];
+    store.addEventListener("standing", ({ detail }) => news.push(detail.text));
+    const done = (type, cursor, more) => session.tell("deliver", { type, room: 7, cursor, by: 3, by_name: "dora", user: 2, user_name: "ben", ...more });
+    deliver(message(1));
+    done("muted", 2, { until: "forever" });
+    equal([shown().at(-1), room.behind[0].text], ["note", "dora muted ben until a moderator ends it."]);
+    deliver(message(3));
+    equal([shown(), entries()[1].seq ?? null], [["committed text 1", "missing", "committed text 3"], 2]);
+    equal(entries()[2].notes, ["dora muted ben until a moderator ends it."]);
+    done("muted", 4, { user: 1, user_name: "ana", until: "forever" });
+    equal([room.muted, room.mayPost, news], [true, false, ["dora muted you in lobby until a moderator ends it."]]);
+    done("muted", 5, { user: 1, user_name: "ana", until: null });
+    equal([room.muted, room.mayPost, news.at(-1)], [false, true, "You may write in lobby again: dora has ended your mute."]);
+    done("role", 6, { user: 1, user_name: "ana", role: "moderator" });
+    equal(news.at(-1), "dora made you a moderator of lobby.");
+    done("banned", 7, { user: 9, user_name: "eve", on: true });
+    equal([room.memberCount, room.behind.at(-1).text], [2, "dora banned eve from this room."]);
+    done("kicked", 8, { user: 1, user_name: "ana" });
+    equal([room.member, room.away, news.at(-1)], [false, { how: "kicked", by: "dora" }, "dora removed you from lobby."]);
   },
   "somebody else's message that is withdrawn leaves a note"() {
     const { session, room, shown } = scene();

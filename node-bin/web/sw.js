@@ -5,6 +5,7 @@
 // - A page gets all of its files from the version that its first file came from. Which one that was stands in the cache itself, by the page's id, since a worker is ended and begun
 //   anew at any time. So after an upgrade the next load is new as a whole, and a page that stands goes on with its own files. A version that no page uses any more is dropped.
 // - The page itself is asked for each time, and comes out of the cache if there is no answer soon: its policy names the cluster's members, and those change.
+// - Where only a service worker may show notifications (telephones), it brings the page forward when one is pressed.
 // - Nothing under /api/ is touched, nor anything else that is not in the list.
 
 const SHELL = /* what the server writes here */ null;
@@ -115,8 +116,20 @@ async function file(event, path) {
   return (await cache.match(path)) ?? fetch(event.request);
 }
 
+/** Brings the page forward at the message that a notification was about. */
+async function show(hash) {
+  const [page] = await self.clients.matchAll({ type: "window", includeUncontrolled: true });
+  if (!page) return self.clients.openWindow(`/${hash}`);
+  page.postMessage({ go: hash });
+  return page.focus();
+}
+
 self.addEventListener("install", (event) => event.waitUntil(install()));
 self.addEventListener("activate", (event) => event.waitUntil(activate()));
+self.addEventListener("notificationclick", (event) => {
+  event.notification.close();
+  event.waitUntil(show(event.notification.data));
+});
 self.addEventListener("fetch", (event) => {
   const { request } = event;
   const url = new URL(request.url);

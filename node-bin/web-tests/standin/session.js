@@ -21,6 +21,14 @@ export class Session extends EventTarget {
     return new Session(options.has("empty"));
   }
 
+  static async http(method, path) {
+    const response = await fetch(path, { method });
+    if (!response.ok) throw new Refused("unknown", response.status, response.statusText);
+    return response.json();
+  }
+
+  static know() { /* There are no other members. */ }
+
   constructor(empty) {
     super();
     this.user = { id: 1, name: "ana" };

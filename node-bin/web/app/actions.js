@@ -1,8 +1,9 @@
 // What can be done to a message, a room, a person: once for the pointer, the keyboard and the menus.
 
 import { edit, focusComposer, reply } from "./composer.js";
+import { isMuted } from "./standing.js";
 import { spoken } from "./text.js";
-import { attempt, copy, currentRoom, draw, go, linkTo, openDialog, openMenu, openRoom, togglePane, ui } from "./ui.js";
+import { attempt, copy, currentRoom, draw, go, linkTo, openDialog, openMenu, openRoom, toast, togglePane, ui } from "./ui.js";
 
 /** The list of messages, once there is one. */
 export const the = { list: null };
@@ -90,6 +91,7 @@ export function roomMenu(room) {
     direct ? undefined : { label: "Members", icon: "group", run: () => togglePane("members") },
     room.pins.length ? { label: "Pinned messages", icon: "pin", run: () => togglePane("pins") } : undefined,
     room.member && room.kind !== "public" && !direct && !room.archived && room.may(room.rules.invite) ? { label: "Invite somebody", icon: "plus", run: () => openDialog({ kind: "invite", room }) } : undefined,
+    room.moderates && room.member && !room.archived ? { label: "Lift a ban …", icon: "check", run: () => openDialog({ kind: "unban", room }) } : undefined,
     room.moderates && room.member ? { label: "Room settings", icon: "settings", run: () => openDialog({ kind: "room", room }) } : undefined,
     { label: "Copy link to the room", icon: "link", run: () => copy(`${location.origin}/#/room/${room.id}`, "Link copied.") },
     room.unread ? { label: "Mark as read", icon: "check", run: () => ui.store.read(room, room.last) } : undefined,
@@ -111,9 +113,11 @@ export const askLeave = (room) => openDialog({
 export const friendshipWith = (id) => ui.store.friends.find((friend) => friend.id === id)?.friendship ?? "none";
 export const isBlocked = (id) => ui.store.blocked.some((user) => user.id === id);
 
-const call = (method, path, body) => attempt(async () => {
-  await ui.session.http(method, path, body);
+/** Changes how this user stands to another one, and says what has come of it. */
+const call = (method, what, id, said) => attempt(async () => {
+  const { friendship } = await ui.session.http(method, `/api/v1/${what}/${id}`);
   await ui.store.refreshMe();
+  toast(typeof said === "function" ? said(friendship) : said, { about: `friend ${id}` });
 });
 
 export async function talkTo(id) {
@@ -124,9 +128,17 @@ export async function talkTo(id) {
   }, "There is no room of you two");
 }
 
-export const befriend = (id) => call("PUT", `/api/v1/friends/${id}`);
-export const unfriend = (id) => call("DELETE", `/api/v1/friends/${id}`);
-export const block = (id, on) => call(on ? "PUT" : "DELETE", `/api/v1/blocks/${id}`);
+const nameOf = (id) => ui.store.people.label(id);
+
+export const befriend = (id) => call("PUT", "friends", id, (friendship) => (friendship === "friends" ? `${nameOf(id)} and you are friends.` : `${nameOf(id)} is asked to be your friend.`));
+
+export function unfriend(id) {
+  const said = { requested: "You have taken back your request.", asked: `You have declined the request of ${nameOf(id)}.`, friends: `${nameOf(id)} and you are no friends any more.` };
+  return call("DELETE", "friends", id, said[friendshipWith(id)] ?? "Nothing was to be changed.");
+}
+
+const block = (id, on) => call(on ? "PUT" : "DELETE", "blocks", id, on ? `You have blocked ${nameOf(id)}.` : `${nameOf(id)} is not blocked any more.`);
+export const unblock = (id) => block(id, false);
 
 /** What can be done with a person; in a room, with what its moderators do. */
 export function personMenu(id, room) {
@@ -139,13 +151,14 @@ export function personMenu(id, room) {
     { label: "Profile", icon: "person", run: () => openDialog({ kind: "profile", id, room }) },
     { label: "Message", icon: "thread", run: () => talkTo(id) },
     { none: { label: "Ask to be friends", icon: "plus", run: () => befriend(id) }, requested: { label: "Take back the request", icon: "close", run: () => unfriend(id) }, asked: { label: "Accept as friend", icon: "check", run: () => befriend(id) } }[friendship],
-    isBlocked(id) ? { label: "Unblock", icon: "check", run: () => block(id, false) } : { label: "Block …", icon: "close", danger: true, run: () => askBlock(id, label) },
+    friendship === "asked" ? { label: "Decline the friendship", icon: "close", run: () => unfriend(id) } : undefined,
+    isBlocked(id) ? { label: "Unblock", icon: "check", run: () => unblock(id) } : { label: "Block …", icon: "close", danger: true, run: () => askBlock(id) },
     ...moderation(id, room, label),
   ];
 }
 
-const askBlock = (id, label) => openDialog({
-  kind: "confirm", title: `Block ${label}?`, detail: "You will get no direct messages of each other, and not see whether the other is here. A friendship ends.", yes: "Block", danger: true, run: () => block(id, true),
+export const askBlock = (id) => openDialog({
+  kind: "confirm", title: `Block ${nameOf(id)}?`, detail: "You will get no direct messages of each other, and not see whether the other is here. A friendship ends.", yes: "Block", danger: true, run: () => block(id, true),
 });
 
 const RANKS = ["member", "moderator", "owner"];
@@ -155,18 +168,25 @@ function moderation(id, room, label) {
   if (!room?.moderates || !room.member || room.archived) return [];
   const rank = RANKS.indexOf(member?.role ?? "member");
   const above = room.owns ? rank < 2 || room.rank < 2 : room.rank > rank;
-  const act = (method, path, body) => attempt(async () => {
+  const act = async (method, path, body) => {
     await ui.session.http(method, `/api/v1/rooms/${room.id}/${path}`, body);
     await ui.store.loadMembers(room);
-  });
-  const role = (name, text) => (room.owns && member && member.role !== name ? { label: text, icon: "person", run: () => act("PATCH", `members/${id}`, { role: name }) } : undefined);
-  const moderate = member && above ? [
-    member.muted_until ? { label: "Let speak again", icon: "check", run: () => act("DELETE", `mutes/${id}`) } : { label: "Mute …", icon: "clock", run: () => openDialog({ kind: "mute", label, run: (minutes) => act("PUT", `mutes/${id}`, minutes ? { minutes } : {}) }) },
-    { label: "Remove from the room …", icon: "door", danger: true, run: () => confirmed(`Remove ${label}?`, room.kind === "public" ? "A room that is public can be joined again." : "Somebody has to invite them before they come back.", "Remove", () => act("DELETE", `members/${id}`)) },
-    { label: "Ban …", icon: "close", danger: true, run: () => confirmed(`Ban ${label}?`, "They leave the room, and cannot come back until the ban is lifted.", "Ban", () => act("PUT", `bans/${id}`)) },
+  };
+  const at = (path) => `${path}/${id}`;
+  const role = (name, text) => (room.owns && member && member.role !== name ? { label: text, icon: "person", run: () => attempt(act("PATCH", at("members"), { role: name })) } : undefined);
+  const ban = { label: "Ban …", icon: "close", danger: true, run: () => confirmed(`Ban ${label}?`, member ? "They leave the room, and cannot come back until the ban is lifted." : "They cannot come in until the ban is lifted.", "Ban", () => act("PUT", at("bans"))) };
+  if (!member) return [null, ban, { label: "Lift a ban", icon: "check", run: () => liftBan(room, id) }];
+  const moderate = above ? [
+    isMuted(member.muted_until) ? { label: "Let speak again", icon: "check", run: () => attempt(act("DELETE", at("mutes"))) } : { label: "Mute …", icon: "clock", run: () => openDialog({ kind: "mute", label, run: (minutes) => act("PUT", at("mutes"), minutes ? { minutes } : {}) }) },
+    { label: "Remove from the room …", icon: "door", danger: true, run: () => confirmed(`Remove ${label}?`, room.kind === "public" ? "A room that is public can be joined again." : "Somebody has to invite them before they come back.", "Remove", () => act("DELETE", at("members"))) },
+    ban,
   ] : [];
-  return [null, role("owner", "Make an owner"), role("moderator", "Make a moderator"), role("member", "Make a plain member"), ...moderate,
-    member ? undefined : { label: "Lift a ban", icon: "check", run: () => act("DELETE", `bans/${id}`) }];
+  return [null, role("owner", "Make an owner"), role("moderator", "Make a moderator"), role("member", "Make a plain member"), ...moderate];
 }
+
+export const liftBan = (room, id) => attempt(async () => {
+  await ui.session.http("DELETE", `/api/v1/rooms/${room.id}/bans/${id}`);
+  toast(`${nameOf(id)} may come back to ${ui.store.nameOf(room)}.`);
+});
 
 const confirmed = (title, detail, yes, run) => openDialog({ kind: "confirm", title, detail, yes, danger: true, run });

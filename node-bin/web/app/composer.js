@@ -4,6 +4,7 @@ import { offers } from "./complete.js";
 import { icon } from "./icons.js";
 import { html, live, nothing } from "./lit.js";
 import { disc } from "./message.js";
+import { sentAway, untilInWords } from "./standing.js";
 import { sentence } from "./store.js";
 import { plain, spoken } from "./text.js";
 import { attempt, capital, draw, toast, ui } from "./ui.js";
@@ -33,6 +34,7 @@ export const draftOf = (room) => (ui.editing?.room === room ? ui.editing.text : 
 function closed(room) {
   if (room.archived) return "This room is archived. It can be read.";
   if (room.kind === "direct" && ui.store.blocked.some((user) => user.id === room.with)) return "You have blocked this person.";
+  if (room.muted) return `You are muted in this room ${untilInWords(room.mutedUntil)}. You can read it.`;
   if (!room.mayPost) return room.rules.post === "nobody" ? "Nobody writes in this room." : "Only moderators write in this room.";
   return "";
 }
@@ -62,10 +64,11 @@ export function composerView(room) {
 
 /** In place of the composer, for those who look in from outside. */
 function door(room) {
-  const text = room.invited ? "You are invited to this room." : "You are not in this room.";
+  const text = room.invited ? "You are invited to this room." : room.away ? sentAway(room.away) : "You are not in this room.";
+  const mayJoin = room.invited || (room.kind === "public" && room.away?.how !== "banned");
   return html`<form id="post" @submit=${(event) => { event.preventDefault(); attempt(ui.store.join(room), "You have not joined").then((done) => done && setTimeout(focusComposer, 50)); }}>
     <div class="door"><p>${text}</p>
-      ${room.kind === "public" || room.invited ? html`<button type="submit" ?disabled=${room.joining}>${room.joining ? "Joining …" : "Join"}</button>` : nothing}</div>
+      ${mayJoin ? html`<button type="submit" ?disabled=${room.joining}>${room.joining ? "Joining …" : "Join"}</button>` : nothing}</div>
     <textarea id="text" hidden disabled aria-label="Message"></textarea>
   </form>`;
 }

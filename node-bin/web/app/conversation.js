@@ -3,6 +3,7 @@
 import { composerView } from "./composer.js";
 import { icon, kindIcon } from "./icons.js";
 import { html, nothing } from "./lit.js";
+import { sentAway } from "./standing.js";
 import { plain } from "./text.js";
 import { currentRoom, go, openDialog, openMenu, togglePane, ui } from "./ui.js";
 import { roomMenu } from "./actions.js";
@@ -16,9 +17,15 @@ export function conversation(list) {
       <ol id="messages" role="list"></ol>
       <div id="empty" class="empty" ?hidden=${!room || !isEmpty(room)}>${room ? emptyRoom(room) : nothing}</div>
     </div>
-    ${room ? jumps(room, list) : lost ? html`<div class="welcome"><p>This room is not there, or not for you.</p><button type="button" @click=${() => go({ room: null })}>To the start</button></div>` : welcome()}
+    ${room ? jumps(room, list) : lost ? html`<div class="welcome"><p>${farewell()}</p><button type="button" @click=${() => go({ room: null })}>To the start</button></div>` : welcome()}
     ${below(room)}
   </main>`;
+}
+
+/** Why there is no room here. */
+function farewell() {
+  const away = ui.store.farewells.get(ui.route.room);
+  return away ? sentAway(away) : "This room is not there, or not for you.";
 }
 
 const isEmpty = (room) => room.known && room.count === 0;

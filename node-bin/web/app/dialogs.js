@@ -3,14 +3,14 @@
 import { icon } from "./icons.js";
 import { SHORTCUTS } from "./keys.js";
 import { html, nothing } from "./lit.js";
-import { browse, inviteDialog, make, roomSettings } from "./room-dialogs.js";
+import { browse, inviteDialog, make, roomSettings, unbanDialog } from "./room-dialogs.js";
 import { people, profile } from "./people-dialogs.js";
 import { settings, signOut } from "./settings.js";
 import { sentence } from "./store.js";
 import { switcher } from "./switcher.js";
 import { capital, closeDialog, draw, ui } from "./ui.js";
 
-const KINDS = { switcher, confirm, copy: copyDialog, mute, shortcuts, make, browse, invite: inviteDialog, room: roomSettings, people, profile, settings, "sign-out": signOutDialog };
+const KINDS = { switcher, confirm, copy: copyDialog, mute, shortcuts, make, browse, invite: inviteDialog, room: roomSettings, unban: unbanDialog, people, profile, settings, "sign-out": signOutDialog };
 const BARE = ["switcher"];
 
 export function dialogView() {
@@ -30,7 +30,7 @@ function cancelled(event) {
 
 /** The browser has closed it all the same, which it may do where Escape is pressed twice. */
 function closed(event) {
-  if (ui.dialog && ui.dialog === shown && !event.currentTarget.open) closeDialog();
+  if (ui.dialog && ui.dialog === placed && !event.currentTarget.open) closeDialog();
 }
 
 function outside(event) {
@@ -40,27 +40,33 @@ function outside(event) {
   if (!inside && !ui.dialog?.busy) closeDialog();
 }
 
+/** Where writing brings up a keyboard, which would cover what is to be read. */
+const coarse = matchMedia("(hover: none) and (pointer: coarse)");
 let opener = null;
-/** The dialog that is before the user. */
-let shown = null;
+/** The dialog that is before the user: another one in its place begins at its own first field. */
+let placed = null;
 
 /** After each drawing: opens or closes it. */
 export function placeDialog() {
   const element = document.getElementById("dialog");
   if (!element) return;
+  const isOther = ui.dialog !== placed;
+  placed = ui.dialog;
   if (ui.dialog && !element.open) {
     opener = document.activeElement;
     element.showModal();
-    (element.querySelector("[autofocus]") ?? element.querySelector("input, select, textarea, button:not(.close)"))?.focus();
+  }
+  if (ui.dialog && isOther) {
+    element.scrollTop = 0;
+    (element.querySelector("[autofocus]") ?? (coarse.matches ? element.querySelector("h2") : element.querySelector("input, select, textarea, button:not(.close)")))?.focus();
   } else if (!ui.dialog && element.open) {
     element.close();
     if (document.activeElement === document.body) (opener?.isConnected ? opener : document.getElementById("text") ?? document.getElementById("log"))?.focus();
   }
-  shown = ui.dialog;
 }
 
 export const titled = (title, content, { wide = false } = {}) => html`<div class=${wide ? "dialog-box wide" : "dialog-box"}>
-  <header><h2 id="dialog-title" dir="auto">${title}</h2><button type="button" class="icon-button close" aria-label="Close" @click=${closeDialog}>${icon("close")}</button></header>
+  <header><h2 id="dialog-title" dir="auto" tabindex="-1">${title}</h2><button type="button" class="icon-button close" aria-label="Close" @click=${closeDialog}>${icon("close")}</button></header>
   ${content}</div>`;
 
 /** Does what a dialog is for, and closes it; what refuses is said in it. */

@@ -151,7 +151,7 @@ export class MessageList {
     const holder = document.activeElement?.closest("#messages > li");
     if (holder && !items.some(({ entry }) => entry.key === holder.dataset.key)) this.log.focus({ preventScroll: true });
     render(html`${repeat(items, ({ entry }) => entry.key, ({ entry, view }) => guard(
-      [entry.state, entry.message, entry.effect, entry.copies, entry.status, entry.id, entry.text, entry.why, ...Object.values(view)],
+      [entry.state, entry.message, entry.effect, entry.copies, entry.status, entry.id, entry.text, entry.why, entry.notes, ...Object.values(view)],
       () => messageItem(entry, view, this.on),
     ))}`, this.list);
   }
@@ -164,11 +164,11 @@ export class MessageList {
     const day = !before ? index + this.from > 0 || this.room.first >= 1 : dayNumber(writtenAt(message) ?? Date.now()) !== dayNumber(writtenAt(before) ?? Date.now());
     const unread = entry.seq !== undefined && entry.seq === this.room.divider;
     const run = before && before.author_id === message.author_id && Math.abs(Date.parse(writtenAt(message)) - Date.parse(writtenAt(before))) < RUN;
-    const first = !run || day || unread || Boolean(message.reply_to) || Boolean(before.deleted);
+    const first = !run || day || unread || Boolean(message.reply_to) || Boolean(before.deleted) || Boolean(entry.notes);
     const view = {
       room: this.room, store: this.room.store, first, day, unread, hot: entry.key === this.hot || entry.key === this.focused, focused: entry.key === this.focused,
       flash: entry.seq !== undefined && entry.seq === this.flash, names: this.room.store.people.version, ...this.view(entry),
-      answered: message.reply_to ? this.room.messages.get(message.reply_to) : null, rules: this.room.rules, role: this.room.role, member: this.room.member, archived: this.room.archived,
+      answered: message.reply_to ? this.room.messages.get(message.reply_to) : null, rules: this.room.rules, role: this.room.role, member: this.room.member, archived: this.room.archived, muted: this.room.muted,
     };
     return { entry, view };
   }

@@ -1,10 +1,12 @@
 // Looks at the cluster from time to time: which node the page is at, who leads, and whether this side has a majority. What it finds is only shown.
 
+import { Session } from "../core/session.js";
 import { draw, ui } from "./ui.js";
 
 const WELL = 4_000;       // ms between looks
 const ILL = 700;          // while there is no leader, or no answer
 const WITHIN = 1_500;     // ms for an answer
+const WITHIN_ALL = 6_000; // for one of any member, while nobody is signed in
 const MOVED_FOR = 8_000;  // ms that a move is spoken of
 
 let wake = () => {};
@@ -16,11 +18,8 @@ export const lookNow = () => wake();
 
 export async function watch() {
   for (;;) {
-    const server = (ui.session?.status.server ?? location.origin).replace(/\/$/u, "");
     try {
-      // A stand-in of the session may answer for its cluster.
-      const view = ui.session?.isStandIn ? await ui.session.http("GET", "/api/v1/cluster") : await fetchView(server);
-      seen(view);
+      seen(await view());
     } catch {
       ui.cluster.reached = false;
     }
@@ -31,6 +30,19 @@ export async function watch() {
       wake = () => { clearTimeout(timer); setTimeout(resolve, 60); };
     });
   }
+}
+
+/** The cluster as the session's node sees it; while there is no session, as any member does. */
+async function view() {
+  const { session } = ui;
+  if (!session) {
+    const found = await Session.http("GET", "/api/v1/cluster", undefined, { within: WITHIN_ALL });
+    // A page that is loaded anew, from a node that is dead by then, knows whom else to ask.
+    Session.know(found.nodes.map(({ address }) => address));
+    return found;
+  }
+  // A stand-in of the session may answer for its cluster.
+  return session.isStandIn ? session.http("GET", "/api/v1/cluster") : fetchView((session.status.server ?? location.origin).replace(/\/$/u, ""));
 }
 
 async function fetchView(server) {

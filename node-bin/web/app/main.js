@@ -6,7 +6,7 @@ import { the, onMessage } from "./actions.js";
 import { composer, focusComposer, grow } from "./composer.js";
 import { conversation } from "./conversation.js";
 import { dialogView, placeDialog } from "./dialogs.js";
-import { entryView, loadSettings } from "./entry.js";
+import { entryView, invitedBy, loadSettings } from "./entry.js";
 import { icon } from "./icons.js";
 import { onKey } from "./keys.js";
 import { MessageList } from "./list.js";
@@ -141,7 +141,10 @@ function entered(room) {
   if (matchMedia("(hover: hover)").matches && !ui.route.pane && !ui.route.seq) requestAnimationFrame(() => requestAnimationFrame(() => { if (!ui.dialog && !ui.menu) focusComposer(); grow(); }));
 }
 
-addEventListener("hashchange", () => ui.phase === "in" && arriveAt(parse(location.hash)));
+addEventListener("hashchange", () => {
+  if (invitedBy(location.hash)) takeInvitation();
+  if (ui.phase === "in") arriveAt(parse(location.hash)); else draw();
+});
 
 // ---- the session
 
@@ -157,15 +160,22 @@ async function begin(session) {
   store.addEventListener("changed", draw);
   store.addEventListener("message", ({ detail }) => { arrived(detail); markNew(detail); document.title = title(); });
   store.addEventListener("trouble", ({ detail }) => toast(detail.text, { bad: true }));
-  store.addEventListener("removed", ({ detail: { room, frame } }) => toast(`You were ${frame.type === "banned" ? "banned" : "removed"} from ${store.nameOf(room)} by ${frame.by_name}.`, { bad: true }));
+  store.addEventListener("standing", ({ detail: { room, text, bad } }) => toast(text, { bad, about: `room ${room.id}` }));
   store.addEventListener("status", statusChanged);
   store.addEventListener("notice", ({ detail }) => noticed(detail));
   session.addEventListener("accepted", lookNow);
-  session.addEventListener("rejected", ({ detail }) => { store.stop(); ui.leave(detail.kind === "logged-out" ? "This device was signed out." : "Your session has ended: sign in again."); });
+  session.addEventListener("rejected", ({ detail }) => { store.forget(); ui.leave(ended(detail)); });
   statusChanged();
   lookNow();
   arriveAt(parse(location.hash));
   await start(store);
+}
+
+/** Why somebody has to sign in again, and what was lost by it. */
+function ended({ kind, pending = [] }) {
+  const posts = pending.filter((command) => command.kind === "post").length;
+  const lost = posts ? ` ${posts === 1 ? "A message that waited here was" : `${posts} messages that waited here were`} not sent.` : "";
+  return `${kind === "logged-out" ? "This device was signed out, by another one or by a change of the password." : "Your session has ended: sign in again."}${lost}`;
 }
 
 async function start(store) {
@@ -204,8 +214,9 @@ function markNew({ room, message }) {
 
 function noticed(frame) {
   if (frame.notice === "invited") toast(`You are invited to ${frame.name || "a group"}.`);
-  if (frame.notice === "friendship" && frame.friendship === "asked") toast(`${frame.user_name} asks to be your friend.`);
-  if (frame.notice === "friendship" && frame.friendship === "friends") toast(`${frame.user_name} and you are friends.`);
+  if (frame.notice !== "friendship") return;
+  const said = { asked: `${frame.user_name} asks to be your friend.`, friends: `${frame.user_name} and you are friends.` }[frame.friendship];
+  if (said) toast(said, { about: `friend ${frame.user}` });
 }
 
 function statusChanged() {
@@ -216,12 +227,12 @@ function statusChanged() {
   draw();
 }
 
-/** Back to signing in; whoever comes in next sees nothing of this person's. */
-ui.leave = (why) => {
+/** Back to signing in; whoever comes in next sees nothing of this person's. `why`: what went wrong; `said`: what was done. */
+ui.leave = (why, said = "") => {
   ui.store?.stop();
   Object.assign(ui, { phase: "sign-in", session: null, store: null, dialog: null, menu: null, picker: null, editing: null, toasts: [], replies: new Map(), expanded: new Set(), threads: new Map() });
   ui.search = { words: "", here: false, results: null, next: null, busy: false, error: "" };
-  ui.entry = { busy: false, error: why, register: false };
+  ui.entry = { busy: false, error: why, said, register: false, invite: "" };
   the.list?.observer.disconnect();
   the.list = null;
   former = { room: null, pane: null, arg: null };
@@ -230,9 +241,21 @@ ui.leave = (why) => {
     localStorage.removeItem(LAST_ROOM);
   } catch { /* Nothing was kept. */ }
   history.replaceState(null, "", "#/");
-  loadSettings();
+  // They may have changed since.
+  ui.settings = null;
+  loadSettings().then(focusName);
   draw();
 };
+
+const focusName = () => requestAnimationFrame(() => requestAnimationFrame(() => document.getElementById("name")?.focus()));
+
+/** Whoever comes by an invitation's link, and has no session, is to register. */
+function takeInvitation() {
+  const invite = invitedBy(location.hash);
+  if (!invite) return;
+  history.replaceState(null, "", "#/");
+  if (ui.phase !== "in") Object.assign(ui.entry, { register: true, invite });
+}
 
 composer.sent = (room) => {
   room.divider = null;
@@ -253,9 +276,10 @@ try {
 } catch (error) {
   console.error(error);
 }
+takeInvitation();
 if (ui.phase === "starting") {
   ui.phase = "sign-in";
   draw();
   await loadSettings();
-  requestAnimationFrame(() => document.getElementById("name")?.focus());
+  focusName();
 }

@@ -32,6 +32,7 @@ export function messageItem(entry, view, on) {
   return html`<li class=${names.filter(Boolean).join(" ")} data-name=${entry.id ?? entry.key} data-key=${entry.key} data-seq=${entry.seq ?? nothing} tabindex="-1">
     ${view.day ? html`<div class="divider day" role="separator"><span>${dayName(writtenAt(message))}</span></div>` : nothing}
     ${view.unread ? html`<div class="divider unread" role="separator"><span>New</span></div>` : nothing}
+    ${entry.notes?.map((text) => html`<p class="note" dir="auto">${text}</p>`)}
     <div class="body">
       ${side(message, view)}
       <div class="main">

@@ -1,7 +1,7 @@
 // What reaches somebody who looks elsewhere: the title, notifications (if they are wanted), and for a screen reader the new messages of the open room.
 
 import { spoken } from "./text.js";
-import { currentRoom, openRoom, ui } from "./ui.js";
+import { currentRoom, go, hashOf, parse, ui } from "./ui.js";
 
 const KEPT = "tertulia.notifications";
 const NEWER_THAN = 60_000;    // ms: what is older was only caught up with
@@ -30,14 +30,24 @@ export function arrived({ room, message }) {
   if (!looking && forMe && notifications()) notify(room, message);
 }
 
-function notify(room, message) {
+async function notify(room, message) {
   const author = ui.store.people.label(message.author_id, message.author);
   const title = room.kind === "direct" ? author : `${author} in ${ui.store.nameOf(room)}`;
+  const place = { room: room.id, seq: message.seq };
+  const what = { body: spoken(message.text, 160), tag: `room-${room.id}`, icon: "/icon.svg", data: hashOf(place) };
   try {
-    const shown = new Notification(title, { body: spoken(message.text, 160), tag: `room-${room.id}`, icon: "/icon.svg" });
-    shown.onclick = () => { window.focus(); openRoom(room.id, message.seq); shown.close(); };
-  } catch { /* Some browsers want a service worker for this: then it stays quiet. */ }
+    const shown = new Notification(title, what);
+    shown.onclick = () => { window.focus(); go(place); shown.close(); };
+  } catch {
+    // On a telephone only the service worker may show one; sw.js says what comes of pressing it.
+    await (await navigator.serviceWorker?.getRegistration())?.showNotification(title, what).catch(() => {});
+  }
 }
+
+/** One that the service worker has shown was pressed. */
+globalThis.navigator?.serviceWorker?.addEventListener("message", ({ data }) => {
+  if (data?.go && ui.phase === "in") go(parse(data.go));
+});
 
 // ---- for a screen reader
 

@@ -4,6 +4,7 @@ import { onMessage, jumpTo, personMenu } from "./actions.js";
 import { icon, kindIcon } from "./icons.js";
 import { html, live, nothing, repeat } from "./lit.js";
 import { card, disc } from "./message.js";
+import { isMuted } from "./standing.js";
 import { sentence } from "./store.js";
 import { drawText } from "./draw-text.js";
 import { plain } from "./text.js";
@@ -60,7 +61,7 @@ function members(room) {
 
 function memberRow(member, room, online) {
   const name = plain(ui.store.people.label(member.id, member.name), 80);
-  const notes = [member.id === ui.store.me.id ? "you" : "", member.role === "member" ? "" : member.role, member.muted_until ? "muted" : ""].filter(Boolean);
+  const notes = [member.id === ui.store.me.id ? "you" : "", member.role === "member" ? "" : member.role, isMuted(member.muted_until) ? "muted" : ""].filter(Boolean);
   return html`<li><button type="button" class="row" @click=${(event) => openMenu(event.currentTarget, personMenu(member.id, room), name)}>
     <span class=${`with-dot${online ? " online" : ""}`}>${disc(member.id, name, "small")}</span><span class="named" dir="auto">${name}</span><span class="unseen">, ${online ? "here" : "away"} </span><span class="faint">${notes.join(" · ")}</span></button></li>`;
 }

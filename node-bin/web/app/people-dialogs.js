@@ -1,6 +1,6 @@
 // People: a profile, friends, requests, who is blocked.
 
-import { befriend, block, friendshipWith, isBlocked, talkTo, unfriend } from "./actions.js";
+import { askBlock, befriend, friendshipWith, isBlocked, talkTo, unblock, unfriend } from "./actions.js";
 import { finish, problem, titled } from "./dialogs.js";
 import { html, live, nothing } from "./lit.js";
 import { disc } from "./message.js";
@@ -17,12 +17,12 @@ export function profile(dialog) {
   const me = id === ui.store.me.id;
   return titled(labelOf(id), html`<div class="profile">
     <div class="profile-head">${disc(id, user.shown || user.name, "big")}<div><p><bdi>@${plain(user.name, 70)}</bdi> <span class="faint">number ${id}</span></p>
-      <p class="hint">${user.deleted ? "This account was deleted." : user.online || me ? "here" : "away"}${{ friends: " · a friend", requested: " · asked to be your friend", asked: " · asks to be your friend" }[friendship] ?? ""}</p></div></div>
+      <p class="hint">${user.deleted ? "This account was deleted." : user.online || me ? "here" : "away"}${{ friends: " · a friend", requested: " · you asked to be friends", asked: " · asks to be your friend" }[friendship] ?? ""}</p></div></div>
     ${rooms.length ? html`<p class="hint">Also in ${rooms.slice(0, 6).join(", ")}${rooms.length > 6 ? " …" : ""}</p>` : nothing}
     ${me || user.deleted ? nothing : html`<div class="actions start"><button type="button" @click=${() => { closeDialog(); talkTo(id); }}>Message</button>
       ${{ none: html`<button type="button" class="quiet" @click=${() => befriend(id)}>Ask to be friends</button>`, requested: html`<button type="button" class="quiet" @click=${() => unfriend(id)}>Take back the request</button>`,
         asked: html`<button type="button" class="quiet" @click=${() => befriend(id)}>Accept</button><button type="button" class="quiet" @click=${() => unfriend(id)}>Decline</button>`, friends: html`<button type="button" class="quiet" @click=${() => unfriend(id)}>End friendship</button>` }[friendship]}
-      <button type="button" class="quiet danger-text" @click=${() => block(id, !isBlocked(id))}>${isBlocked(id) ? "Unblock" : "Block"}</button></div>`}
+      <button type="button" class="quiet danger-text" @click=${() => (isBlocked(id) ? unblock(id) : askBlock(id))}>${isBlocked(id) ? "Unblock" : "Block"}</button></div>`}
   </div>`);
 }
 
@@ -34,7 +34,7 @@ export function people(dialog) {
   const found = words.trim() ? direct.filter((user) => `${user.shown} ${user.name}`.toLowerCase().includes(words.trim().toLowerCase().replace(/^@/u, ""))).slice(0, 8) : [];
   const find = (event) => {
     event.preventDefault();
-    const name = words.trim().replace(/^@/u, "");
+    const name = (dialog.words ?? "").trim().replace(/^@/u, "");
     if (!name) return;
     finish(dialog, async () => { dialog.exact = ui.store.people.take(await ui.session.http("GET", `/api/v1/users/${encodeURIComponent(name)}?by=name`)).id; }, { stay: true });
   };
@@ -42,12 +42,20 @@ export function people(dialog) {
   return titled("People", html`
     <form class="field-row" @submit=${find}><input type="search" placeholder="A name" aria-label="Find somebody by name" .value=${live(words)} @input=${(event) => { Object.assign(dialog, { words: event.target.value, exact: null, error: "" }); draw(); }} autofocus><button class="quiet">Find</button></form>
     ${problem(dialog)}
-    ${shown.length ? list("Found", shown, (user) => html`<button type="button" class="small" @click=${() => { closeDialog(); talkTo(user.id); }}>Message</button>${friendshipWith(user.id) === "none" ? html`<button type="button" class="quiet small" @click=${() => befriend(user.id)}>Befriend</button>` : nothing}`) : nothing}
+    ${shown.length ? list("Found", shown, whatToDo) : nothing}
     ${list("They ask to be your friends", of("asked"), (user) => html`<button type="button" class="small" @click=${() => befriend(user.id)}>Accept</button><button type="button" class="quiet small" @click=${() => unfriend(user.id)}>Decline</button>`)}
     ${list("Friends", of("friends"), (user) => html`<button type="button" class="quiet small" @click=${() => { closeDialog(); talkTo(user.id); }}>Message</button><button type="button" class="quiet small" @click=${() => unfriend(user.id)}>End</button>`)}
     ${list("You asked", of("requested"), (user) => html`<button type="button" class="quiet small" @click=${() => unfriend(user.id)}>Take back</button>`)}
-    ${list("Blocked", blocked, (user) => html`<button type="button" class="quiet small" @click=${() => block(user.id, false)}>Unblock</button>`)}
+    ${list("Blocked", blocked, (user) => html`<button type="button" class="quiet small" @click=${() => unblock(user.id)}>Unblock</button>`)}
     ${friends.length || blocked.length ? nothing : html`<p class="hint">No friends here yet. Find somebody by name, or ask from a room's list of members.</p>`}`, { wide: true });
+}
+
+/** With somebody who was found. */
+function whatToDo(user) {
+  if (user.id === ui.store.me.id) return html`<span class="hint">this is you</span>`;
+  if (isBlocked(user.id)) return html`<button type="button" class="quiet small" @click=${() => unblock(user.id)}>Unblock</button>`;
+  return html`<button type="button" class="small" @click=${() => { closeDialog(); talkTo(user.id); }}>Message</button>
+    ${friendshipWith(user.id) === "none" ? html`<button type="button" class="quiet small" @click=${() => befriend(user.id)}>Befriend</button>` : nothing}`;
 }
 
 function list(title, users, actions) {

@@ -1,5 +1,6 @@
 // Rooms: making one, finding one, inviting to one, and what its owners decide.
 
+import { liftBan } from "./actions.js";
 import { finish, problem, titled } from "./dialogs.js";
 import { pick } from "./fuzzy.js";
 import { icon, kindIcon } from "./icons.js";
@@ -19,16 +20,20 @@ export function peopleField(dialog, label) {
   dialog.chosen ??= [];
   const words = dialog.typed ?? "";
   const known = [...ui.store.people.known.values()].filter((user) => user.id !== ui.store.me.id && !user.deleted && !dialog.chosen.some((one) => one.id === user.id));
-  const offered = words.trim() ? pick(words.replace(/^@/u, ""), known, (user) => [user.shown || user.name, user.name], 6) : [];
+  const offer = (typed) => (typed.trim() ? pick(typed.trim().replace(/^@/u, ""), known, (user) => [user.shown || user.name, user.name], 6) : []);
+  const offered = offer(words);
   const add = (user) => { Object.assign(dialog, { typed: "", error: "" }); dialog.chosen.push(user); draw(); requestAnimationFrame(() => document.getElementById("whom")?.focus()); };
-  const find = async () => {
-    if (offered.length) return add(offered[0]);
-    const name = words.trim().replace(/^@/u, "");
+  const find = async (typed) => {
+    const [best] = offer(typed);
+    if (best) return add(best);
+    const name = typed.trim().replace(/^@/u, "");
     if (name) await finish(dialog, async () => add(ui.store.people.take(await ui.session.http("GET", `/api/v1/users/${encodeURIComponent(name)}?by=name`))), { stay: true });
   };
+  // By what stands in the field: whoever types fast is ahead of the drawing.
   const keys = (event) => {
-    if (event.key === "Enter" && words.trim()) { event.preventDefault(); find(); }
-    if (event.key === "Backspace" && !words && dialog.chosen.length) { dialog.chosen.pop(); draw(); }
+    const typed = event.target.value;
+    if (event.key === "Enter" && typed.trim()) { event.preventDefault(); find(typed); }
+    if (event.key === "Backspace" && !typed && dialog.chosen.length) { dialog.chosen.pop(); draw(); }
   };
   return html`<label for="whom">${label}</label>
     <div class="chosen">${dialog.chosen.map((user) => html`<span class="chip"><bdi>${plain(user.shown || user.name, 40)}</bdi><button type="button" aria-label=${`Without ${user.name}`} @click=${() => { dialog.chosen = dialog.chosen.filter((one) => one !== user); draw(); }}>${icon("close")}</button></span>`)}
@@ -95,6 +100,17 @@ export function inviteDialog(dialog) {
   };
   return titled(`Invite to ${plain(ui.store.nameOf(room), 60)}`, html`<form @submit=${submit}>${peopleField(dialog, "Whom")}${problem(dialog)}
     <div class="actions"><button type="button" class="quiet" @click=${closeDialog}>Cancel</button><button ?disabled=${dialog.busy || !dialog.chosen.length}>Invite</button></div></form>`);
+}
+
+/** Nobody keeps a list of those who may not come in: they are named. */
+export function unbanDialog(dialog) {
+  const { room } = dialog;
+  const submit = (event) => {
+    event.preventDefault();
+    finish(dialog, async () => { for (const { id } of dialog.chosen) await liftBan(room, id); });
+  };
+  return titled(`Lift a ban in ${plain(ui.store.nameOf(room), 60)}`, html`<form @submit=${submit}>${peopleField(dialog, "Who may come back")}${problem(dialog)}
+    <div class="actions"><button type="button" class="quiet" @click=${closeDialog}>Cancel</button><button ?disabled=${dialog.busy || !dialog.chosen.length}>Lift the ban</button></div></form>`);
 }
 
 // ---- its settings

@@ -3,10 +3,13 @@
 //
 // Each message has one key as long as the page lives, whatever becomes of it: its element on the screen stays the same.
 
+import { isMuted } from "./standing.js";
+
 const PAGE = 100;           // messages of one page of history; pages begin at 1, 101, 201, …
 const PAGES_KEPT = 400;     // the least recently needed are dropped beyond that
 const RETRY_AFTER = 2_000;  // ms until a page is asked for again that could not be had
 const NOTES = 20;
+const LONGEST_TIMER = 2 ** 31 - 1;   // ms
 
 export class Room {
   constructor(id, store) {
@@ -23,7 +26,10 @@ export class Room {
     this.typing = new Map();      // user -> {name, until}
     this.members = null;          // Map by id, once asked for
     this.refused = [];            // own posts that came to nothing: {key, text, replyTo, at, why}
-    this.notes = [];              // {key, text}
+    this.notes = [];              // {key, text}, behind all messages
+    this.noted = new Map();       // seq -> texts of notes that have come before this message
+    this.mutedUntil = null;       // for how long this user may not write: as in the members' list
+    this.away = null;             // {how, by}: this user was sent away
     this.tail = [];
     this.pending = [];            // posts that are neither committed nor in the tail
     this.unsettled = 0;           // commands about this room that are not settled
@@ -84,6 +90,7 @@ export class Room {
   /** A message as it is now. Whether it is new here. */
   put(message) {
     const isNew = !this.messages.has(message.seq);
+    if (message.seq > this.last) this.settleNotes(message.seq);
     this.messages.set(message.seq, message);
     this.ids.set(message.id, message.seq);
     this.gone.delete(message.seq);
@@ -224,6 +231,22 @@ export class Room {
     this.touch();
   }
 
+  /** What was noted before a message came stands before it. */
+  settleNotes(seq) {
+    if (!this.notes.length) return;
+    this.noted.set(seq, this.notes.map(({ text }) => text));
+    this.notes = [];
+    if (this.noted.size > NOTES) this.noted.delete(this.noted.keys().next().value);
+  }
+
+  muteUntil(until) {
+    this.mutedUntil = until;
+    clearTimeout(this.muteTimer);
+    const left = Date.parse(until) - Date.now();
+    if (left > 0 && left < LONGEST_TIMER) this.muteTimer = setTimeout(() => this.touch(), left + 50);
+    this.touch();
+  }
+
   /** Behind the committed ones: `{key, state, message, …}` in the order in which they are shown. */
   get behind() {
     if (this.behindAt === this.version) return this.behindThen;
@@ -253,7 +276,7 @@ export class Room {
     const seq = this.seqAt(index);
     if (seq === null) return this.behind[index - this.committedCount];
     const message = this.messages.get(seq);
-    if (message) return { key: this.keyOf(message.id), id: message.id, state: "committed", seq, message, effect: this.effects.get(seq) };
+    if (message) return { key: this.keyOf(message.id), id: message.id, state: "committed", seq, message, effect: this.effects.get(seq), notes: this.noted.get(seq) };
     return { key: `place-${seq}`, state: this.gone.has(seq) ? "gone" : "missing", seq };
   }
 
@@ -272,7 +295,8 @@ export class Room {
   may(who) { return who === "members" || (who === "moderators" && this.rank >= 1); }
   get moderates() { return this.kind !== "direct" && (this.rank >= 1 || (this.kind === "public" && this.store.admin)); }
   get owns() { return this.kind !== "direct" && (this.rank >= 2 || (this.kind === "public" && this.store.admin)); }
-  get mayPost() { return this.member && !this.archived && (this.may(this.rules.post ?? "members") || this.moderates); }
+  get muted() { return isMuted(this.mutedUntil); }
+  get mayPost() { return this.member && !this.archived && !this.muted && (this.may(this.rules.post ?? "members") || this.moderates); }
   mayEdit(message) { return message.author_id === this.store.me.id && !message.deleted && !this.archived && this.rules.edits !== false; }
   mayDelete(message) { return !message.deleted && !this.archived && (this.moderates || this.mayEdit(message)); }
   get mayPin() { return !this.archived && (this.kind === "direct" || this.rank >= 1 || this.moderates); }

@@ -37,7 +37,7 @@ export function settings(dialog) {
   }
   return titled("Settings", html`<div class="settings">
     ${group("How you are called", nameForm(dialog))}
-    ${group("How it looks", html`<fieldset class="segments"><legend class="unseen">Theme</legend>${[[null, "As the system"], ["light", "Light"], ["dark", "Dark"]].map(([value, label]) => html`<label><input type="radio" name="theme" .checked=${live(theme() === value)} @change=${() => setTheme(value)}><span>${label}</span></label>`)}</fieldset>`)}
+    ${group("How it looks", html`<fieldset class="segments"><legend class="unseen">Theme</legend>${[[null, "System"], ["light", "Light"], ["dark", "Dark"]].map(([value, label]) => html`<label><input type="radio" name="theme" .checked=${live(theme() === value)} @change=${() => setTheme(value)}><span>${label}</span></label>`)}</fieldset>`)}
     ${group("Notifications", notificationForm())}
     ${group("Devices", devices(dialog))}
     ${ui.store.hasPassword ? group("Password", passwordForm(dialog)) : nothing}
@@ -54,11 +54,12 @@ function nameForm(dialog) {
   const submit = (event) => {
     event.preventDefault();
     const name = new FormData(event.target).get("name").trim();
+    dialog.part = "name";
     finish(dialog, async () => { await http("PATCH", "/api/v1/me", { display_name: name }); await ui.store.refreshMe(); dialog.said = "name"; }, { stay: true });
   };
   return html`<form @submit=${submit}><label for="display-name">Name that is shown</label>
     <div class="field-row"><input id="display-name" name="name" maxlength="64" .value=${live(dialog.name ?? me.shown ?? me.name)} @input=${(event) => { dialog.name = event.target.value; }}><button class="quiet">Save</button></div>
-    <p class="hint">You are <bdi>@${plain(me.name, 70)}</bdi>, by which you are mentioned and found. ${dialog.said === "name" ? html`<b role="status">Saved.</b>` : nothing}</p>${dialog.error && dialog.part !== "password" && dialog.part !== "delete" ? problem(dialog) : nothing}</form>`;
+    <p class="hint">You are <bdi>@${plain(me.name, 70)}</bdi>, by which you are mentioned and found. ${dialog.said === "name" ? html`<b role="status">Saved.</b>` : nothing}</p>${dialog.part === "name" ? problem(dialog) : nothing}</form>`;
 }
 
 function notificationForm() {
@@ -69,12 +70,19 @@ function notificationForm() {
 
 function devices() {
   const list = ui.store.devices ?? [];
-  const out = (session) => attempt(async () => { await http("DELETE", `/api/v1/sessions/${session}`); await ui.store.refreshMe(); });
+  // One that is gone already need not be signed out: the list is asked for anew whatever was said.
+  const end = (which, said) => attempt(async () => {
+    try { await http("DELETE", `/api/v1/sessions${which}`); } finally { await ui.store.refreshMe(); }
+    toast(said);
+  });
   return html`<ul class="devices" role="list">${list.map((device) => html`<li><div><b><bdi>${plain(device.name || "a device without a name", 60)}</bdi></b>
       <span class="hint" title=${full(device.opened)}>${device.current ? "this one" : `last seen ${ago(device.seen)}`}</span></div>
-      ${device.current ? nothing : html`<button type="button" class="quiet small" aria-label=${`Sign out ${device.name}`} @click=${() => out(device.session)}>Sign out</button>`}</li>`)}</ul>
-    ${list.length > 2 ? html`<button type="button" class="quiet" @click=${() => attempt(async () => { await http("DELETE", "/api/v1/sessions?others=true"); await ui.store.refreshMe(); })}>Sign out all others</button>` : nothing}`;
+      ${device.current ? nothing : html`<button type="button" class="quiet small" aria-label=${`Sign out ${device.name}`} @click=${() => end(`/${device.session}`, `${device.name || "The device"} is signed out.`)}>Sign out</button>`}</li>`)}</ul>
+    ${list.length > 2 ? html`<button type="button" class="quiet" @click=${() => end("?others=true", "All other devices are signed out.")}>Sign out all others</button>` : nothing}`;
 }
+
+/** For those who keep passwords: whose it is. */
+const whose = () => html`<input hidden name="username" autocomplete="username" .value=${ui.store.me.name}>`;
 
 function passwordForm(dialog) {
   const submit = (event) => {
@@ -84,7 +92,7 @@ function passwordForm(dialog) {
     dialog.part = "password";
     finish(dialog, async () => { await http("PUT", "/api/v1/me/password", { old, new: fresh }); form.reset(); await ui.store.refreshMe(); dialog.said = "password"; }, { stay: true });
   };
-  return html`<form @submit=${submit}><div class="two"><div><label for="old-password">Present one</label><input id="old-password" name="old" type="password" autocomplete="current-password" required></div>
+  return html`<form @submit=${submit}>${whose()}<div class="two"><div><label for="old-password">Present one</label><input id="old-password" name="old" type="password" autocomplete="current-password" required></div>
     <div><label for="new-password">New one</label><input id="new-password" name="fresh" type="password" autocomplete="new-password" required></div></div>
     <div class="field-row"><button class="quiet">Change</button><span class="hint">${dialog.said === "password" ? html`<b role="status">Changed.</b> Your other devices are signed out.` : "It signs your other devices out."}</span></div>
     ${dialog.part === "password" ? problem(dialog) : nothing}</form>`;
@@ -92,9 +100,12 @@ function passwordForm(dialog) {
 
 function inviteForm(dialog) {
   const makeOne = () => attempt(async () => { dialog.code = (await http("POST", "/api/v1/invites", { hours: 168 })).code; });
-  return dialog.code
-    ? html`<p>This code lets one person register within a week:</p><div class="field-row"><input readonly .value=${dialog.code} aria-label="Invitation code" @focus=${(event) => event.target.select()}><button type="button" class="quiet" @click=${() => copy(dialog.code, "Code copied.")}>Copy</button></div>`
-    : html`<div class="field-row"><button type="button" class="quiet" @click=${makeOne}>Make a code</button><span class="hint">For somebody who has no account yet.</span></div>`;
+  if (!dialog.code) return html`<div class="field-row"><button type="button" class="quiet" @click=${makeOne}>Make an invitation</button><span class="hint">For somebody who has no account yet.</span></div>`;
+  const link = `${location.origin}/#/invite/${dialog.code}`;
+  return html`<p>It lets one person register, within a week. Send the link, or the code alone:</p>
+    <div class="field-row"><input id="invite-link" readonly .value=${link} aria-label="Link to register" @focus=${(event) => event.target.select()}><button type="button" class="quiet" @click=${() => copy(link, "Link copied.")}>Copy</button></div>
+    <div class="field-row"><input id="invite-code" readonly .value=${dialog.code} aria-label="Invitation code" @focus=${(event) => event.target.select()}><button type="button" class="quiet" @click=${() => copy(dialog.code, "Code copied.")}>Copy</button></div>
+    <div class="field-row"><button type="button" class="quiet" @click=${makeOne}>Make another one</button></div>`;
 }
 
 function data(dialog) {
@@ -112,10 +123,10 @@ function deleteForm(dialog) {
       await http("DELETE", "/api/v1/me", ui.store.hasPassword ? { password } : undefined);
       ui.store.forget();
       await ui.session.close().catch(() => {});
-      ui.leave("Your account is deleted.");
+      ui.leave("", "Your account is deleted.");
     });
   };
-  return html`<form class="delete" @submit=${submit}>${ui.store.hasPassword ? html`<label for="delete-password">Your password, to be sure</label><input id="delete-password" type="password" name="password" autocomplete="current-password" required autofocus>` : nothing}
+  return html`<form class="delete" @submit=${submit}>${ui.store.hasPassword ? html`${whose()}<label for="delete-password">Your password, to be sure</label><input id="delete-password" type="password" name="password" autocomplete="current-password" required autofocus>` : nothing}
     <div class="actions"><button type="button" class="quiet" @click=${closeDialog}>Keep it</button><button class="danger" ?disabled=${dialog.busy}>Delete my account</button></div>${dialog.part === "delete" ? problem(dialog) : nothing}</form>`;
 }
 

@@ -1,15 +1,17 @@
 // The model: rooms, people, what waits, what was refused. It stands on the session (`core/session.js`) and knows nothing of the screen, which draws anew when
-// it says "changed". What must outlive the page beside what the session keeps (drafts, refused posts) is in localStorage, under this session's name.
+// it says "changed". What must outlive the page beside what the session keeps is in `kept.js`: drafts, and refused posts.
 
+import { Kept } from "./kept.js";
 import { People } from "./people.js";
 import { Room } from "./room.js";
+import { told, toldYou } from "./standing.js";
 
 const TYPING_FOR = 6_000;      // ms that somebody is said to be typing after a hint
 const READ_AFTER = 800;        // ms between marks of what was read
 const SAVE_AFTER = 300;        // ms after the last letter of a draft
-const REFRESH_EVERY = 30_000;  // ms between looks at which rooms there are, while somebody looks
+const LOOK_EVERY = 5_000;      // ms between looks at which rooms there are, while this user is in none
+const REFRESH_EVERY = 30_000;  // and otherwise, while somebody looks
 const MOST_ROOMS = 500;        // beyond these the list is asked for only when it is opened
-const REFUSED_KEPT = 50;
 
 export class Store extends EventTarget {
   constructor(session) {
@@ -26,8 +28,9 @@ export class Store extends EventTarget {
     this.loaded = false;
     this.waiters = new Map();   // number of a command -> what to do when it is settled
     this.reads = new Map();     // room -> seq that is to be marked as read
-    this.keptAs = `tertulia.${session.user.id}.${session.id}`;
-    this.kept = read(this.keptAs);
+    this.kept = new Kept(`tertulia.${session.user.id}.${session.id}`, (id) => this.recall(this.rooms.get(id)));
+    this.farewells = new Map(); // room -> {how, by}: rooms from which this user was sent away
+    this.drafted = new Set();   // rooms whose draft is to be kept
     for (const what of ["deliver", "accepted", "settled", "unclear", "tail", "withdrawn", "status", "unfollowed"]) {
       session.addEventListener(what, ({ detail }) => this[what](detail));
     }
@@ -40,11 +43,18 @@ export class Store extends EventTarget {
     let room = this.rooms.get(id);
     if (!room) {
       this.rooms.set(id, (room = new Room(id, this)));
-      room.draft = this.kept.drafts?.[id] ?? "";
-      room.refused = this.kept.refused?.[id] ?? [];
+      this.recall(room);
       room.refresh();
     }
     return room;
+  }
+
+  /** A room has what is kept of it, by this tab and the others. */
+  recall(room) {
+    if (!room) return;
+    if (!this.drafted.has(room)) room.draft = this.kept.draft(room.id);
+    room.refused = this.kept.refused(room.id);
+    room.touch();
   }
 
   // ---- what there is
@@ -54,11 +64,16 @@ export class Store extends EventTarget {
     this.loaded = true;
     this.changed();
     this.timer = setInterval(() => {
-      if (!document_hidden() && this.rooms.size <= MOST_ROOMS) this.refreshRooms().catch(() => {});
-    }, REFRESH_EVERY);
+      const isNew = ![...this.rooms.values()].some((room) => room.member);
+      if (!document_hidden() && this.rooms.size <= MOST_ROOMS && (isNew || Date.now() >= this.refreshed + REFRESH_EVERY)) this.refreshRooms().catch(() => {});
+    }, LOOK_EVERY);
   }
 
-  stop() { clearInterval(this.timer); }
+  stop() {
+    clearInterval(this.timer);
+    this.save();
+    this.kept.close();
+  }
 
   async refreshMe() {
     const me = await this.session.http("GET", "/api/v1/me");
@@ -69,6 +84,7 @@ export class Store extends EventTarget {
   }
 
   async refreshRooms() {
+    this.refreshed = Date.now();
     const { rooms } = await this.session.http("GET", "/api/v1/rooms");
     const named = new Set(rooms.map((view) => view.id));
     for (const view of rooms) this.room(view.id).take(view);
@@ -97,6 +113,7 @@ export class Store extends EventTarget {
       after = page.next ?? null;
     }
     room.members = members;
+    room.muteUntil(members.get(this.me.id)?.muted_until ?? null);
     room.memberCount = Math.max(room.memberCount, members.size);
     room.touch();
   }
@@ -178,10 +195,14 @@ export class Store extends EventTarget {
     room.touch();
     try {
       await this.done(this.session.join(room.id));
-      room.member = true;
+      Object.assign(room, { member: true, away: null });
+      this.farewells.delete(room.id);
       await this.refreshRoom(room.id);
       this.loadMembers(room).catch(() => {});
       this.invitations = this.invitations.filter((invitation) => invitation.room !== room.id);
+    } catch (error) {
+      if (error.kind === "banned") room.away = { how: "banned", by: room.away?.how === "banned" ? room.away.by : "" };
+      throw error;
     } finally {
       room.joining = false;
       room.touch();
@@ -203,9 +224,8 @@ export class Store extends EventTarget {
   }
 
   discard(room, post) {
-    room.refused = room.refused.filter((other) => other !== post);
-    this.save();
-    room.touch();
+    this.kept.discard(room.id, post.number);
+    this.recall(room);
   }
 
   /** Takes back what was never sent. Whether that was still so. */
@@ -236,26 +256,21 @@ export class Store extends EventTarget {
 
   draft(room, text) {
     room.draft = text;
+    this.drafted.add(room);
     clearTimeout(this.saving);
     this.saving = setTimeout(() => this.save(), SAVE_AFTER);
   }
 
   save() {
     clearTimeout(this.saving);
-    const drafts = {};
-    const refused = {};
-    for (const room of this.rooms.values()) {
-      if (room.draft) drafts[room.id] = room.draft;
-      if (room.refused.length) refused[room.id] = room.refused.slice(-REFUSED_KEPT);
-    }
-    this.kept = { ...this.kept, drafts, refused };
-    write(this.keptAs, this.kept);
+    for (const room of this.drafted) this.kept.setDraft(room.id, room.draft);
+    this.drafted.clear();
   }
 
+  /** Nobody of this browser finds what was written here. */
   forget() {
     this.stop();
-    clearTimeout(this.saving);
-    try { localStorage.removeItem(this.keptAs); } catch { /* It was not allowed to keep anything. */ }
+    this.kept.forget();
   }
 
   // ---- what the session tells
@@ -298,9 +313,8 @@ export class Store extends EventTarget {
   }
 
   refuse(room, post, why) {
-    room.refused = [...room.refused, { key: room.keyOfPending(post), id: post.id, text: post.text, replyTo: post.replyTo, at: post.at, why }];
-    this.save();
-    this.tell("refused", { room, why });
+    this.kept.refuse(room.id, { number: post.number, key: room.keyOfPending(post), id: post.id, text: post.text, replyTo: post.replyTo, at: post.at, why });
+    this.recall(room);
   }
 
   withdrawn({ room: id, id: message, message: post, why }) {
@@ -343,19 +357,36 @@ export class Store extends EventTarget {
 
   /** Somebody has come or gone, or stands differently. */
   membership(room, frame, change) {
-    if (frame.user === this.me.id) {
-      if (change === "gone") {
-        room.member = false;
-        room.messages.clear();
-        if (frame.type !== "left") this.tell("removed", { room, frame });
-      }
-      this.refreshRooms().catch(() => {});
-    }
-    if (change === "gone" && room.members?.delete(frame.user)) room.memberCount = Math.max(0, room.memberCount - 1);
-    else if (change === "gone") room.memberCount = Math.max(0, room.memberCount - 1);
-    else if (room.members) this.refreshMembers(room);
+    const isMe = frame.user === this.me.id;
+    this.tellStanding(room, frame, isMe);
+    if (isMe && change === "gone") this.sentOut(room, frame);
+    if (isMe && frame.type === "muted") room.muteUntil(frame.until);
+    if (isMe && frame.type === "role") room.role = frame.role;
+    if (isMe) this.refreshRooms().catch(() => {});
     if (change === "come" && !room.members) room.memberCount += 1;
+    else if (change !== "gone" && room.members) this.refreshMembers(room);
+    // Whoever is banned need not have been a member.
+    if (change === "gone" && (room.members ? room.members.delete(frame.user) : frame.type !== "banned")) room.memberCount = Math.max(0, room.memberCount - 1);
+    else if (change === "gone" && !room.members && !isMe) this.refreshRoom(room.id).catch(() => {});
     room.touch();
+  }
+
+  /** What a moderator has done: a note for the room, and news for the one to whom it was done. */
+  tellStanding(room, frame, isMe) {
+    const by = this.people.label(frame.by, frame.by_name);
+    const isOwn = frame.by === this.me.id;
+    const note = told(frame, isOwn ? "you" : by, isMe ? "you" : this.people.label(frame.user, frame.user_name));
+    if (note) room.note(`note ${frame.type} ${frame.cursor}`, note);
+    const news = isMe && !isOwn && toldYou(frame, by, this.nameOf(room));
+    if (news) this.tell("standing", { room, text: news, bad: frame.type !== "role" && !(frame.type === "muted" && !frame.until) });
+  }
+
+  /** This user is no member any more. */
+  sentOut(room, frame) {
+    Object.assign(room, { member: false, members: null, away: frame.type === "left" ? null : { how: frame.type, by: this.people.label(frame.by, frame.by_name) } });
+    room.messages.clear();
+    // A room that is not public is gone from the list, but whoever looks at it is told why.
+    if (room.away) this.farewells.set(room.id, room.away);
   }
 
   refreshMembers(room) {
@@ -411,15 +442,19 @@ const FRAMES = {
   },
 };
 
+/** Where the server's sentence is for programs, or names a room by its number. */
+const WORDS = {
+  "banned": "you are banned from this room",
+  "not-a-member": "you are not a member of this room",
+  "archived": "this room is archived: it can be read, and nothing in it changes",
+  "unknown-message": "this message is not there, or not for you",
+  "unknown-outcome": "no answer came in time: look whether it was done before you do it again",
+  "busy": "the cluster is busy: try again in a moment",
+  "too-often": "that was too often: try again in a moment",
+  "no-leader": "this side has no majority, and this needs one: try again in a moment",
+};
+
 /** What went wrong, to stand behind a colon. */
-export const sentence = (error) => String(error.detail || error.message || error.kind || "it failed").replace(/\.$/u, "");
+export const sentence = (error) => String(WORDS[error.kind] ?? (error.detail || error.message || error.kind || "it failed")).replace(/\.$/u, "");
 
 const document_hidden = () => globalThis.document?.hidden ?? false;
-
-function read(name) {
-  try { return JSON.parse(localStorage.getItem(name) || "{}"); } catch { return {}; }
-}
-
-function write(name, value) {
-  try { localStorage.setItem(name, JSON.stringify(value)); } catch { /* There is no room: it lives as long as the page. */ }
-}

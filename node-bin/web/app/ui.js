@@ -11,7 +11,7 @@ export const ui = {
   session: null,
   store: null,
   settings: null,           // the cluster's, before signing in
-  entry: { busy: false, error: "", register: false },
+  entry: { busy: false, error: "", said: "", register: false, invite: "" },
   cluster: { node: null, view: null, cutOff: false, moved: null, reached: true },
   route: { room: null, seq: null, pane: null, arg: null },
   replies: new Map(),       // room -> message that the next post answers
@@ -83,9 +83,10 @@ export const currentRoom = () => (ui.store && ui.route.room !== null ? ui.store.
 
 // ---- what went wrong, and what is done
 
-export function toast(text, { bad = false, action = null } = {}) {
-  const one = { text, bad, action };
-  ui.toasts = [...ui.toasts.filter((other) => other.text !== text), one].slice(-3);
+/** `about`: what it is news of; older news of the same gives way. */
+export function toast(text, { bad = false, about = null } = {}) {
+  const one = { text, bad, about };
+  ui.toasts = [...ui.toasts.filter((other) => other.text !== text && (about === null || other.about !== about)), one].slice(-3);
   setTimeout(() => dismiss(one), TOAST_FOR);
   draw();
 }

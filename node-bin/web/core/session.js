@@ -91,6 +91,12 @@ export class Session extends EventTarget {
     return request(() => servers, method, path, { body, key, within, signal });
   }
 
+  /** Keeps the members' addresses, which somebody has learned who is not signed in. */
+  static async know(members) {
+    const keep = await keepOfPage();
+    if ((await keptMembers(keep)).join() !== members.join()) await keep.set("members", members).catch(() => {});
+  }
+
   constructor(keep, { user, id, token }) {
     super();
     this.#keep = keep;

@@ -18,6 +18,9 @@ pub(super) struct Cluster {
     /// The binary `node` [default: beside this program, or else target/release/node]
     #[arg(long, value_name = "PATH")]
     node: Option<PathBuf>,
+    /// How people sign in: open, guests, accounts or invite (docs/API.md)
+    #[arg(long, value_name = "HOW", default_value = "open", value_parser = ["open", "guests", "accounts", "invite"])]
+    sign_in: String,
 }
 
 impl Cluster {
@@ -32,7 +35,7 @@ impl Cluster {
             // Whoever does not read it does not want it.
             let _ = writeln!(out, "{line}").and_then(|()| out.flush());
         };
-        let setup = Setup { nodes: self.nodes as usize, node, dir: dir.clone() };
+        let setup = Setup { nodes: self.nodes as usize, node, dir: dir.clone(), sign_in: self.sign_in.clone() };
         let held = runtime.block_on(hold(setup, BufReader::new(std::io::stdin()), tell));
         if self.dir.is_none() && held.is_ok() {
             let _ = std::fs::remove_dir_all(&dir);

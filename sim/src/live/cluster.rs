@@ -33,6 +33,8 @@ pub struct Setup {
     pub node: PathBuf,
     /// A folder that is there and empty.
     pub dir: PathBuf,
+    /// How people sign in, as `node serve --sign-in` takes it.
+    pub sign_in: String,
 }
 
 /// Runs the cluster until the input ends. `tell` is given each line that is to be printed.
@@ -49,7 +51,8 @@ pub async fn hold(setup: Setup, input: impl BufRead + Send + 'static, tell: impl
     let conditions = FaultPlan::new(&scenario, Seed(0)).conditions().clone();
     let stage = Arc::new(Stage::new(&scenario, Seed(0), conditions, ports.clone(), peer_ports.clone()));
     let succession = scenario.cluster.policy().to_string();
-    let recipe = Recipe { binary: setup.node, dir: setup.dir, client_ports: ports, peer_ports, proxies, succession, bug: None };
+    let Setup { node: binary, dir, sign_in, .. } = setup;
+    let recipe = Recipe { binary, dir, client_ports: ports, peer_ports, proxies, succession, sign_in, bug: None };
     // Known to everybody: it guards nothing.
     fs::write(recipe.secret(), "7e".repeat(32)).map_err(|error| format!("{}: {error}", recipe.secret().display()))?;
     let mut links = JoinSet::new();

@@ -122,6 +122,7 @@ pub async fn play(setup: Setup, interrupted: &AtomicBool) -> Result<Played, Stri
         peer_ports,
         proxies,
         succession: setup.scenario.cluster.policy().to_string(),
+        sign_in: "open".into(),
         bug: setup.bug,
     };
     // Known to everybody: it guards nothing.

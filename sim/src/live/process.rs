@@ -19,6 +19,8 @@ pub struct Recipe {
     pub proxies: Vec<SocketAddr>,
     /// As `node serve --succession` takes it.
     pub succession: String,
+    /// As `node serve --sign-in` takes it.
+    pub sign_in: String,
     /// A known bug to run with, if the binary has the zoo.
     pub bug: Option<String>,
 }
@@ -55,6 +57,7 @@ impl Recipe {
             .args(["--listen", &format!("127.0.0.1:{}", self.client_ports[node])])
             .args(["--peer-listen", &format!("127.0.0.1:{}", self.peer_ports[node])])
             .args(["--succession", &self.succession])
+            .args(["--sign-in", &self.sign_in])
             .arg("--data")
             .arg(self.dir.join(format!("n{}", node + 1)))
             .arg("--secret-file")

@@ -33,6 +33,24 @@ fn nothing_serious(browser: &mut Browser, window: &Window, source: &str, what: &
     browser.color_scheme(window, "light");
 }
 
+/// What a window shows is good by axe-core's rules (if it is there), light and dark, and is all within a narrow window.
+pub fn good_for_everybody(browser: &mut Browser, window: &Window, what: &str) {
+    if let Some(axe) = axe() {
+        nothing_serious(browser, window, &axe, what);
+    }
+    let before = browser.value(window, "[innerWidth, innerHeight]");
+    let size = |nth: usize| u32::try_from(before[nth].as_u64().unwrap()).unwrap();
+    let before = (size(0), size(1));
+    browser.resize(window, HAND);
+    browser.until(window, "the window is narrow", "innerWidth === 360");
+    let wide = "[...document.querySelectorAll('#dialog[open], #entry, #pane, #conversation')].filter((one) => one.checkVisibility() && one.scrollWidth > one.clientWidth)\
+        .map((one) => `${one.id}: ${one.scrollWidth} of ${one.clientWidth}`).join()";
+    let found = browser.value(window, wide);
+    assert_eq!(found, "", "{what}: wider than a telephone");
+    browser.resize(window, before);
+    browser.until(window, "the window is as it was", &format!("innerWidth === {}", before.0));
+}
+
 /// What an evening looks like: several people, an answer, a change, reactions.
 fn an_evening(browser: &mut Browser, cluster: &Cluster, ana: &Window, ben: &Window) {
     let said = [

@@ -136,6 +136,37 @@ fn what_is_written_while_nothing_answers_is_kept_over_a_reload_and_sent_once() {
 }
 
 #[test]
+fn what_is_begun_in_two_windows_of_one_browser_is_kept_side_by_side() {
+    let Some(mut browser) = browser() else { return };
+    let cluster = Cluster::start(3);
+    let people = cluster.people(&["dora"]);
+    cluster.room(&people[0], "harbour");
+    let first = enter(&mut browser, &cluster, "ana", &FIRST);
+    let second = browser.open_beside(&first, cluster.url(1), (470, 545));
+    go_to(&mut browser, &second, "harbour");
+    for (window, text) in [(&first, "Begun in the lobby"), (&second, "Begun at the harbour")] {
+        browser.until(window, "the field", "document.querySelector('#text:enabled')?.checkVisibility()");
+        browser.value(window, "document.querySelector('#text').focus()");
+        browser.insert(window, text);
+    }
+    // Each window shows what the other one has begun, before and after it is loaded anew.
+    let has = |browser: &mut Browser, window: &Window, room: &str, text: &str| {
+        go_to(browser, window, room);
+        browser.until(window, text, &format!("document.querySelector('#text').value === {text:?}"));
+    };
+    has(&mut browser, &first, "harbour", "Begun at the harbour");
+    has(&mut browser, &second, "lobby", "Begun in the lobby");
+    browser.navigate(&first, cluster.url(1));
+    has(&mut browser, &first, "harbour", "Begun at the harbour");
+    has(&mut browser, &first, "lobby", "Begun in the lobby");
+    // What one of them sends is begun no more in the other one.
+    browser.press(&second, "Enter");
+    sees(&mut browser, &first, "committed", "Begun in the lobby");
+    browser.until(&first, "nothing is begun", "document.querySelector('#text').value === ''");
+    assert!(browser.errors.is_empty(), "{:#?}", browser.errors);
+}
+
+#[test]
 fn texts_of_strangers_are_texts() {
     const HOSTILE: [&str; 10] = [
         "<script>window.harmed = 1</script>",

@@ -37,11 +37,17 @@ pub fn node() -> PathBuf {
 }
 
 impl Cluster {
-    /// Returns when every node knows a leader.
+    /// Nodes that a name is enough for. Returns when every node knows a leader.
     pub fn start(nodes: usize) -> Cluster {
+        Cluster::where_people(nodes, "open")
+    }
+
+    /// Nodes at which people sign in as `node serve --sign-in` says.
+    pub fn where_people(nodes: usize, sign_in: &str) -> Cluster {
         let dir = tempfile::tempdir().unwrap();
         let mut command = Command::new(env!("CARGO_BIN_EXE_sim"));
         command.args(["cluster", "--nodes", &nodes.to_string(), "--node"]).arg(node()).arg("--dir").arg(dir.path());
+        command.args(["--sign-in", sign_in]);
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
         let (input, mut lines) = (child.stdin.take().unwrap(), BufReader::new(child.stdout.take().unwrap()));
         let mut url = || {

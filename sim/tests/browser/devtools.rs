@@ -86,8 +86,22 @@ impl Browser {
     }
 
     /// A window of this size that reaches none of the `blocked` addresses, which may have asterisks.
-    pub fn open(&mut self, url: &str, (width, height): (u32, u32), blocked: &[String]) -> Window {
+    pub fn open(&mut self, url: &str, size: (u32, u32), blocked: &[String]) -> Window {
         let context = self.call(None, "Target.createBrowserContext", json!({}))["browserContextId"].clone();
+        self.open_in(&context, url, size, blocked)
+    }
+
+    /// Another window of the same person's browser.
+    pub fn open_beside(&mut self, window: &Window, url: &str, size: (u32, u32)) -> Window {
+        let context = self.context(window);
+        self.open_in(&context, url, size, &[])
+    }
+
+    fn context(&mut self, window: &Window) -> Value {
+        self.call(Some(window), "Target.getTargetInfo", json!({}))["targetInfo"]["browserContextId"].clone()
+    }
+
+    fn open_in(&mut self, context: &Value, url: &str, (width, height): (u32, u32), blocked: &[String]) -> Window {
         let target = self.call(None, "Target.createTarget", json!({"url": "about:blank", "browserContextId": context}));
         let attached = self.call(None, "Target.attachToTarget", json!({"targetId": target["targetId"], "flatten": true}));
         let window = Window(attached["sessionId"].as_str().unwrap().to_owned());
@@ -117,6 +131,13 @@ impl Browser {
         self.call(Some(window), "Page.navigate", json!({"url": url}));
     }
 
+    /// The page of this origin may show notifications, as if somebody had said so.
+    pub fn allow_notifications(&mut self, window: &Window, origin: &str) {
+        let context = self.context(window);
+        let allowed = json!({"permissions": ["notifications"], "origin": origin, "browserContextId": context});
+        self.call(None, "Browser.grantPermissions", allowed);
+    }
+
     pub fn color_scheme(&mut self, window: &Window, scheme: &str) {
         let feature = json!({"name": "prefers-color-scheme", "value": scheme});
         self.call(Some(window), "Emulation.setEmulatedMedia", json!({"features": [feature]}));
@@ -136,11 +157,11 @@ impl Browser {
         }
     }
 
-    /// Waits until an expression holds. While the page is only coming it does not.
+    /// Waits until an expression holds, or what it promises. While the page is only coming it does not.
     pub fn until(&mut self, window: &Window, what: &str, expression: &str) {
         let mut found = Ok(Value::Null);
         for _ in 0..LIMIT.as_millis() / PAUSE.as_millis() {
-            found = self.try_value(window, &format!("Boolean({expression})"));
+            found = self.try_value(window, &format!("Promise.resolve(({expression})).then(Boolean)"));
             if found.as_ref().is_ok_and(|value| *value == true) {
                 return;
             }
