@@ -95,6 +95,8 @@ function form(enter) {
   const { register, busy, error, said } = ui.entry;
   const submit = async (event) => {
     event.preventDefault();
+    // As it was chosen, not as it was drawn: whoever types fast is ahead of that.
+    const { register } = ui.entry;
     const { name, password, invite } = Object.fromEntries(new FormData(event.target));
     Object.assign(ui.entry, { busy: true, error: "", said: "" });
     draw();

@@ -140,22 +140,7 @@ fn an_account_is_made_kept_by_its_password_and_left() {
     is_out(&mut browser, &phone);
     says(&mut browser, &phone, "#entry-error", "This device was signed out");
 
-    // A new password puts the telephone out once more, and the old one opens nothing.
-    enter(&mut browser, &phone, "Sign in", "ben", "battery staple");
-    is_in(&mut browser, &phone, "ben");
-    fill(&mut browser, &ben, "#old-password", "not that one");
-    fill(&mut browser, &ben, "#new-password", "four random words");
-    browser.press(&ben, "Enter");
-    says(&mut browser, &ben, "#dialog .error", "This is not the account's password: nothing was changed.");
-    fill(&mut browser, &ben, "#old-password", "battery staple");
-    browser.press(&ben, "Enter");
-    says(&mut browser, &ben, "#dialog [role=status]", "Changed.");
-    is_out(&mut browser, &phone);
-    close(&mut browser, &ben);
-    enter(&mut browser, &phone, "Sign in", "ben", "battery staple");
-    says(&mut browser, &phone, "#entry-error", "There is no such name, or not with this password.");
-    enter(&mut browser, &phone, "Sign in", "ben", "four random words");
-    is_in(&mut browser, &phone, "ben");
+    a_new_password(&mut browser, &ben, &phone);
 
     // He signs out on the telephone. Its page comes up from a node that is dead, knows how people sign in here, and signs him in at another one.
     open(&mut browser, &phone, "Sign out");
@@ -171,6 +156,25 @@ fn an_account_is_made_kept_by_its_password_and_left() {
     browser.write(&phone, "#text", "From the telephone.");
     sees(&mut browser, &ana, "committed", "From the telephone.");
     assert!(browser.errors.is_empty(), "{:#?}", browser.errors);
+}
+
+/// It puts the telephone out once more, and the old one opens nothing.
+fn a_new_password(browser: &mut Browser, ben: &Window, phone: &Window) {
+    enter(browser, phone, "Sign in", "ben", "battery staple");
+    is_in(browser, phone, "ben");
+    fill(browser, ben, "#old-password", "not that one");
+    fill(browser, ben, "#new-password", "four random words");
+    browser.press(ben, "Enter");
+    says(browser, ben, "#dialog .error", "This is not the account's password: nothing was changed.");
+    fill(browser, ben, "#old-password", "battery staple");
+    browser.press(ben, "Enter");
+    says(browser, ben, "#dialog [role=status]", "Changed.");
+    is_out(browser, phone);
+    close(browser, ben);
+    enter(browser, phone, "Sign in", "ben", "battery staple");
+    says(browser, phone, "#entry-error", "There is no such name, or not with this password.");
+    enter(browser, phone, "Sign in", "ben", "four random words");
+    is_in(browser, phone, "ben");
 }
 
 #[test]
