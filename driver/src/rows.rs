@@ -6,10 +6,11 @@
 //!   the first of them: a node that has crashed and meets nobody shows what its durable rows hold, and knows of no later entry that it is committed;
 //! - the rows hold nothing that the log does not: when their file is damaged or gone, they are built again from the log;
 //! - every value carries a checksum, bound to its key: a value whose bytes changed on the disk is an error, never an answer. redb has checksums
-//!   too, but reads pages without looking at them.
+//!   too, but reads pages without looking at them: `rows/pages.rs` does.
 //!
 //! Snapshots, both those that are read from here and those that come from a peer or a backup, are in `rows/snapshot.rs`.
 
+mod pages;
 mod snapshot;
 
 pub(crate) use snapshot::Making;
@@ -17,7 +18,8 @@ pub use snapshot::{MOST_PINS, PIN_FOR};
 
 use crate::disk::{Disk, DiskFile, naming};
 use bytes::Bytes;
-use redb::{Builder, Database, Durability, ReadableDatabase, StorageBackend, TableDefinition};
+use pages::Backend;
+use redb::{Builder, Database, Durability, ReadableDatabase, TableDefinition};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
@@ -158,28 +160,6 @@ fn checked(key: &[u8], stored: &[u8]) -> Result<Bytes, RowsError> {
     }
 }
 
-/// redb's view of a file.
-#[derive(Debug)]
-struct Backend<F>(F);
-
-impl<F: DiskFile> StorageBackend for Backend<F> {
-    fn len(&self) -> io::Result<u64> {
-        self.0.len()
-    }
-    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
-        self.0.read_at(offset, out)
-    }
-    fn set_len(&self, len: u64) -> io::Result<()> {
-        self.0.set_len(len)
-    }
-    fn sync_data(&self) -> io::Result<()> {
-        self.0.sync()
-    }
-    fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
-        self.0.write_at(offset, data)
-    }
-}
-
 /// The open rows.
 pub struct Rows {
     database: Database,
@@ -205,7 +185,7 @@ impl fmt::Debug for Rows {
 
 /// Opens redb on a file. It can panic on a damaged one; whoever starts a node is told in words instead.
 fn open_database<F: DiskFile>(file: F, cache_bytes: usize) -> Result<Database, RowsError> {
-    let opening = || Builder::new().set_cache_size(cache_bytes).create_with_backend(Backend(file));
+    let opening = || Builder::new().set_cache_size(cache_bytes).create_with_backend(Backend::new(file));
     catch_unwind(AssertUnwindSafe(opening)).map_err(|_| RowsError::Panicked)?.map_err(failed("open"))
 }
 
@@ -448,4 +428,23 @@ fn copied(found: Found<'_>) -> Result<(Bytes, Bytes), RowsError> {
     let key = Bytes::copy_from_slice(key.value());
     let value = checked(&key, value.value())?;
     Ok((key, value))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_value_is_that_of_its_key_and_as_it_was_written_or_it_is_none() {
+        let stored = summed(b"key", b"value");
+        assert_eq!(checked(b"key", &stored).unwrap(), "value");
+        for byte in 0..stored.len() {
+            let mut rotten = stored.clone();
+            rotten[byte] ^= 1;
+            let error = checked(b"key", &rotten).unwrap_err();
+            assert!(matches!(&error, RowsError::Rot { key } if key == "key"), "{error}");
+            assert!(error.to_string().contains("changed on disk"), "{error}");
+        }
+        assert!(checked(b"other", &stored).is_err() && checked(b"key", b"short").is_err());
+    }
 }
