@@ -29,6 +29,7 @@ story! {
     a_gap_is_fetched_and_not_delivered: gap,
     a_server_that_is_behind_does_not_take_a_follower_back: behind,
     all_rooms_are_followed_on_one_connection: all_rooms,
+    a_room_that_is_joined_once_more_is_asked_for_at_once: joined_again,
     a_server_that_is_better_for_some_time_is_moved_to: better_server,
     a_server_that_is_better_for_a_moment_is_not_moved_to: hysteresis,
     a_failed_server_is_avoided_and_the_best_other_one_taken: avoided,

@@ -43,7 +43,7 @@ impl Client {
     /// Follows every room that the session's user is in, also those joined later: each from where this client or an earlier run of it was, others from now.
     pub fn follow_all(&mut self, now: Now) {
         self.now = now.instant;
-        self.all = Some(All { stage: Stage::Due { at: now.instant }, flowing: false });
+        self.ask_for_all();
     }
 
     /// Follows a room by itself no more: it was left, say. What is on its way is dropped.
@@ -88,7 +88,7 @@ impl Client {
     }
 
     fn event_of_all(&mut self, event: Arc<Event>) {
-        let Some(all) = &mut self.all else { return };
+        let Some(all) = &self.all else { return };
         // A room of its own that is not flowing yet is begun from another place than all rooms.
         if self.follows.values().any(|followed| followed.id == Some(event.room)) {
             return;
@@ -97,12 +97,15 @@ impl Client {
             Some(last) if event.cursor <= *last => self.seen_again(&event),
             Some(last) if event.begins() > last + 1 => {
                 if all.flowing {
-                    all.flowing = false;
-                    all.stage = Stage::Due { at: self.now };
+                    self.ask_for_all();
                 }
             }
             _ => self.deliver(event),
         }
+    }
+
+    fn ask_for_all(&mut self) {
+        self.all = Some(All { stage: Stage::Due { at: self.now }, flowing: false });
     }
 
     fn deliver(&mut self, event: Arc<Event>) {
@@ -126,9 +129,12 @@ impl Client {
     /// What an outcome says about the rooms that are followed.
     pub(super) fn see_membership(&mut self, done: &Done) {
         match done {
-            Done::Joined { room, cursor, .. } if self.all.is_some() && !self.cursors.contains_key(room) => {
-                self.move_cursor(*room, *cursor);
-            }
+            Done::Joined { room, cursor, .. } if self.all.is_some() => match self.cursors.get(room) {
+                None => self.move_cursor(*room, *cursor),
+                // In it once more: from where on, the server says. What comes next would look like a gap, and be the last that this user may see.
+                Some(last) if last < cursor => self.ask_for_all(),
+                Some(_) => {}
+            },
             Done::Room { room, created: true, .. } if self.all.is_some() && !self.cursors.contains_key(room) => {
                 self.move_cursor(*room, 0);
             }
@@ -219,8 +225,8 @@ impl Client {
             followed.stage = due.clone();
             followed.flowing = false;
         }
-        if let Some(all) = &mut self.all {
-            *all = All { stage: due, flowing: false };
+        if self.all.is_some() {
+            self.ask_for_all();
         }
         self.doubt_tails();
     }

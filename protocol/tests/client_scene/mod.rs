@@ -140,7 +140,10 @@ impl Scene {
     }
 
     pub fn submit(&mut self, text: &str) -> (u64, Vec<Output>) {
-        let command = Command::Post { room: RoomRef::Id(RoomId(1)), text: text.into() };
+        self.command(Command::Post { room: RoomRef::Id(RoomId(1)), text: text.into() })
+    }
+
+    pub fn command(&mut self, command: Command) -> (u64, Vec<Output>) {
         let number = self.client.submit(self.now, command.clone()).unwrap();
         (number, self.step(json!({ "submit": { "command": command, "returns": number } })))
     }

@@ -19,6 +19,7 @@ pub const ALL: &[(&str, Story)] = &[
     ("a gap is fetched and not delivered", gap),
     ("a server that is behind does not take a follower back", behind),
     ("all rooms are followed on one connection", all_rooms),
+    ("a room that is joined once more is asked for at once", joined_again),
     ("a better server is moved to", better_server),
     ("a server that is better for a moment is not moved to", hysteresis),
     ("a failed server is avoided, the best other one is taken", avoided),
@@ -287,6 +288,25 @@ pub fn all_rooms() -> Scene {
     let outputs = scene.sign_in(1);
     let after = vec![(RoomId(1), 5), (RoomId(2), 4), (RoomId(9), 6)];
     assert!(requests(&outputs).iter().any(|request| request.ask == Ask::FollowAll { after: after.clone() }));
+    scene
+}
+
+pub fn joined_again() -> Scene {
+    let mut scene = Scene::keeping();
+    scene.sign_in(1);
+    let ask = requests(&scene.follow_all()).remove(0);
+    scene.reply(ask.id, Ok(Answer::FollowingAll { cursors: vec![(RoomId(1), 3)] }));
+    // The fourth event was that this user was removed. Others have happened since.
+    assert_eq!(delivered(&scene.event(1, 4)), [(1, 4)]);
+    let (_, outputs) = scene.command(Command::Join { room: RoomRef::Id(RoomId(1)) });
+    assert!(requests(&outputs).is_empty(), "its number is not durable yet");
+    let join = requests(&scene.synced()).remove(0);
+    let done = Done::Joined { room: RoomId(1), name: "lobby".into(), last: 2, cursor: 9 };
+    let outputs = scene.reply(join.id, Ok(Answer::Done(done)));
+    let ask = requests(&outputs).remove(0);
+    assert_eq!(ask.ask, Ask::FollowAll { after: vec![(RoomId(1), 4)] }, "before anything else happens there");
+    scene.reply(ask.id, Ok(Answer::FollowingAll { cursors: vec![(RoomId(1), 8)] }));
+    assert_eq!(delivered(&scene.event(1, 9)), [(1, 9)]);
     scene
 }
 

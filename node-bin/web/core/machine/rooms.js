@@ -16,7 +16,11 @@ export const rooms = {
   /** Follows every room that the session's user is in, also those joined later: each from where this client or an earlier run of it was, others from now. */
   followAll(now) {
     this.now = now;
-    this.all = { stage: dueAt(now), flowing: false };
+    this.askForAll();
+  },
+
+  askForAll() {
+    this.all = { stage: dueAt(this.now), flowing: false };
   },
 
   /** Follows a room by itself no more: it was left, say. What is on its way is dropped. */
@@ -68,7 +72,7 @@ export const rooms = {
     if (last !== undefined && event.cursor <= last) {
       this.seenAgain(event);
     } else if (last !== undefined && begins(event) > last + 1) {
-      if (this.all.flowing) this.all = { stage: dueAt(this.now), flowing: false };
+      if (this.all.flowing) this.askForAll();
     } else {
       this.deliver(event);
     }
@@ -92,7 +96,10 @@ export const rooms = {
     const what = body(done);
     switch (tag(done)) {
       case "Joined":
-        if (this.all && !this.cursors.has(what.room)) this.moveCursor(what.room, what.cursor);
+        if (!this.all) break;
+        if (!this.cursors.has(what.room)) this.moveCursor(what.room, what.cursor);
+        // In it once more: from where on, the server says. What comes next would look like a gap, and be the last that this user may see.
+        else if (this.cursors.get(what.room) < what.cursor) this.askForAll();
         break;
       case "Room":
         if (what.created && this.all && !this.cursors.has(what.room)) this.moveCursor(what.room, 0);
@@ -165,7 +172,7 @@ export const rooms = {
       followed.stage = dueAt(this.now);
       followed.flowing = false;
     }
-    if (this.all) this.all = { stage: dueAt(this.now), flowing: false };
+    if (this.all) this.askForAll();
     this.doubtTails();
   },
 };
