@@ -58,7 +58,7 @@ export function make(dialog) {
   };
   return titled("New room", html`<form @submit=${submit}>
     <fieldset class="kinds"><legend class="unseen">Kind</legend>${KINDS.map(([value, label, what]) => html`<label><input type="radio" name="kind" value=${value} .checked=${live(kind === value)} @change=${() => { dialog.room = value; draw(); }}><span>${kindIcon({ kind: value })}<b>${label}</b><small>${what}</small></span></label>`)}</fieldset>
-    <label for="room-name">Name${kind === "group" ? " (if you like)" : ""}</label><input id="room-name" name="name" maxlength="64" autocomplete="off" ?required=${kind !== "group"} autofocus>
+    <label for="room-name">Name${kind === "group" ? " (if you like)" : ""}</label><input id="room-name" name="name" maxlength="64" autocomplete="off" value=${dialog.name ?? nothing} ?required=${kind !== "group"} autofocus>
     <label for="room-topic">Topic (if you like)</label><input id="room-topic" name="topic" maxlength="500" autocomplete="off">
     ${kind === "public" ? nothing : peopleField(dialog, kind === "group" ? "With whom" : "Whom to invite")}
     ${problem(dialog)}

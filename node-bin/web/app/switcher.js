@@ -61,7 +61,9 @@ function found(dialog) {
   if (words.startsWith(">")) return [["Commands", pick(words.slice(1), commands(), nameOf, 30)]];
   if (!words.trim()) return [["Rooms", rooms().filter((item) => item.hint !== "join").slice(0, MOST)]];
   const groups = [["Rooms", pick(words, rooms(), nameOf, MOST)], ["People", pick(words, people(), nameOf, 6)], ["Commands", pick(words, commands(), nameOf, 6)]];
-  return groups.filter(([, items]) => items.length);
+  const some = groups.filter(([, items]) => items.length);
+  const name = words.trim().slice(0, 64);
+  return some.length ? some : [["Rooms", [{ name: `New room “${name}” …`, mark: icon("plus"), hint: "", run: () => openDialog({ kind: "make", name }) }]]];
 }
 
 export function switcher(dialog) {

@@ -77,15 +77,18 @@ fn two_people_talk_answer_change_react_and_find_it_again() {
     browser.value(&ana, "document.querySelector('#text').focus()");
     browser.press(&ana, "Control+k");
     browser.until(&ana, "the switcher", "document.querySelector('#dialog[open] input')");
-    browser.insert(&ana, "new room");
+    browser.insert(&ana, "tea");
     browser.until(
         &ana,
         "it is offered",
-        "document.querySelector('#dialog [aria-selected=true]')?.textContent.includes('New room')",
+        "document.querySelector('#dialog [aria-selected=true]')?.textContent.includes('New room “tea”')",
     );
     browser.press(&ana, "Enter");
-    browser.until(&ana, "the field for its name", "document.activeElement.id === 'room-name'");
-    browser.insert(&ana, "tea");
+    browser.until(
+        &ana,
+        "its name is there",
+        "document.activeElement.id === 'room-name' && document.activeElement.value === 'tea'",
+    );
     browser.press(&ana, "Enter");
     browser.until(&ana, "the new room", "document.querySelector('#title').textContent === 'tea'");
     go_to(&mut browser, &ana, "lobby");
