@@ -64,6 +64,9 @@ fn open_texts(path: &Path) -> usize {
     Client::resume(config(), &outbox.records(), Now::default()).unwrap().unsettled() as usize
 }
 
+/// How an outbox begins.
+const HEAD: usize = 16;
+
 #[test]
 fn wherever_the_file_is_torn_its_beginning_is_an_outbox() {
     let folder = folder();
@@ -73,9 +76,11 @@ fn wherever_the_file_is_torn_its_beginning_is_an_outbox() {
     let mut seen = Vec::new();
     for length in 0..=whole.len() {
         fs::write(&path, &whole[..length]).unwrap();
+        let torn = Outbox::open(&path).unwrap().torn();
         let commands = open_texts(&path);
         seen.push(commands);
-        assert!(fs::metadata(&path).unwrap().len() <= length as u64, "the torn end is cut off");
+        let left = fs::metadata(&path).unwrap().len();
+        assert_eq!(left, (length as u64 - torn).max(HEAD as u64), "the torn end is cut off");
         // What is appended after it is read again.
         filled(&path, 1);
         assert_eq!(open_texts(&path), commands + 1, "{length} bytes");
@@ -84,20 +89,94 @@ fn wherever_the_file_is_torn_its_beginning_is_an_outbox() {
     assert_eq!(seen, [0, 1, 2, 3]);
 }
 
-#[test]
-fn a_damaged_end_is_cut_off() {
-    let folder = folder();
-    let path = folder.path().join("outbox");
-    filled(&path, 3);
-    let mut bytes = fs::read(&path).unwrap();
-    let last = bytes.len() - 3;
-    bytes[last] ^= 1;
-    fs::write(&path, &bytes).unwrap();
-    assert_eq!(open_texts(&path), 2);
+/// Where each frame begins, and where the last one ends.
+fn frames(file: &[u8]) -> Vec<usize> {
+    let mut at = vec![HEAD];
+    while let Some(length) = file.get(at[at.len() - 1]..).and_then(|rest| rest.first_chunk()) {
+        at.push(at[at.len() - 1] + 8 + u32::from_le_bytes(*length) as usize);
+    }
+    at
 }
 
 #[test]
-fn two_processes_do_not_share_a_file_and_a_strange_file_is_left_alone() {
+fn damage_is_an_error_that_names_its_place_and_only_an_unfinished_end_is_cut_off() {
+    let folder = folder();
+    let path = folder.path().join("outbox");
+    filled(&path, 3);
+    let whole = fs::read(&path).unwrap();
+    let begins = frames(&whole);
+    assert_eq!((begins.len(), begins[begins.len() - 1]), (5, whole.len()), "the session, three commands");
+    for at in 0..whole.len() {
+        let mut bytes = whole.clone();
+        bytes[at] ^= 1;
+        fs::write(&path, &bytes).unwrap();
+        let opened = Outbox::open(&path);
+        if at >= begins[3] {
+            let outbox = opened.unwrap();
+            assert_eq!((outbox.records().len(), outbox.torn() as usize), (3, whole.len() - begins[3]), "byte {at}");
+            continue;
+        }
+        let error = opened.unwrap_err();
+        match &error {
+            OutboxError::NotAnOutbox { .. } => assert!(at < HEAD - 1),
+            OutboxError::Newer { version, .. } => assert_eq!((at, *version), (HEAD - 1, 0)),
+            OutboxError::Damaged { byte, .. } => {
+                assert_eq!(begins.iter().rfind(|begin| **begin <= at), Some(&(*byte as usize)), "byte {at}");
+                let said = error.to_string();
+                assert!(said.contains(&format!("outbox is damaged at byte {byte}: what waits in it was not sent")), "{said}");
+            }
+            other => panic!("byte {at}: {other}"),
+        }
+        assert_eq!(fs::read(&path).unwrap(), bytes, "byte {at}: the file is as it was");
+    }
+    // No frame is so long: whatever this is, it is not the end of one.
+    fs::write(&path, [&whole[..], &vec![7; 70_000]].concat()).unwrap();
+    assert!(matches!(Outbox::open(&path).unwrap_err(), OutboxError::Damaged { byte, .. } if byte == whole.len() as u64));
+}
+
+#[test]
+fn a_file_that_is_no_outbox_is_refused_and_stays_as_it_is() {
+    let folder = folder();
+    let path = folder.path().join("precious");
+    let zeros = "\0".repeat(100);
+    for letter in ["dear all ".repeat(1_000).as_str(), "x", "tertulia outbox of last year", "1\n2\n3\n4\n", &zeros] {
+        fs::write(&path, &letter).unwrap();
+        let error = Outbox::open(&path).unwrap_err();
+        assert!(matches!(error, OutboxError::NotAnOutbox { .. } | OutboxError::Newer { .. }), "{error}");
+        assert!(error.to_string().contains("name another file"), "{error}");
+        assert_eq!(fs::read_to_string(&path).unwrap(), letter);
+    }
+    assert_eq!(
+        fs::read_dir(folder.path()).unwrap().filter(|entry| entry.as_ref().unwrap().path() != path).count(),
+        0,
+        "no lock stays"
+    );
+    #[cfg(unix)]
+    assert!(Outbox::open(Path::new("/dev/null")).is_err());
+}
+
+#[test]
+fn an_outbox_of_the_form_without_a_head_is_read_and_written_anew() {
+    let folder = folder();
+    let path = folder.path().join("outbox");
+    filled(&path, 2);
+    let new = fs::read(&path).unwrap();
+    fs::write(&path, &new[HEAD..]).unwrap();
+    assert_eq!(open_texts(&path), 2);
+    assert_eq!(fs::read(&path).unwrap(), new);
+    // Also one whose end is torn; but not one that is damaged.
+    fs::write(&path, &new[HEAD..new.len() - 5]).unwrap();
+    assert_eq!(open_texts(&path), 1);
+    let mut damaged = new[HEAD..].to_vec();
+    let second = frames(&new)[1] - HEAD;
+    damaged[second + 9] ^= 1;
+    fs::write(&path, &damaged).unwrap();
+    assert!(matches!(Outbox::open(&path).unwrap_err(), OutboxError::Damaged { byte, .. } if byte == second as u64));
+    assert_eq!(fs::read(&path).unwrap(), damaged);
+}
+
+#[test]
+fn two_processes_do_not_share_a_file() {
     let folder = folder();
     let path = folder.path().join("deep/er/outbox");
     let first = Outbox::open(&path).unwrap();
@@ -105,11 +184,6 @@ fn two_processes_do_not_share_a_file_and_a_strange_file_is_left_alone() {
     assert!(matches!(error, OutboxError::InUse { .. }) && error.to_string().contains("another process"));
     drop(first);
     Outbox::open(&path).unwrap();
-    let strange = folder.path().join("letter.txt");
-    fs::write(&strange, "dear all ".repeat(1000)).unwrap();
-    let error = Outbox::open(&strange).unwrap_err();
-    assert!(matches!(error, OutboxError::NotAnOutbox { .. }), "{error}");
-    assert_eq!(fs::metadata(&strange).unwrap().len(), 9_000);
 }
 
 #[cfg(unix)]
@@ -118,8 +192,21 @@ fn the_file_is_for_its_owner_alone() {
     use std::os::unix::fs::PermissionsExt;
     let folder = folder();
     let path = folder.path().join("outbox");
+    let rights = || fs::metadata(&path).unwrap().permissions().mode() & 0o777;
+    let everybody = || fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
     filled(&path, 1);
-    assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+    assert_eq!(rights(), 0o600);
+    everybody();
+    filled(&path, 1);
+    assert_eq!(rights(), 0o600, "also where others could read it");
+    fs::write(&path, "").unwrap();
+    everybody();
+    filled(&path, 1);
+    assert_eq!(rights(), 0o600, "also where it was made by somebody else");
+    fs::write(&path, "a letter").unwrap();
+    everybody();
+    Outbox::open(&path).unwrap_err();
+    assert_eq!(rights(), 0o644, "what is no outbox is left alone");
 }
 
 #[test]

@@ -174,13 +174,14 @@ pub struct Servers {
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Prints `ROOM SEQ ID` for each message once a majority of the nodes holds it for good; with --json an object: line, state (committed, accepted, refused, unclear,
-unconfirmed), room, room_id, seq, id, at, why. The room is made if there is none. Blank lines of standard input are left out.
+unconfirmed, unreadable), room, room_id, seq, id, at, why. The room is made if there is none. Blank lines of standard input are left out.
 
   make 2>&1 | node send --name builder build
   node send --name cron --outbox ~/.cron.outbox --key backup-2026-03-14 ops \"backup done\"     posts once, however often it is run
 
-Exit status: 0 every message is committed (with --accepted: or accepted), 1 it could not begin or go on, 2 wrong arguments, 3 the cluster refused a message, the
-room or the sign-in, 4 something is not known to be done: no server or no majority was reached in time. docs/TERMINAL.md says more.")]
+Without an outbox the session is logged out at the end. Exit status: 0 every message is committed (with --accepted: or accepted), 1 it could not begin or go on, or a
+line was no UTF-8 (the others are sent), 2 wrong arguments, 3 the cluster refused a message, the room or the sign-in, 4 something is not known to be done: no server
+or no majority was reached in time. docs/TERMINAL.md says more.")]
 pub struct Send {
     #[command(flatten)]
     pub servers: Servers,
@@ -210,7 +211,8 @@ pub struct Send {
     /// Post each message once, however often the same is sent with this key and this --outbox within 24 hours; lines of standard input are told apart by their numbers
     #[arg(long, value_name = "KEY", requires = "outbox", value_parser = key)]
     pub key: Option<String>,
-    /// Be content with messages that a side without a majority has accepted: they are printed with ~ in the place of their number, and committed or refused later
+    /// Be content with messages that a side without a majority has accepted: they are printed with ~ in the place of their number, and committed or refused later.
+    /// That needs a session which the node knows: an --outbox that was used before, or a command that runs since before the majority was lost
     #[arg(long)]
     pub accepted: bool,
 }
@@ -220,8 +222,8 @@ pub struct Send {
   node tail --name reader lobby                             the last 10 messages, then what comes
   node tail --name bot --json --resume bot.cursors lobby dev | ./bot      every message once, over restarts of both
 
-Exit status: 0 ended by Ctrl-C, SIGTERM, --no-follow, or because nobody reads the output any more; 1 it could not begin or go on, 2 wrong arguments,
-3 the cluster refused the sign-in or a room, 4 no server was reached in time. docs/TERMINAL.md describes the JSON.")]
+Exit status: 0 ended by Ctrl-C, SIGTERM, --no-follow, or because nobody reads the output any more; 1 it could not begin or go on, or --resume
+and --from are ahead of the cluster, 2 wrong arguments, 3 the cluster refused the sign-in or a room, 4 no server was reached in time. docs/TERMINAL.md describes the JSON.")]
 pub struct Tail {
     #[command(flatten)]
     pub servers: Servers,
@@ -249,7 +251,7 @@ pub struct Tail {
     /// Also what is no message: edits, deletions, reactions, who came and left
     #[arg(long)]
     pub changes: bool,
-    /// Begin after this event of the room (\"cursor\" in the JSON)
+    /// Begin after this event of the room ("cursor" in the JSON)
     #[arg(long, value_name = "CURSOR")]
     pub from: Option<u64>,
     /// Begin where this file says, and write into it how far the lines have come, after they are written. It is made if there is none
@@ -286,7 +288,7 @@ happens to the servers or to this process. Without a majority it is accepted all
 side, and gets its place when the others are back.
 
 With --plain, or when input or output is no terminal, it works by lines: each one is posted; /help names the commands. docs/TERMINAL.md says everything.
-Exit status: 0 ended by the user, 1 could not go on and says why, 2 wrong arguments.")]
+Exit status: 0 ended by the user, 1 could not go on and says why, 2 wrong arguments, 3 refused by the cluster.")]
 pub struct Chat {
     #[command(flatten)]
     pub servers: Servers,

@@ -20,6 +20,17 @@ pub fn read(path: &Path) -> Result<Secret, String> {
     Secret::new(&bytes).ok_or_else(bad)
 }
 
+/// Reads the secret of a cluster that runs, or says which one is meant.
+pub fn of_running(path: &Path) -> Result<Secret, String> {
+    if let Err(error) = fs::File::open(path) {
+        return Err(format!(
+            "cannot read the cluster's secret from {}: {error}; name the file that its nodes were started with: --secret-file FILE (a demo's is DIR/secret, DIR being its --data)",
+            path.display()
+        ));
+    }
+    read(path)
+}
+
 /// Makes a secret unless there is one. The file appears whole or not at all.
 pub fn create(path: &Path) -> Result<(), String> {
     if path.exists() {
@@ -66,6 +77,8 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("secret");
         assert!(read(&path).unwrap_err().contains("openssl rand -hex 32"));
+        let running = of_running(&path).unwrap_err();
+        assert!(running.contains("--secret-file") && !running.contains("openssl"), "{running}");
         fs::write(&path, "too short").unwrap();
         assert!(read(&path).unwrap_err().contains("holds no secret"));
         fs::write(&path, "abcd").unwrap();

@@ -124,6 +124,10 @@ fn a_cluster_with_accounts_is_entered_with_a_password_from_standard_input() {
     let mut without = node();
     let said = say(without.args(["chat", "--forget", "--user", "ana", "lobby"]).args(cluster.servers()));
     assert!(!said.status.success() && said.err.contains("--password-stdin"), "{}", said.err);
+    let mut without = node();
+    let said = say(without.args(["send", "--name", "ana", "lobby", "x"]).args(cluster.servers()));
+    assert_eq!(said.status.code(), Some(3));
+    assert!(said.err.contains("--password-file") && said.err.contains("node chat --register"), "{}", said.err);
     let signed = post(&cluster.url(1), "/api/v1/sessions", None, None, &json!({"name": "ana"}));
     assert_eq!(signed.status, 403);
     // Scripts have their passwords in files.
@@ -182,7 +186,7 @@ fn without_a_majority_chats_go_on_and_say_what_waits_and_what_has_its_place() {
     ana.sees("~ ");
     assert!(ana.sees("I am").starts_with("~ "));
     ana.write("/react 1 :wave:");
-    ana.sees("-- kept on 1 node(s) until there is a majority: /react 1 :wave:");
+    ana.sees("-- kept on 1 node until there is a majority: /react 1 :wave:");
     let shown: serde_json::Value = serde_json::from_str(&all.sees("I am")).unwrap();
     assert_eq!((&shown["state"], &shown["author"], &shown["copies"]), (&json!("tentative"), &json!("ben"), &json!(1)));
     // A script that is content with that, and one that is not.

@@ -300,6 +300,56 @@ fn what_strangers_write_is_text_on_every_size_of_screen() {
 }
 
 #[test]
+fn a_new_password_is_asked_for_twice() {
+    let mut cluster = Cluster::prepare(1);
+    let Some(tmux) = Tmux::start(cluster.dir.path()) else { return };
+    let peers = cluster.peers();
+    cluster.spawn_with(1, &["--id", "1", "--peers", &peers, "--sign-in", "accounts"]);
+    cluster.ready(1);
+    let register = |name: &str| {
+        let pane = tmux.pane(name, (80, 24), &format!("{} --register", chat_line(&cluster, "ana")));
+        pane.sees("new password of ana:");
+        pane.line("correct horse");
+        pane.sees("once more:");
+        pane
+    };
+    let typo = register("typo");
+    typo.line("correct hoarse");
+    assert!(!typo.sees("no account was made").contains("correct"));
+    let without = tmux.pane("without", (80, 24), &chat_line(&cluster, "ana"));
+    without.sees("password of ana:");
+    without.line("correct horse");
+    without.sees("--register");
+    let ana = register("ana");
+    ana.line("correct horse");
+    ana.sees("ana@127.0.0.1:");
+    ana.line("hello");
+    ana.sees("✓ ana │ hello");
+}
+
+#[test]
+fn what_is_typed_after_the_end_is_not_posted() {
+    let cluster = Cluster::start(1);
+    let Some(tmux) = Tmux::start(cluster.dir.path()) else { return };
+    let ana = sign_in(&cluster.url(1), "ana");
+    for (name, end) in [("d", &["C-d"][..]), ("c", &["C-c", "C-c"][..])] {
+        let pane = tmux.pane(name, (80, 24), &chat_line(&cluster, "ana"));
+        pane.sees("ana@127.0.0.1:");
+        pane.line(&format!("before {name}"));
+        pane.sees(&format!("✓ ana │ before {name}"));
+        // All of it is there before the chat has read any.
+        let mut keys = vec!["send-keys", "-t", name];
+        keys.extend(end);
+        keys.extend(["s", "e", "c", "r", "e", "t", "Enter"]);
+        tmux.run(&keys);
+        let left = pane.sees("Pane is dead");
+        assert!(!left.contains("not acknowledged"), "{left}");
+    }
+    let posted = texts(&history(&cluster.url(1), &ana, "lobby"));
+    assert_eq!(posted, ["before d", "before c"]);
+}
+
+#[test]
 fn the_terminal_is_given_back_however_the_chat_ends() {
     let mut cluster = Cluster::start(1);
     let Some(tmux) = Tmux::start(cluster.dir.path()) else { return };

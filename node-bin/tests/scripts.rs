@@ -190,3 +190,143 @@ fn whoever_reads_may_go_and_the_tail_ends_quietly() {
     std::io::Read::read_to_string(&mut child.stderr.take().unwrap(), &mut said).unwrap();
     assert_eq!(said, "");
 }
+
+#[test]
+fn what_is_no_outbox_is_left_alone_and_a_damaged_one_is_told_of() {
+    let mut cluster = Cluster::start(1);
+    let precious = cluster.dir.path().join("precious.txt");
+    let letters = "dear all\n".repeat(20);
+    std::fs::write(&precious, &letters).unwrap();
+    let refused = send(&cluster, &["--outbox", precious.to_str().unwrap(), "lobby", "x"]);
+    assert_eq!(refused.status.code(), Some(1), "{}", refused.err);
+    assert!(refused.err.contains("precious.txt is no outbox") && refused.err.contains("name another file"), "{}", refused.err);
+    assert_eq!(std::fs::read_to_string(&precious).unwrap(), letters);
+
+    let outbox = cluster.dir.path().join("w.ob");
+    let with = |cluster: &Cluster, text: &str, more: &[&str]| {
+        send(cluster, &[&["--outbox", outbox.to_str().unwrap(), "lobby", text], more].concat())
+    };
+    assert!(with(&cluster, "first", &[]).status.success());
+    cluster.kill(1);
+    let waits = with(&cluster, "waits", &["--patience", "1s"]);
+    assert!(waits.status.code() == Some(4) && waits.err.contains("1 message is not confirmed, and kept"), "{}", waits.err);
+    let whole = std::fs::read(&outbox).unwrap();
+    let mut damaged = whole.clone();
+    damaged[20] ^= 1;
+    std::fs::write(&outbox, &damaged).unwrap();
+    cluster.spawn(1);
+    cluster.ready(1);
+    let told = with(&cluster, "after the damage", &[]);
+    assert_eq!((told.status.code(), told.out.as_str()), (Some(1), ""));
+    assert!(told.err.contains("w.ob is damaged at byte 16: what waits in it was not sent"), "{}", told.err);
+    assert_eq!(std::fs::read(&outbox).unwrap(), damaged);
+    std::fs::write(&outbox, &whole).unwrap();
+    assert!(with(&cluster, "brought back", &[]).status.success());
+    let token = sign_in(&cluster.url(1), "ana");
+    assert_eq!(texts(&history(&cluster.url(1), &token, "lobby")), ["first", "waits", "brought back"]);
+}
+
+#[test]
+fn a_command_that_is_over_leaves_no_session_behind() {
+    let mut cluster = Cluster::prepare(1);
+    let peers = cluster.peers();
+    cluster.spawn_with(1, &["--id", "1", "--peers", &peers, "--set", "devices=1"]);
+    cluster.ready(1);
+    for _ in 0..3 {
+        let sent = send(&cluster, &["lobby", "hello"]);
+        assert!(sent.status.success(), "{}", sent.err);
+    }
+    assert_eq!(send(&cluster, &["99", "no such room"]).status.code(), Some(3));
+    let mut lines = Running::start(node().args(["send", "--name", "ana"]).args(cluster.servers()).arg("lobby"));
+    writeln!(lines.input.as_mut().unwrap(), "by a pipe").unwrap();
+    lines.line();
+    // Two at once are one too many.
+    let second = send(&cluster, &["lobby", "x"]);
+    assert_eq!(second.status.code(), Some(3));
+    assert!(second.err.contains("device") && second.err.contains("node settings devices=N"), "{}", second.err);
+    signal(lines.child.id(), "TERM");
+    assert_eq!(ended(&mut lines.child).code(), Some(143));
+    assert!(send(&cluster, &["lobby", "after a signal"]).status.success());
+
+    for end in ["INT", "TERM"] {
+        assert!(say(&mut tail(&cluster, &["lobby", "--no-follow"])).status.success());
+        let mut following = Running::start(&mut tail(&cluster, &["lobby", "-n", "1"]));
+        following.line();
+        signal(following.child.id(), end);
+        assert_eq!(ended(&mut following.child).code(), Some(0));
+    }
+    for user in ["ana", "bo"] {
+        let token = sign_in(&cluster.url(1), user);
+        let devices = get(&cluster.url(1), "/api/v1/me/devices", Some(&token)).json;
+        assert_eq!(devices["devices"].as_array().unwrap().len(), 1, "{devices}");
+    }
+}
+
+#[test]
+fn a_reader_that_is_ahead_of_the_cluster_is_told_so() {
+    let cluster = Cluster::start(3);
+    assert!(send(&cluster, &["lobby", "one"]).status.success());
+    let file = cluster.dir.path().join("cursors");
+    std::fs::write(&file, r#"{"rooms": {"1": 99999}}"#).unwrap();
+    for follow in ["-f", "--no-follow"] {
+        let ahead = say(&mut tail(&cluster, &["lobby", follow, "--resume", file.to_str().unwrap()]));
+        assert_eq!((ahead.status.code(), ahead.out.as_str()), (Some(1), ""), "{}", ahead.err);
+        let says = ["cursors says that lobby was read through event 99999", "restored from an older backup", "move "];
+        assert!(says.iter().all(|what| ahead.err.contains(what)), "{}", ahead.err);
+    }
+    let ahead = say(&mut tail(&cluster, &["lobby", "--no-follow", "--from", "99999"]));
+    assert_eq!(ahead.status.code(), Some(1), "{}", ahead.err);
+    // A node that was away is behind, and that is all.
+    std::fs::remove_file(&file).unwrap();
+    let slow = (1..=3).find(|node| *node != cluster.leader()).unwrap();
+    signal(cluster.pid(slow), "STOP");
+    for text in ["two", "three"] {
+        assert!(send(&cluster, &["lobby", text]).status.success());
+    }
+    let rest = ["lobby", "--no-follow", "--resume", file.to_str().unwrap()];
+    assert!(say(&mut tail(&cluster, &rest)).out.contains("three"));
+    signal(cluster.pid(slow), "CONT");
+    let mut command = node();
+    command.args(["tail", "--name", "bo", "--server", &cluster.url(slow)]).args(rest);
+    let behind = say(&mut command);
+    assert_eq!((behind.status.code(), behind.out.as_str()), (Some(0), ""), "{}", behind.err);
+}
+
+#[test]
+fn a_line_that_is_no_text_is_named_and_the_others_are_sent() {
+    let cluster = Cluster::start(1);
+    let outbox = cluster.dir.path().join("outbox");
+    for (more, count) in [(vec![], 2), (vec!["--outbox", outbox.to_str().unwrap(), "--key", "k"], 4)] {
+        let mut command = node();
+        command.args(["send", "--name", "ana", "lobby"]).args(cluster.servers()).args(more);
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        child.stdin.take().unwrap().write_all(b"ok\nbad \xff\xfe line\n\nthird\n").unwrap();
+        let mut said = String::new();
+        std::io::Read::read_to_string(&mut child.stderr.take().unwrap(), &mut said).unwrap();
+        assert_eq!(ended(&mut child).code(), Some(1), "{said}");
+        assert!(said.contains("line 2 of standard input is no text (UTF-8) and was not sent"), "{said}");
+        let token = sign_in(&cluster.url(1), "ana");
+        assert_eq!(texts(&history(&cluster.url(1), &token, "lobby")).len(), count);
+    }
+}
+
+#[test]
+fn with_a_session_that_is_known_a_message_is_accepted_by_the_last_node() {
+    let mut cluster = Cluster::start(3);
+    let outbox = cluster.dir.path().join("outbox");
+    let args = |text| ["--outbox", outbox.to_str().unwrap(), "--accepted", "--patience", "20s", "lobby", text];
+    let first = send(&cluster, &args("with everybody"));
+    assert!(first.status.success(), "{}", first.err);
+    cluster.kill(1);
+    cluster.kill(2);
+    until("node 3 is alone", || get(&cluster.url(3), "/api/v1/cluster", None).json["leader"].is_null().then_some(()));
+    let alone = send(&cluster, &args("alone"));
+    assert_eq!(alone.status.code(), Some(0), "{}", alone.err);
+    assert!(alone.out.starts_with("lobby ~ "), "{}", alone.out);
+    cluster.spawn(1);
+    cluster.ready(3);
+    let token = sign_in(&cluster.url(3), "ana");
+    until("it has its place", || {
+        (texts(&history(&cluster.url(3), &token, "lobby")) == ["with everybody", "alone"]).then_some(())
+    });
+}

@@ -53,7 +53,7 @@ pub async fn backup(args: &Backup) -> Result<(), String> {
         show(&format!("{} is whole: {}", args.file.display(), file::describe(&checked.head, &checked.summary)));
         return Ok(());
     }
-    let secret = secret::read(&args.operator.secret_file)?;
+    let secret = secret::of_running(&args.operator.secret_file)?;
     file::check_free(&args.file, args.force)?;
     let (began, mut broken, mut said) = (Instant::now(), 0, String::new());
     loop {

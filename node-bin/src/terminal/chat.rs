@@ -2,19 +2,25 @@
 //!
 //! What is written is kept in a file of the state folder until it is acknowledged: a chat that ends before goes on with it the next time.
 
-use super::remote::{Remote, ask_once};
-use super::{Failed, Input, harmless, lines, plain, screen};
+use super::remote::{Remote, ask_once, opened};
+use super::{Failed, Input, advice, harmless, is_post, lines, plain, screen};
 use crate::cli::Chat;
 use crate::show;
 use jiff::tz::TimeZone;
 use rustix::termios::{LocalModes, OptionalActions, tcgetattr, tcsetattr};
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
-use tertulia_driver::{Outbox, OutboxError};
+use std::time::Duration;
+use tertulia_driver::OutboxError;
 use tertulia_protocol::chat::password::Password;
-use tertulia_protocol::chat::{Command, Refusal, Settings, SignIn};
+use tertulia_protocol::chat::{Refusal, Settings, SignIn};
+use tertulia_protocol::client::Status;
 use tertulia_protocol::gateway::{Answer, Ask, How};
+use tokio::time::{Instant, timeout_at};
 use xxhash_rust::xxh3::xxh3_64;
+
+/// At its end a chat waits for so long for the answers to what it has just sent.
+const ON_ITS_WAY: Duration = Duration::from_millis(500);
 
 pub async fn chat(args: &Chat) -> Result<(), Failed> {
     let user = user(args)?;
@@ -32,7 +38,7 @@ pub async fn chat(args: &Chat) -> Result<(), Failed> {
             };
             match screen::run(&mut remote, options, args.mouse).await {
                 Ok(screen::Ended::Quit) => Ok(()),
-                Ok(screen::Ended::Rejected(refusal)) => Err(Failed::refused(rejected(&refusal, file.as_deref()))),
+                Ok(screen::Ended::Rejected(refusal)) => Err(Failed::refused(rejected(&refusal, &user, file.as_deref()))),
                 Err(error) => Err(error.into()),
             }
         }
@@ -41,16 +47,26 @@ pub async fn chat(args: &Chat) -> Result<(), Failed> {
             _ = tokio::signal::ctrl_c() => Ok(()),
         },
     };
-    let open = remote.open().await.iter().filter(|(_, command, _)| is_post(command)).count();
+    let open = unacknowledged(&mut remote).await;
     if open > 0 && remote.keeps {
         show(&format!("-- {open} not acknowledged yet: kept, and sent when you chat here again"));
     }
+    remote.log_out().await;
     remote.end().await;
     ended
 }
 
-fn is_post(command: &Command) -> bool {
-    matches!(command, Command::Post { .. } | Command::Respond { .. })
+/// How many messages are not acknowledged. Those that are on their way may be in a moment, and it would be wrong to say so of them.
+async fn unacknowledged(remote: &mut Remote) -> usize {
+    let until = Instant::now() + ON_ITS_WAY;
+    loop {
+        let mut open = remote.open().await;
+        open.retain(|(_, command, _)| is_post(command));
+        let on_its_way = open.iter().any(|(.., status)| *status == Status::Sent);
+        if !on_its_way || !matches!(timeout_at(until, remote.next()).await, Ok(Ok(_))) {
+            return open.len();
+        }
+    }
 }
 
 /// On a whole screen, where there is one.
@@ -67,9 +83,9 @@ fn user(args: &Chat) -> Result<String, String> {
 }
 
 /// Why there is no session any more, and what to do. A kept one that is over is put aside: the next chat signs in anew.
-fn rejected(refusal: &Refusal, file: Option<&Path>) -> String {
+fn rejected(refusal: &Refusal, user: &str, file: Option<&Path>) -> String {
     let over = matches!(refusal, Refusal::LoggedOut | Refusal::UnknownSession);
-    let Some(file) = file.filter(|_| over) else { return refusal.to_string() };
+    let Some(file) = file.filter(|_| over) else { return advice(refusal, user) };
     let mut aside = file.as_os_str().to_owned();
     aside.push(".over");
     match std::fs::rename(file, &aside) {
@@ -83,7 +99,7 @@ async fn open(args: &Chat, user: &str, input: &mut Input) -> Result<(Remote, Opt
     let servers = &args.servers.urls;
     let folder = args.state.clone().or_else(state_folder).filter(|_| !args.forget);
     let file = folder.map(|folder| folder.join(file_name(user, servers)));
-    let outbox = match file.as_deref().map(Outbox::open) {
+    let outbox = match file.as_deref().map(opened) {
         None => None,
         Some(Ok(outbox)) => Some(outbox),
         Some(Err(OutboxError::InUse { .. })) => {
@@ -145,26 +161,46 @@ async fn settings(args: &Chat) -> Option<Settings> {
 }
 
 async fn password(args: &Chat, user: &str, input: &mut Input) -> Result<String, String> {
-    let stdin = std::io::stdin();
-    let typed = !args.password_stdin && stdin.is_terminal();
+    let typed = !args.password_stdin && std::io::stdin().is_terminal();
     if !typed && !args.password_stdin {
         return Err("this cluster wants a password: give it as the first line of standard input, with --password-stdin".into());
     }
-    let before = if typed { tcgetattr(&stdin).ok() } else { None };
+    if !typed {
+        return first_line(input).await;
+    }
+    if !args.register {
+        return typed_password(&format!("password of {}: ", harmless(user)), input).await;
+    }
+    let password = typed_password(&format!("new password of {}: ", harmless(user)), input).await?;
+    match typed_password("once more: ", input).await? == password {
+        true => Ok(password),
+        false => Err("these are two different passwords, so no account was made: try again".into()),
+    }
+}
+
+/// Asks for it at the terminal, which does not show it.
+async fn typed_password(prompt: &str, input: &mut Input) -> Result<String, String> {
+    let stdin = std::io::stdin();
+    let before = tcgetattr(&stdin).ok();
     if let Some(before) = &before {
-        eprint!("password of {}: ", harmless(user));
+        eprint!("{prompt}");
         let mut hidden = before.clone();
         hidden.local_modes.remove(LocalModes::ECHO);
         tcsetattr(&stdin, OptionalActions::Now, &hidden).map_err(|error| format!("cannot hide what you type: {error}"))?;
     }
-    let read = tokio::select! {
-        read = input.next_line() => read,
-        _ = tokio::signal::ctrl_c() => Ok(None),
-    };
+    let read = first_line(input).await;
     if let Some(before) = before {
         let _ = tcsetattr(&stdin, OptionalActions::Now, &before);
         eprintln!();
     }
+    read
+}
+
+async fn first_line(input: &mut Input) -> Result<String, String> {
+    let read = tokio::select! {
+        read = input.next_line() => read,
+        _ = tokio::signal::ctrl_c() => Ok(None),
+    };
     match read {
         Ok(Some(line)) => Ok(line),
         Ok(None) => Err("no password was given".into()),

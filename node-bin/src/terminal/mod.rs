@@ -26,11 +26,12 @@ use std::path::Path;
 use std::time::Duration;
 use tertulia_driver::ClientEvent;
 use tertulia_protocol::chat::password::Password;
-use tertulia_protocol::chat::{Command, Done, Post, RoomRef};
+use tertulia_protocol::chat::{Command, Done, Post, Refusal, RoomRef, SignIn, bad_letter};
 use tertulia_protocol::gateway::{Answer, Ask, How};
 use tertulia_protocol::ids::RoomId;
 use tertulia_protocol::time::Timestamp;
 use tokio::io::{AsyncBufReadExt, BufReader, Lines, Stdin};
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{Instant, sleep_until, timeout};
 
 /// Why a command did not do what it should, and the exit status that says so.
@@ -49,6 +50,50 @@ impl Failed {
     /// It is not known to be done: no server was reached, or no majority.
     pub fn unconfirmed(message: impl Into<String>) -> Failed {
         Failed { status: 4, message: message.into() }
+    }
+}
+
+/// `1 message`, `7 messages`.
+fn count(number: usize, of: &str) -> String {
+    format!("{number} {of}{}", if number == 1 { "" } else { "s" })
+}
+
+fn is_post(command: &Command) -> bool {
+    matches!(command, Command::Post { .. } | Command::Respond { .. })
+}
+
+/// What the cluster says to a sign-in under this name that it refuses, and what to do here about it.
+fn advice(refusal: &Refusal, name: &str) -> String {
+    let where_to = "`node chat` asks for it, `node send` and `node tail` take it from a file, --password-file FILE";
+    let anew = "`node chat --register` makes a new account";
+    match refusal {
+        Refusal::BadName => match bad_letter(name) {
+            Some(letter) => format!("{:?} has {letter:?} where it may not be: {refusal}", name),
+            None => refusal.to_string(),
+        },
+        Refusal::WrongSignIn { wanted: SignIn::Accounts } => format!("this cluster wants a password: {where_to}; {anew}"),
+        Refusal::WrongSignIn { wanted: SignIn::Invite } => {
+            format!("this cluster wants a password: {where_to}; {anew}, with the code of an invitation: --invite CODE")
+        }
+        Refusal::WrongPassword => format!("{refusal}: {where_to}; {anew}"),
+        Refusal::TooManyDevices { .. } => format!(
+            "{refusal}. One that is signed in does that (in the web page: Settings, Devices); \
+             an operator may allow more: node settings devices=N --secret-file FILE"
+        ),
+        _ => refusal.to_string(),
+    }
+}
+
+/// Waits for Ctrl-C or SIGTERM: what to say, and the exit status that a shell gives to it.
+async fn interrupted() -> (&'static str, u8) {
+    let caught = |kind| signal(kind).map_err(drop);
+    let (Ok(mut interrupt), Ok(mut terminate)) = (caught(SignalKind::interrupt()), caught(SignalKind::terminate())) else {
+        // Then they end the process as they always do.
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = interrupt.recv() => ("ended by SIGINT", 130),
+        _ = terminate.recv() => ("ended by SIGTERM", 143),
     }
 }
 
@@ -98,7 +143,7 @@ async fn enter(remote: &mut Remote, room: &str, make: bool, patience: Option<Dur
                 event = remote.next() => event?,
             };
             match event {
-                ClientEvent::Rejected(refusal) => return Err(Failed::refused(refusal.to_string())),
+                ClientEvent::Rejected(refusal) => return Err(Failed::refused(advice(&refusal, &remote.name))),
                 ClientEvent::Answered { ask, result } if Some(ask) == asked => match result {
                     Ok(Answer::Room(view)) if view.member => return Ok(view.id),
                     _ => number = Some(remote.submit(entering(room_ref(room), make)).await.map_err(|error| error.to_string())?),

@@ -81,7 +81,7 @@ struct Ready {
 
 impl Ready {
     async fn new(args: &Operator) -> Result<Ready, String> {
-        let secret = secret::read(&args.secret_file)?;
+        let secret = secret::of_running(&args.secret_file)?;
         let mut ready = Ready { secret, servers: args.servers.urls.clone(), patience: args.patience };
         // Members that were not named answer as well: with the named one gone, it is they who know what became of it.
         if let Ok(Some(status)) = timeout(args.patience, ready.status()).await {

@@ -3,7 +3,7 @@
 use super::lines::{HELP, Said, said, told, who};
 use super::remote::Remote;
 use super::waiting::Waiting;
-use super::{Failed, Input, enter, harmless};
+use super::{Failed, Input, advice, count, enter, harmless};
 use crate::cli::Chat;
 use crate::show;
 use std::collections::{BTreeMap, BTreeSet};
@@ -32,7 +32,7 @@ pub async fn run(args: &Chat, remote: &mut Remote, input: &mut Input, user: &str
 
 async fn talk(remote: &mut Remote, room: RoomId, input: &mut Input) -> Result<(), String> {
     let (mut open, mut next, mut full) = (true, None::<(Command, String)>, false);
-    let mut screen = Screen::default();
+    let mut screen = Screen { name: remote.name.clone(), ..Screen::default() };
     let mut at = remote.at().map(str::to_owned);
     for (number, command, _) in remote.open().await {
         if let Command::Post { text, .. } = &command {
@@ -101,6 +101,8 @@ struct Written {
 /// What is printed, and what still has to be said of what is on it.
 #[derive(Default)]
 struct Screen {
+    /// The user's.
+    name: String,
     waiting: Waiting,
     /// By the number of the command.
     written: BTreeMap<u64, Written>,
@@ -156,7 +158,8 @@ impl Screen {
                 let written = self.written.remove(&number);
                 self.show(format!("-- may have been done or not, look into the room: {}", text_of(written)));
             }
-            ClientEvent::Unfollowed { refusal, .. } | ClientEvent::Rejected(refusal) => return Err(refusal.to_string()),
+            ClientEvent::Rejected(refusal) => return Err(advice(&refusal, &self.name)),
+            ClientEvent::Unfollowed { refusal, .. } => return Err(refusal.to_string()),
             _ => {}
         }
         Ok(())
@@ -167,7 +170,8 @@ impl Screen {
         let Some(written) = self.written.get_mut(&number).filter(|written| written.id.is_none()) else { return };
         written.id = Some(id);
         if !written.is_post {
-            let line = format!("-- kept on {copies} node(s) until there is a majority: {}", harmless(&written.text));
+            let line =
+                format!("-- kept on {} until there is a majority: {}", count(copies as usize, "node"), harmless(&written.text));
             self.show(line);
         }
     }

@@ -1,11 +1,14 @@
 //! The servers as the terminal's clients reach them.
 
+use super::is_post;
 use crate::hex;
 use crate::peers::address_of;
 use std::path::Path;
 use std::time::Duration;
-use tertulia_driver::{ClientEvent, ClientHandle, ClientRunner, OpenCommand, Outbox, SubmitError, SystemClock, TokioNet};
-use tertulia_protocol::chat::{Command, RoomRef};
+use tertulia_driver::{
+    ClientEvent, ClientHandle, ClientRunner, OpenCommand, Outbox, OutboxError, SubmitError, SystemClock, TokioNet,
+};
+use tertulia_protocol::chat::{Command, Devices, RoomRef};
 use tertulia_protocol::client::{Choice, Config, Timing};
 use tertulia_protocol::dice::Seed;
 use tertulia_protocol::gateway::{Ask, ClientHello, From, How, Reply, Request};
@@ -17,9 +20,13 @@ use tokio::time::timeout;
 
 /// Commands that may be under way at once, those among them that a side without a majority has accepted: as many as a session may have.
 const WINDOW: u32 = 64;
+/// For how long a session is logged out.
+const GOODBYE: Duration = Duration::from_secs(1);
 
 /// A client with a session of its own, on one server at a time.
 pub struct Remote {
+    /// Whose it is.
+    pub name: String,
     client: ClientHandle,
     running: JoinHandle<()>,
     servers: Vec<String>,
@@ -29,19 +36,39 @@ pub struct Remote {
     pub keeps: bool,
     /// Where the client was signed in last.
     at: Option<String>,
+    /// The cluster has refused the session for good.
+    refused: bool,
 }
 
 impl Remote {
     /// `servers`: `http://host:port` each. What is unsettled at the end is lost.
     pub fn signing_in(name: &str, how: How, servers: &[String]) -> Remote {
         let (client, running) = runner(name, how, servers).start();
-        Remote { client, running: tokio::spawn(running), servers: servers.to_vec(), failure: None, keeps: false, at: None }
+        Remote {
+            name: name.into(),
+            client,
+            running: tokio::spawn(running),
+            servers: servers.to_vec(),
+            failure: None,
+            keeps: false,
+            at: None,
+            refused: false,
+        }
     }
 
     /// As [`Remote::signing_in`], with an outbox in a file: goes on where the last process that had it ended.
     pub fn kept(name: &str, how: How, servers: &[String], outbox: Outbox) -> Result<Remote, String> {
         let (client, running) = runner(name, how, servers).resume(outbox).map_err(|error| error.to_string())?;
-        Ok(Remote { client, running: tokio::spawn(running), servers: servers.to_vec(), failure: None, keeps: true, at: None })
+        Ok(Remote {
+            name: name.into(),
+            client,
+            running: tokio::spawn(running),
+            servers: servers.to_vec(),
+            failure: None,
+            keeps: true,
+            at: None,
+            refused: false,
+        })
     }
 
     /// With the outbox of this file, if one is named.
@@ -49,10 +76,30 @@ impl Remote {
         match outbox {
             None => Ok(Remote::signing_in(name, how, servers)),
             Some(path) => {
-                let outbox = Outbox::open(path).map_err(|error| error.to_string())?;
+                let outbox = opened(path).map_err(|error| error.to_string())?;
                 Remote::kept(name, how, servers, outbox).map_err(|error| format!("{}: {error}", path.display()))
             }
         }
+    }
+
+    /// Logs the session out that nobody will use again, as well as that goes within a moment. Not where a message is still to be committed under it.
+    pub async fn log_out(&mut self) {
+        let nowhere = self.at.is_none() && self.failure.is_some();
+        if self.keeps || self.refused || nowhere || self.open().await.iter().any(|(_, command, _)| is_post(command)) {
+            return;
+        }
+        let Ok(number) = self.submit(Command::LogOut { devices: Devices::This }).await else { return };
+        let over = async {
+            while let Ok(event) = self.next().await {
+                match event {
+                    ClientEvent::Settled { number: settled, .. } if settled == number => return,
+                    ClientEvent::Rejected(_) => return,
+                    _ => {}
+                }
+            }
+        };
+        // Nobody answers: then the session stays, until the cluster's `idle_ms` ends it.
+        let _ = timeout(GOODBYE, over).await;
     }
 
     /// Ends the client; what it wanted kept is written then.
@@ -105,6 +152,7 @@ impl Remote {
                 let address = address_of(self.server(*server));
                 self.failure = Some(if why.starts_with(address) { why.into() } else { format!("{address}: {why}") });
             }
+            ClientEvent::Rejected(_) => self.refused = true,
             ClientEvent::SignedIn { server, .. } => self.at = Some(self.server(*server).to_owned()),
             ClientEvent::Servers(servers) => self.servers = servers.iter().map(|address| format!("http://{address}")).collect(),
             ClientEvent::OutboxFailed { why } => return Err(format!("what you send cannot be kept: {why}")),
@@ -130,6 +178,18 @@ impl Remote {
     pub fn server(&self, server: u32) -> &str {
         self.servers.get(server as usize).map_or("?", String::as_str)
     }
+}
+
+/// Opens an outbox, and says if its end is gone.
+pub fn opened(path: &Path) -> Result<Outbox, OutboxError> {
+    let outbox = Outbox::open(path)?;
+    if outbox.torn() > 0 {
+        let (path, torn) = (path.display(), outbox.torn());
+        eprintln!(
+            "the last {torn} bytes of {path} were not written to their end and were cut off: look whether your last message is in its room"
+        );
+    }
+    Ok(outbox)
 }
 
 fn runner(name: &str, how: How, servers: &[String]) -> ClientRunner<TokioNet, SystemClock> {

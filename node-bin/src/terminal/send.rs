@@ -1,19 +1,25 @@
 //! `node send`: posts, and says of each message where it stands for good. With `--outbox` a message that was read is posted, once, even if this process ends before.
 //!
-//! Exit statuses: 0 all are where they were wanted; 1 it could not begin, or its input could not be read; 2 wrong arguments; 3 something was refused; 4 something is not
+//! Exit statuses: 0 all are where they were wanted; 1 it could not begin, or its input could not be read, or a line of it was no text; 2 wrong arguments; 3 something was refused; 4 something is not
 //! known to be done, because no server or no majority was reached in time.
 
 use super::remote::Remote;
-use super::{Failed, by_file, enter, entering, lines, room_ref, send_keyed};
+use super::{Failed, advice, by_file, count, enter, entering, interrupted, lines, room_ref, send_keyed};
 use crate::cli::Send;
 use crate::{rfc3339, show};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::ErrorKind;
+use std::time::Duration;
 use tertulia_driver::{ClientEvent, SubmitError};
 use tertulia_protocol::chat::{Command, Done, Refusal, RoomRef};
+use tertulia_protocol::gateway::{Answer, Ask};
 use tertulia_protocol::ids::MessageId;
 use tokio::io::{BufReader, Lines, Stdin};
 use tokio::time::{Instant, sleep_until};
+
+/// For how long a server is asked about the room before what is written is kept for later.
+const SOON: Duration = Duration::from_secs(2);
 
 pub async fn send(args: &Send) -> Result<(), Failed> {
     let how = by_file(args.password_file.as_deref())?;
@@ -31,20 +37,40 @@ pub async fn send(args: &Send) -> Result<(), Failed> {
         under_way: BTreeMap::new(),
         accepted: BTreeSet::new(),
         refused: 0,
+        unreadable: 0,
     };
-    let done = sending.send().await;
+    // What is in an outbox may be cut off at any moment, and its session goes on.
+    let done = match args.outbox {
+        Some(_) => sending.send().await,
+        None => tokio::select! {
+            done = sending.send() => done,
+            (why, status) = interrupted() => Err(sending.cut_off(why, status)),
+        },
+    };
+    sending.remote.log_out().await;
     sending.remote.end().await;
     done?;
-    all_taken(sending.refused)
+    all_taken(sending.refused, sending.unreadable)
 }
 
-/// What is said at the end of those that were refused.
-pub fn all_taken(refused: u64) -> Result<(), Failed> {
-    match refused {
-        0 => Ok(()),
-        1 => Err(Failed::refused("1 message was refused")),
-        refused => Err(Failed::refused(format!("{refused} messages were refused"))),
+/// What is said at the end of those that were refused, and of lines that could not be sent.
+pub fn all_taken(refused: u64, unreadable: u64) -> Result<(), Failed> {
+    match (refused, unreadable) {
+        (0, 0) => Ok(()),
+        (0, 1) => Err("1 line was no text (UTF-8) and was not sent".to_owned().into()),
+        (0, lines) => Err(format!("{lines} lines were no text (UTF-8) and were not sent").into()),
+        (1, _) => Err(Failed::refused("1 message was refused")),
+        (refused, _) => Err(Failed::refused(format!("{refused} messages were refused"))),
     }
+}
+
+/// Says that a line of the input cannot be sent: whoever writes messages is told by this line, and the others are sent.
+pub fn tell_unreadable(args: &Send, line: u64) {
+    let why = "no text (UTF-8)";
+    if args.json {
+        show(&of_line(line, &args.room, json!({"state": "unreadable", "why": why})));
+    }
+    eprintln!("line {line} of standard input is {why} and was not sent");
 }
 
 /// The command that posts a line.
@@ -71,6 +97,8 @@ struct Sending<'a> {
     /// Numbers of those that nodes without a majority have accepted.
     accepted: BTreeSet<u64>,
     refused: u64,
+    /// Lines that are no text.
+    unreadable: u64,
 }
 
 impl Sending<'_> {
@@ -81,13 +109,17 @@ impl Sending<'_> {
         if self.args.outbox.is_some() {
             // What is written is kept whether a server is reached or not: commands are done in their order, so the posts come after the room is entered.
             if !self.under_way.is_empty() {
-                eprintln!("{} messages of an earlier run come first", self.under_way.len());
+                let messages =
+                    if self.under_way.len() == 1 { "1 message".into() } else { format!("{} messages", self.under_way.len()) };
+                eprintln!("first {messages} of an earlier run");
             }
             let room = room_ref(&self.args.room);
-            while let Err(error) = self.remote.submit(entering(room.clone(), true)).await {
-                match error {
-                    SubmitError::WindowFull => self.run().await?,
-                    SubmitError::Ended => return Err(error.to_string().into()),
+            let mut enters = !self.is_in(&room).await?;
+            while enters {
+                match self.remote.submit(entering(room.clone(), true)).await {
+                    Ok(_) => enters = false,
+                    Err(SubmitError::WindowFull) => self.run().await?,
+                    Err(SubmitError::Ended) => return Err(SubmitError::Ended.to_string().into()),
                 }
             }
             self.room = Some(room);
@@ -97,6 +129,27 @@ impl Sending<'_> {
         self.input = if self.args.text.is_some() { None } else { Some(lines()) };
         self.waiting.clone_from(&self.args.text);
         self.run().await
+    }
+
+    /// Whether a server says, soon, that the user is in the room. Then it need not be entered: that is a command which no side without a majority accepts, and what is
+    /// posted behind it would have its place only after this outbox has come back with it.
+    async fn is_in(&mut self, room: &RoomRef) -> Result<bool, Failed> {
+        let asked = self.remote.ask(Ask::Room { room: room.clone() }).await;
+        let (until, mut servers) = (Instant::now() + SOON, self.remote.servers().len());
+        while servers > 0 {
+            tokio::select! {
+                biased;
+                event = self.remote.next() => match event? {
+                    ClientEvent::Answered { ask, result } if Some(ask) == asked => {
+                        return Ok(matches!(result, Ok(Answer::Room(view)) if view.member));
+                    }
+                    ClientEvent::Disconnected { .. } => servers -= 1,
+                    event => drop(self.happened(event)?),
+                },
+                () = sleep_until(until) => break,
+            }
+        }
+        Ok(false)
     }
 
     async fn run(&mut self) -> Result<(), Failed> {
@@ -129,6 +182,10 @@ impl Sending<'_> {
             Ok(Some(line)) if line.trim().is_empty() => {}
             Ok(Some(line)) => self.waiting = Some(line),
             Ok(None) => self.input = None,
+            Err(error) if error.kind() == ErrorKind::InvalidData => {
+                tell_unreadable(self.args, self.line);
+                self.unreadable += 1;
+            }
             Err(error) => return Err(format!("cannot read line {} of standard input: {error}", self.line).into()),
         }
         Ok(())
@@ -147,7 +204,7 @@ impl Sending<'_> {
     /// Whether a message was settled.
     fn happened(&mut self, event: ClientEvent) -> Result<bool, Failed> {
         match event {
-            ClientEvent::Rejected(refusal) => Err(Failed::refused(refusal.to_string())),
+            ClientEvent::Rejected(refusal) => Err(Failed::refused(advice(&refusal, &self.remote.name))),
             ClientEvent::Accepted { number, id, copies } => Ok(self.is_accepted(number, id, copies)),
             ClientEvent::Settled { number, result } => {
                 self.accepted.remove(&number);
@@ -176,7 +233,10 @@ impl Sending<'_> {
             self.under_way.remove(&number);
             tell_accepted(self.args, line, id, copies);
         } else if first && news {
-            eprintln!("no majority: what is sent is accepted, on {copies} node(s) so far, and waits to be committed");
+            eprintln!(
+                "no majority: what is sent is accepted, on {} so far, and waits to be committed",
+                count(copies as usize, "node")
+            );
         }
         news
     }
@@ -189,16 +249,29 @@ impl Sending<'_> {
             }
         }
         let what = match &self.args.outbox {
-            None if waits => "they are accepted, and are committed or refused once there is a majority again".into(),
-            None => "they may or may not be in the room".into(),
-            Some(path) => format!("they are kept: the next send with --outbox {} posts them, once", path.display()),
+            None if waits => "accepted, and committed or refused once there is a majority again".into(),
+            None => "and may or may not be in the room".into(),
+            Some(path) => format!("and kept: the next send with --outbox {} posts what is kept, once", path.display()),
         };
         Failed::unconfirmed(format!(
-            "nothing was acknowledged for {}{}: {} messages are not confirmed, {what}",
+            "nothing was acknowledged for {}{}: {}, {what}",
             humantime::format_duration(self.args.patience),
             self.remote.failure(),
-            self.under_way.len()
+            self.not_confirmed()
         ))
+    }
+
+    fn cut_off(&self, why: &str, status: u8) -> Failed {
+        let message = match self.under_way.len() {
+            0 => why.into(),
+            _ => format!("{why}: {}, and may or may not be in the room", self.not_confirmed()),
+        };
+        Failed { status, message }
+    }
+
+    fn not_confirmed(&self) -> String {
+        let not = if self.under_way.len() == 1 { "is not" } else { "are not" };
+        format!("{} {not} confirmed", count(self.under_way.len(), "message"))
     }
 }
 

@@ -4,10 +4,11 @@
 //! 24 hours of its time. Lines of standard input have the keys `KEY/1`, `KEY/2` and so on, by their number; they are posted one after the other.
 
 use super::remote::Remote;
-use super::send::{all_taken, next_line, posting, tell, tell_accepted};
-use super::{Failed, enter, lines};
+use super::send::{all_taken, next_line, posting, tell, tell_accepted, tell_unreadable};
+use super::{Failed, advice, enter, lines};
 use crate::cli::Send;
 use crate::clock;
+use std::io::ErrorKind;
 use std::time::Duration;
 use tertulia_driver::ClientEvent;
 use tertulia_protocol::chat::{Command, Done, Refusal, RoomRef};
@@ -28,16 +29,17 @@ enum Outcome {
 pub async fn send(args: &Send, mut remote: Remote, key: &str) -> Result<(), Failed> {
     let sent = send_all(args, &mut remote, key).await;
     remote.end().await;
-    all_taken(sent?)
+    let (refused, unreadable) = sent?;
+    all_taken(refused, unreadable)
 }
 
-/// How many were refused.
-async fn send_all(args: &Send, remote: &mut Remote, key: &str) -> Result<u64, Failed> {
+/// How many were refused, and how many lines were no text.
+async fn send_all(args: &Send, remote: &mut Remote, key: &str) -> Result<(u64, u64), Failed> {
     let room = RoomRef::Id(enter(remote, &args.room, true, Some(args.patience)).await?);
-    let mut refused = 0;
+    let (mut refused, mut unreadable) = (0, 0);
     if let Some(text) = &args.text {
         refused += u64::from(!send_one(args, remote, 1, key, posting(args, room, text.clone())).await?);
-        return Ok(refused);
+        return Ok((refused, 0));
     }
     let mut input = Some(lines());
     for line in 1.. {
@@ -48,10 +50,14 @@ async fn send_all(args: &Send, remote: &mut Remote, key: &str) -> Result<u64, Fa
                 refused += u64::from(!send_one(args, remote, line, &key, command).await?);
             }
             Ok(None) => break,
+            Err(error) if error.kind() == ErrorKind::InvalidData => {
+                tell_unreadable(args, line);
+                unreadable += 1;
+            }
             Err(error) => return Err(format!("cannot read line {line} of standard input: {error}").into()),
         }
     }
-    Ok(refused)
+    Ok((refused, unreadable))
 }
 
 /// False if it was refused.
@@ -78,7 +84,7 @@ async fn outcome(args: &Send, remote: &mut Remote, ask: &Ask) -> Result<Outcome,
         let number = remote.ask(ask.clone()).await;
         let result = loop {
             match remote.next().await? {
-                ClientEvent::Rejected(refusal) => return Err(Failed::refused(refusal.to_string())),
+                ClientEvent::Rejected(refusal) => return Err(Failed::refused(advice(&refusal, &remote.name))),
                 ClientEvent::Answered { ask, result } if Some(ask) == number => break result,
                 _ => {}
             }

@@ -6,7 +6,7 @@
 use super::lines::told;
 use super::remote::Remote;
 use super::waiting::tentative;
-use super::{Failed, by_file, enter, harmless, line};
+use super::{Failed, advice, by_file, enter, harmless, interrupted, line};
 use crate::cli::Tail;
 use crate::http::view;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -20,7 +20,6 @@ use tertulia_driver::ClientEvent;
 use tertulia_protocol::chat::{Refusal, RoomRef};
 use tertulia_protocol::gateway::{Answer, Ask, Event, EventKind, From, TentativePost};
 use tertulia_protocol::ids::{Cursor, MessageId, RoomId};
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{Instant, sleep, sleep_until};
 
 /// How often it is looked whether somebody still reads.
@@ -36,8 +35,6 @@ struct Gone;
 pub async fn tail(args: &Tail) -> Result<(), Failed> {
     let kept = args.resume.as_deref().map(Cursors::read).transpose()?;
     let mut remote = Remote::signing_in(&args.name, by_file(args.password_file.as_deref())?, &args.servers.urls);
-    let terminated = signal(SignalKind::terminate()).map_err(|error| format!("cannot wait for signals: {error}"));
-    let mut terminated = terminated?;
     let mut tailing = Tailing {
         args,
         out: BufWriter::new(stdout()),
@@ -45,13 +42,16 @@ pub async fn tail(args: &Tail) -> Result<(), Failed> {
         until: BTreeMap::new(),
         shown: BTreeSet::new(),
         kept,
+        check: Check::default(),
     };
-    tokio::select! {
+    let ended = tokio::select! {
         ended = tailing.run(&mut remote) => ended,
-        _ = tokio::signal::ctrl_c() => Ok(()),
-        _ = terminated.recv() => Ok(()),
+        _ = interrupted() => Ok(()),
         () = nobody_reads() => Ok(()),
-    }
+    };
+    remote.log_out().await;
+    remote.end().await;
+    ended
 }
 
 struct Tailing<'a> {
@@ -63,6 +63,56 @@ struct Tailing<'a> {
     /// Tentative messages: each is printed once as it waits, and once when it has its place.
     shown: BTreeSet<MessageId>,
     kept: Option<Cursors>,
+    check: Check,
+}
+
+/// Whether the rooms still have the events after which this goes on: a cluster that was restored from an older backup does not, and would be silent until it has.
+///
+/// A server that is merely behind is no reason to end: what counts is a state of which a leader says that it is the newest, and then the same server's view of the room.
+#[derive(Default)]
+struct Check {
+    /// Rooms that were not looked at yet, and where in them this begins.
+    rooms: BTreeMap<RoomId, Cursor>,
+    /// The question under way, and whether the state was confirmed before it.
+    asked: Option<(u64, bool)>,
+    /// When to ask again, after an answer that no leader has confirmed.
+    again_at: Option<Instant>,
+}
+
+impl Check {
+    /// Asks what is to be asked next.
+    async fn ask(&mut self, remote: &Remote) {
+        if self.asked.is_some() || self.again_at.is_some_and(|at| at > Instant::now()) {
+            return;
+        }
+        let Some(room) = self.rooms.keys().next() else { return };
+        let ask = Ask::History { room: RoomRef::Id(*room), after: None, before: None, limit: 1, at_least: None };
+        self.asked = remote.ask(ask).await.map(|number| (number, false));
+        self.again_at = None;
+    }
+
+    /// An answer has come, or a connection has gone. The room that lacks events, with the last one that it has.
+    async fn happened(&mut self, event: &ClientEvent, remote: &Remote) -> Option<(RoomId, Cursor)> {
+        let (asked, confirmed) = self.asked?;
+        let (room, begin) = self.rooms.first_key_value().map(|(room, cursor)| (*room, *cursor))?;
+        match event {
+            // What the next server says does not belong to what this one has said.
+            ClientEvent::Disconnected { .. } => self.asked = None,
+            ClientEvent::Answered { ask, result } if *ask == asked => match result {
+                Ok(Answer::History { current: true, .. }) => {
+                    self.asked = remote.ask(Ask::Room { room: RoomRef::Id(room) }).await.map(|number| (number, true));
+                }
+                Ok(Answer::Room(view)) if confirmed => {
+                    self.asked = None;
+                    self.rooms.remove(&room);
+                    return (view.cursor < begin).then_some((room, view.cursor));
+                }
+                _ => (self.asked, self.again_at) = (None, Some(Instant::now() + LOOK)),
+            },
+            _ => {}
+        }
+        None
+    }
 }
 
 impl Tailing<'_> {
@@ -74,6 +124,9 @@ impl Tailing<'_> {
             let room = enter(remote, name, false, patience).await?;
             self.names.insert(room, name.clone());
             let from = self.begin(room);
+            if let From::After(cursor) = from {
+                self.check.rooms.insert(room, cursor);
+            }
             if self.args.no_follow {
                 let end = end_of(remote, room).await?;
                 let is_empty =
@@ -87,7 +140,9 @@ impl Tailing<'_> {
         }
         remote.learn_servers().await;
         let mut silent_at = Instant::now() + SILENCE;
-        while !self.args.no_follow || !self.until.is_empty() {
+        while !self.args.no_follow || !self.until.is_empty() || !self.check.rooms.is_empty() {
+            self.check.ask(remote).await;
+            let again_at = self.check.again_at;
             let event = tokio::select! {
                 biased;
                 event = remote.next() => event?,
@@ -99,13 +154,40 @@ impl Tailing<'_> {
                     }
                 }
                 () = sleep_until(silent_at), if self.args.no_follow => break,
+                () = sleep_until(again_at.unwrap_or(silent_at)), if again_at.is_some() => continue,
             };
-            silent_at = Instant::now() + SILENCE;
+            if let Some((room, last)) = self.check.happened(&event, remote).await {
+                return Err(self.ahead(room, last).into());
+            }
+            // Without a leader it is asked again and again, and answered: that is silence, too.
+            if !matches!(event, ClientEvent::Answered { .. }) {
+                silent_at = Instant::now() + SILENCE;
+            }
             if let Err(error) = self.happened(event)? {
                 return ended(error);
             }
         }
         self.settle().or_else(ended)
+    }
+
+    /// What to say of a room that has fewer events than were read of it.
+    fn ahead(&self, room: RoomId, last: Cursor) -> String {
+        let name = self.names.get(&room).map_or_else(|| room.0.to_string(), |name| harmless(name));
+        let kept = self.kept.as_ref().filter(|kept| kept.rooms.contains_key(&room));
+        let (begin, instead) = match kept {
+            Some(kept) => {
+                let path = kept.path.display();
+                (
+                    format!("{path} says that {name} was read through event {}", kept.rooms[&room]),
+                    format!("move {path} away, to begin with the last messages (-n)"),
+                )
+            }
+            None => (format!("{name} is to be read after event {}", self.args.from.unwrap_or(0)), "begin earlier".into()),
+        };
+        format!(
+            "{begin}, and the room has {last}: this is another cluster, or one that was restored from an older backup. \
+             Messages would be left out here: {instead}"
+        )
     }
 
     fn begin(&self, room: RoomId) -> From {
@@ -131,9 +213,8 @@ impl Tailing<'_> {
                 fresh.iter().try_for_each(|post| self.waits(room, post))
             }
             ClientEvent::Withdrawn { room, post, refusal } if self.args.tentative => self.withdrawn(room, &post, &refusal),
-            ClientEvent::Unfollowed { refusal, .. } | ClientEvent::Rejected(refusal) => {
-                return Err(Failed::refused(refusal.to_string()));
-            }
+            ClientEvent::Rejected(refusal) => return Err(Failed::refused(advice(&refusal, &self.args.name))),
+            ClientEvent::Unfollowed { refusal, .. } => return Err(Failed::refused(refusal.to_string())),
             _ => Ok(()),
         })
     }
@@ -231,7 +312,7 @@ async fn end_of(remote: &mut Remote, room: RoomId) -> Result<(u64, Cursor), Fail
             ClientEvent::Answered { ask, result: Err(refusal) } if Some(ask) == asked => {
                 return Err(Failed::refused(refusal.to_string()));
             }
-            ClientEvent::Rejected(refusal) => return Err(Failed::refused(refusal.to_string())),
+            ClientEvent::Rejected(refusal) => return Err(Failed::refused(advice(&refusal, &remote.name))),
             _ => {}
         }
     }

@@ -26,6 +26,7 @@ mod views;
 
 pub use command::{decode_reply, decode_signed_in};
 pub use house::Due;
+pub use names::bad_letter;
 pub use refusal::*;
 pub use rows::message_place;
 pub use settings::*;

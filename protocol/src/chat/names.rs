@@ -104,6 +104,13 @@ pub(super) fn check_name(name: &str, limits: &Limits) -> Result<(), Refusal> {
     if shown.trim() != shown || is_blank(&shown) || spaces || begins_badly { Err(Refusal::BadName) } else { Ok(()) }
 }
 
+/// The first letter for which a name is refused, where it is a letter.
+pub fn bad_letter(name: &str) -> Option<char> {
+    let outside = name.chars().next().filter(|c| c.is_whitespace() || *c == '@' || is_combining_mark(*c));
+    let last = name.chars().next_back().filter(|c| c.is_whitespace());
+    outside.or_else(|| name.chars().find(|c| c.is_control() || is_invisible(*c))).or(last)
+}
+
 /// A room's name is no number either: numbers are ids.
 pub(super) fn check_room_name(name: &str, limits: &Limits) -> Result<(), Refusal> {
     check_name(name, limits)?;
@@ -203,6 +210,23 @@ pub(super) fn mentioned(text: &str, limit: usize) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_letter_that_is_not_allowed_is_named() {
+        let limits = Limits::default();
+        for (name, letter) in [
+            ("@ana", '@'),
+            (" ana", ' '),
+            ("ana ", ' '),
+            ("a\u{200b}na", '\u{200b}'),
+            ("a\u{7}na", '\u{7}'),
+            ("\u{301}ana", '\u{301}'),
+        ] {
+            assert_eq!(bad_letter(name), Some(letter), "{name:?}");
+            assert_eq!(check_name(name, &limits), Err(Refusal::BadName), "{name:?}");
+        }
+        assert_eq!(bad_letter("ana b@c"), None);
+    }
 
     #[test]
     fn names_that_differ_in_form_or_case_are_the_same_name() {

@@ -175,7 +175,7 @@ impl core::fmt::Display for Refusal {
             }
             Refusal::BadName => write!(
                 f,
-                "a name may not hold control or invisible characters, nor begin or end with a space, and a room's may not be a number: choose another one"
+                "a name may not begin with @ or with an accent alone, nor hold control or invisible characters or two spaces in a row, nor begin or end with a space, and a room's may not be a number: choose another one"
             ),
             Refusal::EmptyText => write!(f, "the message is empty: write something"),
             Refusal::TextTooLong { bytes, limit } => {

@@ -1,7 +1,7 @@
 //! What a client keeps over its end: small records under keys, each an envelope.
 //!
 //! - A record replaces the one of the same key. Its host puts it into a table (IndexedDB), or appends it to a file as a frame ([`frame`]), and a
-//!   [`forgotten`] one for what is to go; a file is read by [`read`], which ends at the first frame that is not whole.
+//!   [`forgotten`] one for what is to go; a file is read by [`read`], which ends at the first frame that is not whole, and says whether that is its torn end.
 //! - Any beginning of what was kept, in the order in which it was handed out, is a state that the client was in: a torn tail costs nothing that was synced.
 
 use super::Client;
@@ -9,7 +9,7 @@ use super::types::{Change, Key, Output, ResumeError};
 use crate::chat::Command;
 use crate::gateway::Token;
 use crate::ids::*;
-use crate::wire::{EnvelopeError, FrameReader, Kind, frame_of, open, seal};
+use crate::wire::{EnvelopeError, FrameError, FrameReader, Kind, frame_of, open, seal};
 use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -18,6 +18,9 @@ use serde::{Deserialize, Serialize};
 
 /// Largest record: a command of the largest kind, and room to spare.
 pub const RECORD_LIMIT: u32 = 1 << 16;
+/// Length and checksum in front of a record.
+const FRAME_HEAD: usize = 8;
+const FRAME_LIMIT: usize = FRAME_HEAD + RECORD_LIMIT as usize;
 
 /// Whose outbox it is, and what was given out when that was last written. Records of commands may say more.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -79,30 +82,67 @@ pub fn key_of(record: &Bytes) -> Result<(Key, bool), EnvelopeError> {
 pub struct Read {
     /// The last record of each key that was not forgotten.
     pub records: BTreeMap<Key, Bytes>,
-    /// How many bytes are whole frames; what follows is to be cut off before anything is appended.
+    /// How many bytes are whole frames.
     pub whole: usize,
+    /// What follows those.
+    pub rest: Rest,
 }
 
-/// Reads a file of frames as far as it is whole: a torn or damaged frame, and all that follows it, counts for nothing.
+/// What follows the whole frames of a file.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Rest {
+    Nothing,
+    /// A last frame that was not written to its end: to be cut off before anything is appended.
+    Torn,
+    /// More than that: what follows cannot be read, and may count.
+    Damaged,
+}
+
+/// Reads a file of frames as far as it is whole.
 pub fn read(file: &[u8]) -> Read {
-    let mut frames = FrameReader::new(RECORD_LIMIT);
-    frames.buffer().extend_from_slice(file);
     let (mut records, mut whole) = (BTreeMap::new(), 0);
-    while let Ok(Some(envelope)) = frames.next_frame() {
-        let mut record = Vec::with_capacity(3 + envelope.body.len());
-        record.extend_from_slice(&(envelope.kind as u16).to_le_bytes());
-        record.push(envelope.version);
-        record.extend_from_slice(&envelope.body);
-        let record = Bytes::from(record);
-        let Ok((key, gone)) = key_of(&record) else { break };
-        if gone {
-            drop(records.remove(&key))
-        } else {
-            drop(records.insert(key, record))
+    let rest = loop {
+        match first_record(&file[whole..]) {
+            Some(Ok((record, length))) => {
+                let Ok((key, gone)) = key_of(&record) else { break Rest::Damaged };
+                let _ = if gone { records.remove(&key) } else { records.insert(key, record) };
+                whole += length;
+            }
+            _ if whole == file.len() => break Rest::Nothing,
+            // Its checksum holds, so it is as it was written: by a newer version, or by another program.
+            Some(Err(FrameError::Envelope(_))) => break Rest::Damaged,
+            _ => break after(&file[whole..]),
         }
-        whole = file.len() - frames.buffer().len();
-    }
-    Read { records, whole }
+    };
+    Read { records, whole, rest }
+}
+
+/// The record at the beginning of these bytes, and the length of its frame. `None` where the frame goes on behind them.
+fn first_record(bytes: &[u8]) -> Option<Result<(Bytes, usize), FrameError>> {
+    let length = bytes.first_chunk().map_or(0, |length| u32::from_le_bytes(*length) as usize);
+    let mut frames = FrameReader::new(RECORD_LIMIT);
+    frames.buffer().extend_from_slice(&bytes[..bytes.len().min(FRAME_HEAD.saturating_add(length)).min(FRAME_LIMIT)]);
+    let envelope = match frames.next_frame() {
+        Ok(envelope) => envelope?,
+        Err(error) => return Some(Err(error)),
+    };
+    let mut record = Vec::with_capacity(3 + envelope.body.len());
+    record.extend_from_slice(&(envelope.kind as u16).to_le_bytes());
+    record.push(envelope.version);
+    record.extend_from_slice(&envelope.body);
+    let length = FRAME_HEAD + record.len();
+    Some(Ok((Bytes::from(record), length)))
+}
+
+/// Whether bytes that do not begin with a whole frame may be one that was not written to its end: it is the last, and no longer than a frame is.
+fn after(bytes: &[u8]) -> Rest {
+    let is_whole = |at: usize| {
+        let kind = bytes.get(at + FRAME_HEAD..).map(Kind::of);
+        let is_record =
+            matches!(kind, Some(Ok(Kind::OutboxSession | Kind::OutboxCommand | Kind::OutboxCursor | Kind::OutboxForgotten)));
+        is_record && matches!(first_record(&bytes[at..]), Some(Ok(_)))
+    };
+    if bytes.len() > FRAME_LIMIT || (1..bytes.len()).any(is_whole) { Rest::Damaged } else { Rest::Torn }
 }
 
 /// The state that records add up to.

@@ -58,7 +58,7 @@ mod types;
 #[cfg(feature = "zoo")]
 mod zoo;
 
-pub use kept::{RECORD_LIMIT, Read, forgotten, frame, key_of, read};
+pub use kept::{RECORD_LIMIT, Read, Rest, forgotten, frame, key_of, read};
 pub use types::*;
 
 use crate::chat::{Command, Refusal, RoomRef};

@@ -33,6 +33,9 @@ pub enum FrameError {
 impl fmt::Display for FrameError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            FrameError::TooLarge { length, .. } if *length == u32::from_le_bytes(*b"HTTP") => {
+                write!(f, "it answers as a web server does, not as a node: is it the right port?")
+            }
             FrameError::TooLarge { length, limit } => write!(f, "a frame of {length} bytes is over the limit of {limit}"),
             FrameError::Checksum => write!(f, "a frame's checksum does not agree with its bytes"),
             FrameError::Envelope(error) => error.fmt(f),
@@ -134,6 +137,12 @@ mod tests {
             // A longer length just waits for more; everything else is an error.
             prop_assert!(!matches!(frames(&bytes, 1000, 7), Ok(frames) if !frames.is_empty()));
         }
+    }
+
+    #[test]
+    fn a_web_server_is_told_from_a_node() {
+        let error = frames(b"HTTP/1.1 400 Bad Request", 1000, 8).unwrap_err();
+        assert!(alloc::string::ToString::to_string(&error).contains("is it the right port?"));
     }
 
     #[test]

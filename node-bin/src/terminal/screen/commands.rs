@@ -143,16 +143,16 @@ fn unknown(name: &str) -> String {
 fn run(name: &str, rest: &str) -> Option<Run> {
     let user = || word(rest);
     Some(match name {
-        "join" => Run::Join(some(rest)?.trim_start_matches('#').into()),
-        "part" => Run::Part(some(rest).map(|room| room.trim_start_matches(['#', '+', '&']).into())),
+        "join" => Run::Join(room(rest, &['#'])?),
+        "part" => Run::Part(room(rest, &['#', '+', '&'])),
         "new" => return new_room(rest),
         "msg" => {
-            let (user, text) = rest.split_once(char::is_whitespace).unwrap_or((rest, ""));
-            Run::Message { user: word(user)?, text: text.trim().into() }
+            let (user, text) = first(rest)?;
+            Run::Message { user, text: text.into() }
         }
         "rooms" => Run::Rooms,
         "invite" => Run::Invite(user()?),
-        "decline" => Run::Decline(some(rest)?.trim_start_matches(['#', '+', '&']).into()),
+        "decline" => Run::Decline(room(rest, &['#', '+', '&'])?),
         "topic" => Run::Topic(some(rest).map(|topic| if topic == "-" { String::new() } else { topic.into() })),
         "names" => Run::Names,
         "reply" => with_text(rest, Run::Reply)?,
@@ -180,19 +180,19 @@ fn run(name: &str, rest: &str) -> Option<Run> {
         "ban" => Run::Ban(user()?, true),
         "unban" => Run::Ban(user()?, false),
         "mute" => {
-            let (user, minutes) = rest.split_once(char::is_whitespace).unwrap_or((rest, "60"));
-            Run::Mute { user: word(user)?, minutes: minutes.trim().parse().ok()? }
+            let (user, minutes) = first(rest)?;
+            Run::Mute { user, minutes: some(minutes).unwrap_or("60").parse().ok()? }
         }
         "unmute" => Run::Mute { user: user()?, minutes: 0 },
         "role" => {
-            let (user, role) = rest.split_once(char::is_whitespace)?;
-            let role = match role.trim() {
+            let (user, role) = first(rest)?;
+            let role = match role {
                 "member" => MemberRole::Member,
                 "moderator" => MemberRole::Moderator,
                 "owner" => MemberRole::Owner,
                 _ => return None,
             };
-            Run::Role(word(user)?, role)
+            Run::Role(user, role)
         }
         "rename" => Run::Rename(some(rest)?.into()),
         "archive" => Run::Archive(true),
@@ -206,23 +206,55 @@ fn run(name: &str, rest: &str) -> Option<Run> {
 }
 
 fn new_room(rest: &str) -> Option<Run> {
-    let mut words = rest.split_whitespace();
-    let (kind, first) = (words.next()?, words.next()?);
-    let users = |words: std::str::SplitWhitespace<'_>| words.filter_map(word).collect::<Vec<_>>();
+    let (kind, rest) = rest.split_once(char::is_whitespace)?;
+    let mut names = Vec::new();
+    let mut left = rest.trim();
+    while let Some((name, more)) = first(left) {
+        names.push(name);
+        left = more;
+    }
     Some(match kind {
-        "private" => Run::NewPrivate { name: first.into(), users: users(words) },
-        "group" => Run::NewGroup(word(first).into_iter().chain(users(words)).collect()),
-        "public" => Run::Join(rest.split_once(char::is_whitespace)?.1.trim().into()),
+        "private" if !names.is_empty() => Run::NewPrivate { name: names.remove(0), users: names },
+        "group" if !names.is_empty() => Run::NewGroup(names),
+        "public" => Run::Join(some(rest)?.into()),
         _ => return None,
     })
+}
+
+/// The first name, and what follows it. A name with spaces stands in quotes.
+fn first(rest: &str) -> Option<(String, &str)> {
+    let rest = rest.trim();
+    let quoted = rest.trim_start_matches('@').strip_prefix('"').and_then(|rest| rest.split_once('"'));
+    let (name, more) = match quoted.filter(|(_, more)| more.is_empty() || more.starts_with([' ', ':', ','])) {
+        Some((name, more)) => (some(name)?.to_owned(), more.trim_start_matches([':', ','])),
+        None => {
+            let (name, more) = rest.split_once(char::is_whitespace).unwrap_or((rest, ""));
+            (plain_name(name)?, more)
+        }
+    };
+    Some((name, more.trim()))
 }
 
 fn some(text: &str) -> Option<&str> {
     Some(text.trim()).filter(|text| !text.is_empty())
 }
 
-/// A user's name, with or without the `@`.
+/// A room's name, all of the line, with or without its sign and quotes.
+fn room(text: &str, signs: &[char]) -> Option<String> {
+    let name = text.trim().trim_start_matches(signs);
+    let quoted = name.strip_prefix('"').and_then(|name| name.strip_suffix('"'));
+    some(quoted.unwrap_or(name)).map(Into::into)
+}
+
+/// A user's name where nothing else follows: with or without the `@`, and quotes.
 fn word(text: &str) -> Option<String> {
+    match first(text) {
+        Some((name, "")) => Some(name),
+        _ => plain_name(text),
+    }
+}
+
+fn plain_name(text: &str) -> Option<String> {
     some(text.trim().trim_start_matches('@').trim_end_matches([':', ','])).map(Into::into)
 }
 
@@ -254,6 +286,22 @@ mod tests {
         assert_eq!(said("/J #lobby"), Said::Run(Run::Join("lobby".into())));
         assert_eq!(said("/react #7 :+1:"), Said::Run(Run::React { seq: Some(7), emoji: "👍".into(), on: true }));
         assert_eq!(said("/msg @ben hi  there"), Said::Run(Run::Message { user: "ben".into(), text: "hi  there".into() }));
+        assert_eq!(said("/msg \"a b\" hi \"you\""), Said::Run(Run::Message { user: "a b".into(), text: "hi \"you\"".into() }));
+        assert_eq!(said("/msg @\"a b\": hi"), Said::Run(Run::Message { user: "a b".into(), text: "hi".into() }));
+        assert_eq!(said("/msg \"a b"), Said::Run(Run::Message { user: "\"a".into(), text: "b".into() }));
+        for whois in ["/whois a b", "/whois \"a b\"", "/whois @a b"] {
+            assert_eq!(said(whois), Said::Run(Run::Whois("a b".into())), "{whois}");
+        }
+        assert_eq!(said("/mute \"a b\" 5"), Said::Run(Run::Mute { user: "a b".into(), minutes: 5 }));
+        assert_eq!(said("/role \"a b\" owner"), Said::Run(Run::Role("a b".into(), MemberRole::Owner)));
+        assert_eq!(
+            said("/new private \"our plans\" ben @\"a b\""),
+            Said::Run(Run::NewPrivate { name: "our plans".into(), users: vec!["ben".into(), "a b".into()] })
+        );
+        assert_eq!(
+            (said("/join my room"), said("/join #\"my room\"")),
+            (said("/j \"my room\""), Said::Run(Run::Join("my room".into())))
+        );
         assert_eq!(said("/topic -"), Said::Run(Run::Topic(Some(String::new()))));
         assert_eq!(said("/mute ben"), Said::Run(Run::Mute { user: "ben".into(), minutes: 60 }));
         assert_eq!(

@@ -58,7 +58,13 @@ impl Screen {
             ("", 0) => ": ",
             _ => "",
         };
-        (from, self.nicks(begin).into_iter().map(|name| format!("{sign}{name}{after}")).collect())
+        // A command tells names apart by spaces.
+        let is_command = before.starts_with('/');
+        let named = |name: String| match is_command && name.contains(char::is_whitespace) {
+            true => format!("{sign}\"{name}\""),
+            false => format!("{sign}{name}{after}"),
+        };
+        (from, self.nicks(begin).into_iter().map(named).collect())
     }
 
     fn room_names(&self, begin: &str) -> Vec<String> {

@@ -146,7 +146,7 @@ impl Screen {
             Run::Members => self.members_shown = !self.members_shown,
             Run::Status => self.tell_status(),
             Run::Help => self.mode = Mode::Over(Overlay::help()),
-            Run::Quit => self.wants.push_back(Want::Quit),
+            Run::Quit => self.quit(),
             here => self.in_room(|screen, id| screen.run_here(id, here, line)),
         }
     }

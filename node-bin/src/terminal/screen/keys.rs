@@ -22,7 +22,7 @@ const WHEEL: isize = 3;
 impl Screen {
     pub fn handle_key(&mut self, now: Timestamp, key: KeyEvent) {
         self.now = now;
-        if key.kind == KeyEventKind::Release {
+        if self.ended || key.kind == KeyEventKind::Release {
             return;
         }
         let was_ending = std::mem::take(&mut self.ending);
@@ -41,6 +41,9 @@ impl Screen {
 
     pub fn handle_paste(&mut self, now: Timestamp, text: &str) {
         self.now = now;
+        if self.ended {
+            return;
+        }
         match &mut self.mode {
             Mode::Over(Overlay::Switch(switcher)) => {
                 switcher.typed.insert(&text.replace(['\n', '\r'], " "));
@@ -58,6 +61,9 @@ impl Screen {
 
     pub fn handle_mouse(&mut self, now: Timestamp, event: MouseEvent) {
         self.now = now;
+        if self.ended {
+            return;
+        }
         match event.kind {
             MouseEventKind::ScrollUp => self.scroll(WHEEL),
             MouseEventKind::ScrollDown => self.scroll(-WHEEL),
@@ -126,7 +132,7 @@ impl Screen {
             return;
         }
         if was_ending {
-            self.wants.push_back(Want::Quit);
+            self.quit();
         } else {
             self.ending = true;
             self.say("Ctrl-C once more ends; what waits is kept and sent next time");
@@ -158,7 +164,7 @@ impl Screen {
             (ALT, KeyCode::Char('u')) => self.scroll_to_unread(),
             (ALT, KeyCode::Char('e')) => self.edit_last(),
             (ALT, KeyCode::Char('r')) => self.reply_to_last(),
-            (CONTROL, KeyCode::Char('d')) if self.editor_here().is_empty() => self.wants.push_back(Want::Quit),
+            (CONTROL, KeyCode::Char('d')) if self.editor_here().is_empty() => self.quit(),
             _ => self.edit_key(key),
         }
     }

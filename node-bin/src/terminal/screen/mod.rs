@@ -198,6 +198,8 @@ pub struct Screen {
     looking_since: Option<Timestamp>,
     /// Ctrl-C was pressed once.
     ending: bool,
+    /// It was told to end: whatever is typed from now on is meant for somebody else.
+    ended: bool,
 }
 
 impl Screen {
@@ -232,6 +234,7 @@ impl Screen {
             typing_told: Timestamp(0),
             looking_since: None,
             ending: false,
+            ended: false,
         }
     }
 
@@ -270,6 +273,12 @@ impl Screen {
             room.marker = Some(room.last());
         }
         self.look();
+    }
+
+    /// Ends it, at once: what was wanted before is still carried out.
+    fn quit(&mut self) {
+        self.ended = true;
+        self.wants.push_back(Want::Quit);
     }
 
     /// The time has come that [`Screen::timeout`] named, or it is simply later.

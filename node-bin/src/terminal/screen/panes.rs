@@ -155,7 +155,7 @@ impl Screen {
         // The newest message stands at the bottom.
         let top = height - rows.len().min(height);
         if rows.is_empty() && room.window.filled && height > 0 {
-            paint.row(area, area.height - 1, &Line::styled(" Nothing was said here yet.", look.dim()));
+            paint.row(area, area.height - 1, &Line::styled(" Nothing was said here yet. F1 shows all keys.", look.dim()));
         }
         for (nth, row) in rows.iter().enumerate() {
             paint.row(area, (top + nth) as u16, row);

@@ -100,6 +100,9 @@ impl Running<'_> {
         let mut typed = true;
         while !self.quit {
             self.carry_out().await;
+            if self.quit {
+                break;
+            }
             let now = clock::now().wall;
             let draw_at = Timestamp(self.drawn_at.0 + PAUSE);
             if self.dirty && (typed || draw_at <= now) {
@@ -120,7 +123,7 @@ impl Running<'_> {
                     typed = true;
                     self.typed(key)?;
                     // What was pasted, or typed while a slow line drew, is drawn once.
-                    while let Ok(more) = keys.try_recv() {
+                    while !self.quit && let Ok(more) = keys.try_recv() {
                         self.typed(Some(more))?;
                         self.carry_out().await;
                     }

@@ -315,6 +315,31 @@ fn ctrl_c_throws_away_what_is_written_and_twice_ends() {
 }
 
 #[test]
+fn whoever_was_told_to_end_hears_no_key_any_more() {
+    let ends: [fn(&mut Stage); 3] = [
+        |stage| stage.control('d'),
+        |stage| {
+            stage.control('c');
+            stage.control('c');
+        },
+        |stage| stage.line("/quit"),
+    ];
+    for end in ends {
+        let mut stage = Stage::usual(80, 24);
+        stage.line("before");
+        end(&mut stage);
+        assert!(stage.quit);
+        let submitted = stage.submitted.len();
+        stage.line("for the shell");
+        stage.screen.handle_paste(Timestamp(stage.now), "a password");
+        stage.press(KeyCode::Enter);
+        stage.alt('2');
+        assert_eq!(stage.submitted.len(), submitted, "{:?}", stage.submitted.last());
+        assert!(stage.screen.editor().is_empty());
+    }
+}
+
+#[test]
 fn what_an_earlier_run_has_left_is_shown_where_it_will_stand() {
     let mut stage = Stage::new(80, 24);
     let status = tertulia_protocol::client::Status::Sent;
