@@ -130,7 +130,7 @@ fn damage_is_an_error_that_names_its_place_and_only_an_unfinished_end_is_cut_off
         assert_eq!(fs::read(&path).unwrap(), bytes, "byte {at}: the file is as it was");
     }
     // No frame is so long: whatever this is, it is not the end of one.
-    fs::write(&path, [&whole[..], &vec![7; 70_000]].concat()).unwrap();
+    fs::write(&path, [&whole[..], &[7; 70_000]].concat()).unwrap();
     assert!(matches!(Outbox::open(&path).unwrap_err(), OutboxError::Damaged { byte, .. } if byte == whole.len() as u64));
 }
 
@@ -140,7 +140,7 @@ fn a_file_that_is_no_outbox_is_refused_and_stays_as_it_is() {
     let path = folder.path().join("precious");
     let zeros = "\0".repeat(100);
     for letter in ["dear all ".repeat(1_000).as_str(), "x", "tertulia outbox of last year", "1\n2\n3\n4\n", &zeros] {
-        fs::write(&path, &letter).unwrap();
+        fs::write(&path, letter).unwrap();
         let error = Outbox::open(&path).unwrap_err();
         assert!(matches!(error, OutboxError::NotAnOutbox { .. } | OutboxError::Newer { .. }), "{error}");
         assert!(error.to_string().contains("name another file"), "{error}");
