@@ -130,7 +130,7 @@ fn damage_is_an_error_that_names_its_place_and_only_an_unfinished_end_is_cut_off
         assert_eq!(fs::read(&path).unwrap(), bytes, "byte {at}: the file is as it was");
     }
     // No frame is so long: whatever this is, it is not the end of one.
-    fs::write(&path, [&whole[..], &vec![7; 70_000]].concat()).unwrap();
+    fs::write(&path, [&whole[..], &[7; 70_000]].concat()).unwrap();
     assert!(matches!(Outbox::open(&path).unwrap_err(), OutboxError::Damaged { byte, .. } if byte == whole.len() as u64));
 }
 
