@@ -251,8 +251,8 @@ fn a_bad_command_settles_its_number_and_harms_nothing() {
             "the message is empty: write something",
             "the text has 5000 bytes, the limit is 4096: shorten it, or send a message in parts",
             "there is no room \"nowhere\": list the rooms, or create it first",
-            "a name may not hold control or invisible characters, nor begin or end with a space, and a room's may not be a number: choose another one",
-            "a name may not hold control or invisible characters, nor begin or end with a space, and a room's may not be a number: choose another one",
+            "a name may not begin with @ or with an accent alone, nor hold control or invisible characters or two spaces in a row, nor begin or end with a space, and a room's may not be a number: choose another one",
+            "a name may not begin with @ or with an accent alone, nor hold control or invisible characters or two spaces in a row, nor begin or end with a space, and a room's may not be a number: choose another one",
             "the message is empty: write something",
             "posted 1",
         ]
