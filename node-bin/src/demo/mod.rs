@@ -25,6 +25,7 @@ use plan::Plan;
 use stage::Stage;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::net::TcpStream;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -57,13 +58,29 @@ pub async fn run(args: &Demo) -> Result<(), String> {
     if let Some(warning) = warning {
         say(&warning);
     }
-    say(&format!("open {} in a browser; Ctrl-C ends all nodes", stage.plan.url(1)));
-    say(&format!("break it at {}/cluster#key={}", stage.plan.url(1), stage.key.text()));
-    stop.requested().await;
+    let is_there = tokio::select! {
+        () = stop.requested() => false,
+        () = until_it_listens(stage.plan.http_port(1)) => true,
+    };
+    if is_there {
+        say(&format!("open {} in a browser; Ctrl-C ends all nodes", stage.plan.url(1)));
+        say(&format!("break it at {}/cluster#key={}", stage.plan.url(1), stage.key.text()));
+        stop.requested().await;
+    }
     let _ = stopping.send(true);
     while nodes.join_next().await.is_some() {}
     stage.plan.clear();
     Ok(())
+}
+
+/// Until there is something to be opened; five seconds at most.
+async fn until_it_listens(port: u16) {
+    for _ in 0..100 {
+        if TcpStream::connect(("127.0.0.1", port)).await.is_ok() {
+            return;
+        }
+        sleep(Duration::from_millis(50)).await;
+    }
 }
 
 /// What ends a demo.
