@@ -11,10 +11,9 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::ops::Bound;
 
-/// Bytes of tentative messages of one room that a reader is told at once.
+/// Bytes of tentative messages of one room that a reader is told at once, also where it may be owed less: what stands behind the first part goes from the reader's screen until it
+/// is told again, and its own messages, which stay, stand before what they followed.
 const TAIL_BYTES: u32 = 256 << 10;
-/// … or so many, where a reader may be owed less: the longest single message is told at once, too. What stands behind the first part goes from the reader's screen until it is told again.
-const TAIL_LEAST: u32 = 4 << 10;
 
 #[derive(Clone, Debug, Default)]
 pub(super) struct Tails {
@@ -49,10 +48,6 @@ impl Tails {
         let more = all().count() > posts.len();
         (posts, more)
     }
-}
-
-fn tail_part(reader_bytes: u32) -> u32 {
-    TAIL_BYTES.min((reader_bytes / 2).max(TAIL_LEAST))
 }
 
 impl Gateway {
@@ -192,7 +187,7 @@ impl Gateway {
         if !self.tails.had.contains(&room) {
             return;
         }
-        let (posts, more) = self.tails.posts(room, None, tail_part(self.limits.reader_bytes));
+        let (posts, more) = self.tails.posts(room, None, TAIL_BYTES);
         let Some(known) = self.connections.get_mut(&connection) else { return };
         match posts.last().filter(|_| more) {
             Some(last) => known.tails_owed.insert(room, last.order),
@@ -211,7 +206,7 @@ impl Gateway {
         if known.follows.get(&room) != Some(&Follow::Live) {
             return true;
         }
-        let (posts, more) = self.tails.posts(room, Some(told), tail_part(self.limits.reader_bytes));
+        let (posts, more) = self.tails.posts(room, Some(told), TAIL_BYTES);
         let Some(known) = self.connections.get_mut(&connection) else { return false };
         if let Some(last) = posts.last().filter(|_| more) {
             known.tails_owed.insert(room, last.order);
